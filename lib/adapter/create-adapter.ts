@@ -1,0 +1,43 @@
+import { ClusterNode } from '../cluster/cluster-node.js';
+import type { RedisStreamsAdapterOptions } from '../cluster/options.js';
+import { RedisStreamsAdapter } from './redis-streams.adapter.js';
+
+/** What `new Server({ adapter })` takes, and the node behind it. */
+export interface RedisStreamsAdapterFactory {
+  (nsp: unknown): RedisStreamsAdapter;
+  new (nsp: unknown): RedisStreamsAdapter;
+  /** This process as a member of the cluster: its state, the other nodes, events. */
+  readonly node: ClusterNode;
+}
+
+/**
+ * Makes a Socket.IO server a member of the cluster, without Nest: `new Server({ adapter: createAdapter(client) })`.
+ *
+ * The node is closed with the last namespace of its servers, that is by `io.close()`.
+ *
+ * @param client - a client of ioredis or node-redis. It is duplicated, never used, changed or closed.
+ * @throws InvalidOptionError if an option has a value that is not allowed
+ * @throws RedisClientError if the client is of no known kind
+ */
+export function createAdapter(client: unknown, options: RedisStreamsAdapterOptions = {}): RedisStreamsAdapterFactory {
+  // Nobody awaits this start, so it cannot fail: the node begins without Redis if need be.
+  const node = new ClusterNode(client, { ...options, onStartTimeout: 'degrade' });
+  void node.start();
+  return adapterFactory(node, async (last) => {
+    if (last) {
+      await node.close();
+    }
+  });
+}
+
+/** @param onClosed - called when a namespace is closed; `last` tells whether none is left */
+export function adapterFactory(
+  node: ClusterNode,
+  onClosed: (last: boolean) => Promise<void>,
+): RedisStreamsAdapterFactory {
+  // Socket.IO calls it with "new", which an arrow function does not allow.
+  function Factory(nsp: unknown): RedisStreamsAdapter {
+    return new RedisStreamsAdapter(nsp, node, onClosed);
+  }
+  return Object.assign(Factory as unknown as RedisStreamsAdapterFactory, { node });
+}

@@ -1,0 +1,17 @@
+export { createAdapter, type RedisStreamsAdapterFactory } from './create-adapter.js';
+export { RedisStreamsAdapter } from './redis-streams.adapter.js';
+export { ClusterNode, type ClusterNodeListener } from '../cluster/cluster-node.js';
+export type { ClusterEvent, ClusterNodeStatus, NodeState, NodeStatus, StreamStatus } from '../cluster/events.js';
+export type { RedisStreamsLogger } from '../cluster/logger.js';
+export { InvalidOptionError, type RedisStreamsAdapterOptions } from '../cluster/options.js';
+export {
+  RedisClientError,
+  RedisTimeoutError,
+  type Command,
+  type CommandArg,
+  type ConnectionListener,
+  type ConnectionRole,
+  type OpenOptions,
+  type RedisConnection,
+  type RedisDriver,
+} from '../redis/driver.js';

@@ -1,0 +1,418 @@
+import { randomBytes } from 'node:crypto';
+import { ClusterAdapter, MessageType } from 'socket.io-adapter';
+import type {
+  BroadcastFlags,
+  BroadcastOptions,
+  ClusterMessage,
+  ClusterResponse,
+  PrivateSessionId,
+  Room,
+  Session as SocketIoSession,
+  SocketId,
+} from 'socket.io-adapter';
+import type { ClusterNode, NamespaceMember } from '../cluster/cluster-node.js';
+import { InvalidOptionError } from '../cluster/options.js';
+import type { BusMessage } from '../cluster/request-bus.js';
+import {
+  decodeEntry,
+  encodeMessage,
+  EntryType,
+  InvalidEntryError,
+  toPacket,
+  toWireOptions,
+  type EventPacket,
+  type LogEntry,
+  type LogMessage,
+  type WireOptions,
+} from '../stream/entry.js';
+import type { StreamLog } from '../stream/stream-log.js';
+import { PendingRequests } from './pending-requests.js';
+import { SessionRecovery } from './session-recovery.js';
+import type { NamespaceLike } from './socket-io.js';
+
+const DEFAULT_REQUEST_TIMEOUT = 5_000;
+
+/**
+ * The adapter of one namespace of one Socket.IO server.
+ *
+ * What it is told to broadcast it appends to the log, and what the log brings it delivers to its sockets. Requests and
+ * their answers, and volatile broadcasts, go over the bus.
+ */
+export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMember {
+  declare readonly uid: string;
+  readonly name: string;
+  private readonly namespace: NamespaceLike;
+  private readonly log: StreamLog;
+  private readonly pendingRequests: PendingRequests;
+  private readonly recovery: SessionRecovery | undefined;
+  private readonly ordering: 'log' | 'local-first';
+  private censusUnderWay: ReturnType<ClusterNode['census']> | undefined;
+  private closed: Promise<void> | undefined;
+
+  constructor(
+    nsp: unknown,
+    private readonly node: ClusterNode,
+    private readonly onClosed: (last: boolean) => Promise<void>,
+  ) {
+    super(nsp);
+    this.namespace = nsp as NamespaceLike;
+    this.name = this.namespace.name;
+    this.uid = node.nextUid(this.name);
+    this.log = node.logOf(this.name);
+    this.pendingRequests = new PendingRequests(() => this.census());
+    const recovery = this.namespace.server.opts.connectionStateRecovery;
+    this.ordering = node.options.ordering ?? (recovery ? 'log' : 'local-first');
+    if (recovery) {
+      if (this.ordering !== 'log') {
+        throw new InvalidOptionError(
+          'ordering',
+          this.ordering,
+          '"log" (or nothing) when connectionStateRecovery is on: a client that was given broadcasts before the log ' +
+            'has them cannot tell what it has missed',
+        );
+      }
+      this.log.remember();
+      this.recovery = new SessionRecovery(node, this.log, this.namespace, recovery.maxDisconnectionDuration);
+    }
+    node.attach(this);
+  }
+
+  get socketCount(): number {
+    return this.sids.size;
+  }
+
+  override close(): Promise<void> {
+    this.closed ??= (async () => {
+      this.pendingRequests.close();
+      await this.onClosed(await this.node.detach(this));
+    })();
+    return this.closed;
+  }
+
+  // ── what the server asks for ────────────────────────────────────────────────────────────────────────────────────
+
+  /** @throws TypeError at once, if the packet cannot be serialized */
+  override broadcast(packet: EventPacket, opts: BroadcastOptions): Promise<void> {
+    const flags: BroadcastFlags = opts.flags ?? {};
+    if (flags.volatile) {
+      if (!flags.local) {
+        this.publish({ type: MessageType.BROADCAST, data: { packet, opts: toWire(opts) } });
+      }
+      this.broadcastHere(this.keepingOffset(packet), opts);
+    } else if (flags.local || packet.id !== undefined) {
+      // An acknowledgement can be called only here, so nobody else needs the packet; but it keeps its place in the order.
+      this.inOrder(() => this.broadcastHere(this.keepingOffset(packet), opts));
+    } else {
+      this.append({ type: EntryType.Broadcast, data: { packet, opts: toWire(opts) } });
+      if (this.ordering === 'local-first') {
+        this.broadcastHere(packet, opts);
+      }
+    }
+    return Promise.resolve();
+  }
+
+  override addSockets(opts: BroadcastOptions, rooms: Room[]): Promise<void> {
+    this.change(opts, () => super.addSockets(here(opts), rooms), {
+      type: EntryType.SocketsJoin,
+      data: { opts: toWire(opts), rooms },
+    });
+    return Promise.resolve();
+  }
+
+  override delSockets(opts: BroadcastOptions, rooms: Room[]): Promise<void> {
+    this.change(opts, () => super.delSockets(here(opts), rooms), {
+      type: EntryType.SocketsLeave,
+      data: { opts: toWire(opts), rooms },
+    });
+    return Promise.resolve();
+  }
+
+  override disconnectSockets(opts: BroadcastOptions, close: boolean): Promise<void> {
+    this.change(opts, () => super.disconnectSockets(here(opts), close), {
+      type: EntryType.DisconnectSockets,
+      data: { opts: toWire(opts), close },
+    });
+    return Promise.resolve();
+  }
+
+  override async fetchSockets(opts: BroadcastOptions): Promise<unknown[]> {
+    const sockets = (await super.fetchSockets(here(opts))) as unknown[];
+    if (opts.flags?.local) {
+      return sockets;
+    }
+    const servers = await this.census();
+    return new Promise((resolve, reject) => {
+      const requestId = newRequestId();
+      const timeout = opts.flags?.timeout ?? DEFAULT_REQUEST_TIMEOUT;
+      this.pendingRequests.open(requestId, servers, timeout, sockets, (error, responses) =>
+        error ? reject(error) : resolve(responses),
+      );
+      this.publish({ type: MessageType.FETCH_SOCKETS, data: { opts: toWire(opts), requestId } });
+    });
+  }
+
+  override async serverSideEmit(packet: unknown[]): Promise<void> {
+    const ack = packet.at(-1);
+    if (typeof ack !== 'function') {
+      this.publish({ type: MessageType.SERVER_SIDE_EMIT, data: { packet } });
+      return;
+    }
+    const done = ack as (error: Error | null, responses: unknown[]) => void;
+    let servers;
+    try {
+      servers = await this.census();
+    } catch (error) {
+      done(error as Error, []);
+      return;
+    }
+    const requestId = newRequestId();
+    this.pendingRequests.open(requestId, servers, DEFAULT_REQUEST_TIMEOUT, [], (error, responses) =>
+      done(error ?? null, responses),
+    );
+    this.publish({ type: MessageType.SERVER_SIDE_EMIT, data: { requestId, packet: packet.slice(0, -1) } });
+  }
+
+  override async serverCount(): Promise<number> {
+    const { named, others } = await this.census();
+    return 1 + named.size + others;
+  }
+
+  // ── what the log brings ─────────────────────────────────────────────────────────────────────────────────────────
+
+  deliver(entry: LogEntry, fromThisNode: boolean): void {
+    if (fromThisNode && entry.uid === this.uid && this.ordering === 'local-first') {
+      return; // was done at once
+    }
+    if (entry.rooms && !this.hasRecipient(entry.rooms)) {
+      return; // told without decoding
+    }
+    try {
+      const message = decodeEntry(entry);
+      if (message) {
+        this.carryOut(message, entry);
+      } else {
+        this.log.reader.reject(entry.id, `the type ${entry.type} is not known to this version`);
+      }
+    } catch (error) {
+      if (!(error instanceof InvalidEntryError) && !(error instanceof RangeError)) {
+        throw error;
+      }
+      this.log.reader.reject(entry.id, error.message);
+    }
+  }
+
+  private carryOut(message: LogMessage, entry: LogEntry): void {
+    const opts = fromWire(message.data.opts);
+    switch (message.type) {
+      case EntryType.Broadcast:
+        this.recovery?.hold(entry);
+        this.broadcastHere(this.withOffset(message.data.packet, entry.id), opts);
+        break;
+      case EntryType.SocketsJoin:
+        void super.addSockets(here(opts), message.data.rooms);
+        break;
+      case EntryType.SocketsLeave:
+        void super.delSockets(here(opts), message.data.rooms);
+        break;
+      case EntryType.DisconnectSockets:
+        void super.disconnectSockets(here(opts), message.data.close);
+        break;
+    }
+  }
+
+  private hasRecipient(rooms: readonly Room[]): boolean {
+    if (this.recovery?.isHolding) {
+      return true;
+    }
+    return rooms.length === 0 ? this.sids.size > 0 : rooms.some((room) => this.rooms.has(room));
+  }
+
+  // ── what the bus brings ─────────────────────────────────────────────────────────────────────────────────────────
+
+  /** @throws Error if the message, which anybody may have published, is not one */
+  override onMessage(message: BusMessage): void {
+    const data = message.data as Record<string, unknown> | null | undefined;
+    if (typeof data !== 'object' || data === null) {
+      throw new Error(`a message of type ${message.type} without data`);
+    }
+    switch (message.type) {
+      case MessageType.BROADCAST: {
+        const packet = toPacket(data.packet);
+        const opts = toWireOptions(data.opts);
+        if (typeof data.requestId !== 'string') {
+          this.broadcastHere(this.keepingOffset(packet), fromWire(opts));
+          return;
+        }
+        this.answer(message, { packet, opts, requestId: data.requestId });
+        return;
+      }
+      case MessageType.FETCH_SOCKETS:
+        this.answer(message, { opts: toWireOptions(data.opts), requestId: toRequestId(data.requestId) });
+        return;
+      case MessageType.SERVER_SIDE_EMIT: {
+        if (!Array.isArray(data.packet) || typeof data.packet[0] !== 'string') {
+          throw new Error('a serverSideEmit without the name of an event');
+        }
+        this.answer(message, { packet: data.packet as unknown[], requestId: data.requestId });
+        return;
+      }
+      case MessageType.FETCH_SOCKETS_RESPONSE:
+        if (!Array.isArray(data.sockets)) {
+          throw new Error('an answer to fetchSockets without sockets');
+        }
+        this.pendingRequests.answer(toRequestId(data.requestId), message.uid, data.sockets);
+        return;
+      case MessageType.SERVER_SIDE_EMIT_RESPONSE:
+        this.pendingRequests.answer(toRequestId(data.requestId), message.uid, [data.packet]);
+        return;
+      case MessageType.BROADCAST_CLIENT_COUNT:
+      case MessageType.BROADCAST_ACK:
+        super.onResponse({ ...message, data } as ClusterResponse);
+        return;
+      default:
+        throw new Error(`the type ${message.type} is not known to this version`);
+    }
+  }
+
+  private answer(message: BusMessage, data: unknown): void {
+    super.onMessage({ uid: message.uid, nsp: message.nsp, type: message.type, data } as ClusterMessage);
+  }
+
+  onPeersChanged(): void {
+    void this.pendingRequests.recheck();
+  }
+
+  // ── connection state recovery ───────────────────────────────────────────────────────────────────────────────────
+
+  override addAll(id: SocketId, rooms: Set<Room>): void {
+    const before = this.recovery && new Set(this.sids.get(id));
+    super.addAll(id, rooms);
+    if (before) {
+      this.recovery!.onJoin(
+        id,
+        [...rooms].filter((room) => !before.has(room)),
+      );
+    }
+  }
+
+  override del(id: SocketId, room: Room): void {
+    if (this.sids.get(id)?.has(room)) {
+      this.recovery?.onLeave(id, room);
+    }
+    super.del(id, room);
+  }
+
+  override delAll(id: SocketId): void {
+    this.recovery?.onGone(id);
+    super.delAll(id);
+  }
+
+  override persistSession(session: SocketIoSession): void {
+    this.recovery?.persist(session);
+  }
+
+  override restoreSession(pid: PrivateSessionId, offset: string): Promise<SocketIoSession> {
+    // Socket.IO takes undefined for "not found", though its type does not say so.
+    return (this.recovery?.restore(pid, offset) ?? Promise.resolve(undefined)) as Promise<SocketIoSession>;
+  }
+
+  onSessionMoved(sid: string, pid: string): void {
+    this.recovery?.onMoved(sid, pid);
+  }
+
+  saveSessions(): void {
+    this.recovery?.saveAll();
+  }
+
+  // ── ClusterAdapter's ways out ───────────────────────────────────────────────────────────────────────────────────
+
+  override async doPublish(message: ClusterMessage): Promise<string> {
+    try {
+      await this.node.bus.publish(message as BusMessage);
+    } catch (error) {
+      this.node.counters.droppedRequests++;
+      throw error;
+    }
+    return '';
+  }
+
+  override async doPublishResponse(requesterUid: string, response: ClusterResponse): Promise<void> {
+    await this.node.bus.respond(requesterUid, response as BusMessage);
+  }
+
+  // ── the rest ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  private append(message: Pick<LogMessage, 'type' | 'data'>): void {
+    const { onlyPlaintext } = this.node.options;
+    const whole = { uid: this.uid, nsp: this.name, ...message } as LogMessage;
+    this.log.publisher.append(encodeMessage(whole, { onlyPlaintext }));
+  }
+
+  private change(opts: BroadcastOptions, applyHere: () => unknown, message: Pick<LogMessage, 'type' | 'data'>): void {
+    if (opts.flags?.local) {
+      this.inOrder(applyHere);
+      return;
+    }
+    this.append(message);
+    if (this.ordering === 'local-first') {
+      applyHere();
+    }
+  }
+
+  /** Does something here after what this node has appended so far. */
+  private inOrder(run: () => unknown): void {
+    if (this.ordering === 'log') {
+      this.log.publisher.afterDelivery(() => void run());
+    } else {
+      run();
+    }
+  }
+
+  /** Writes a packet to the sockets of this server. */
+  private broadcastHere(packet: EventPacket, opts: BroadcastOptions): void {
+    void super.broadcast(packet, here(opts));
+  }
+
+  /** The packet with the offset that its client will ask to be recovered from. */
+  private withOffset(packet: EventPacket, offset: string): EventPacket {
+    return this.recovery && packet.id === undefined ? { ...packet, data: [...packet.data, offset] } : packet;
+  }
+
+  /**
+   * A packet that is not in the log. A client takes the last item of any packet for its offset if it is a string, and
+   * could not be recovered from "hello"; so the position in the log is added then, up to which it has been given all.
+   */
+  private keepingOffset(packet: EventPacket): EventPacket {
+    const { position } = this.log.reader;
+    return position !== undefined && typeof packet.data.at(-1) === 'string' ? this.withOffset(packet, position) : packet;
+  }
+
+  private census(): ReturnType<ClusterNode['census']> {
+    // A broadcast with acknowledgements asks twice in one turn, and both must be told the same.
+    this.censusUnderWay ??= this.node.census(this).finally(() => (this.censusUnderWay = undefined));
+    return this.censusUnderWay;
+  }
+}
+
+function here(opts: BroadcastOptions): BroadcastOptions {
+  return { ...opts, flags: { ...opts.flags, local: true } };
+}
+
+function toWire(opts: BroadcastOptions): WireOptions {
+  return { rooms: [...opts.rooms], except: [...(opts.except ?? [])], flags: { ...opts.flags } };
+}
+
+function fromWire({ rooms, except, flags }: WireOptions): BroadcastOptions {
+  return { rooms: new Set(rooms), except: new Set(except), flags };
+}
+
+function newRequestId(): string {
+  return randomBytes(8).toString('hex');
+}
+
+function toRequestId(value: unknown): string {
+  if (typeof value !== 'string') {
+    throw new Error('a message without "requestId"');
+  }
+  return value;
+}

@@ -1,0 +1,24 @@
+/**
+ * What this package uses of Socket.IO's server beyond the public interface of adapters. Socket.IO is not imported: the
+ * application's copy may be another one than ours.
+ */
+export interface NamespaceLike {
+  readonly name: string;
+  readonly server: {
+    readonly opts: { connectionStateRecovery?: { maxDisconnectionDuration: number } };
+  };
+  readonly sockets: ReadonlyMap<string, SocketLike>;
+  /** Sockets whose middlewares have not passed them yet (Socket.IO 4.7 and later). */
+  readonly _preConnectSockets?: ReadonlyMap<string, SocketLike>;
+}
+
+export interface SocketLike {
+  readonly id: string;
+  readonly pid?: string;
+  readonly rooms: ReadonlySet<string>;
+  readonly data: unknown;
+  readonly recovered: boolean;
+  readonly conn: { readonly readyState: string; close(discard?: boolean): void };
+  packet(packet: { type: number; data: unknown[] }): void;
+  _onclose(reason: string): void;
+}

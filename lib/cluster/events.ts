@@ -1,0 +1,79 @@
+import type { StreamEvent } from '../stream/events.js';
+
+/** What another node, or this one, is known to be. */
+export type NodeState =
+  /** It announces itself in time. */
+  | 'up'
+  /** Its announcement is overdue. */
+  | 'suspect'
+  /** It has been silent for `heartbeatTimeout`. */
+  | 'down'
+  /** It said goodbye. */
+  | 'left';
+
+/** A node of the cluster as this node sees it. */
+export interface NodeStatus {
+  /** Random, new with each start. */
+  id: string;
+  host: string;
+  pid: number;
+  /** Milliseconds since the epoch, by the node's own clock. */
+  startedAt: number;
+  state: NodeState;
+  /** When it was last heard: milliseconds since the epoch, by this node's clock. */
+  lastSeen: number;
+  /** Sockets connected to it, in all namespaces. */
+  sockets: number;
+  /** Entries that it had fetched and not yet delivered. */
+  backlog: number;
+  /** Whether it is the node that tells. */
+  self: boolean;
+}
+
+/** What happened, as data. */
+export type ClusterEvent =
+  | { type: 'node-joined' | 'node-suspected' | 'node-down' | 'node-back' | 'node-left'; node: NodeStatus }
+  /** This node cannot use Redis. Told once, until `redis-regained`. */
+  | { type: 'redis-lost'; error: Error }
+  | { type: 'redis-regained'; afterMs: number }
+  /** A PUB/SUB message was passed over. Told once for each reason. */
+  | { type: 'message-rejected'; channel: string; reason: string }
+  /** Redis refused a session. Told once for each operation and reason. */
+  | { type: 'session-refused'; operation: 'save' | 'checkpoint' | 'take'; error: Error }
+  | StreamEvent;
+
+/** This node: what it does, where it is, and how far behind. */
+export interface ClusterNodeStatus {
+  id: string;
+  /** `starting`: Redis has not been reached yet; `running`; `degraded`: part of it does not work; `closed`. */
+  state: 'starting' | 'running' | 'degraded' | 'closed';
+  /** Why it is degraded. */
+  reasons: string[];
+  streams: StreamStatus[];
+  /** Clients whose sessions are kept in Redis while they are connected. */
+  liveSessions: number;
+  counters: { rejectedMessages: number; droppedRequests: number; recoveries: number; refusedRecoveries: number };
+}
+
+export interface StreamStatus {
+  name: string;
+  mode: string;
+  /** The id of the last entry delivered; undefined until the end of the stream is known. */
+  position: string | undefined;
+  /** Entries fetched and not yet delivered. */
+  backlog: number;
+  /** The age of the oldest entry that waits to be delivered, by Redis' clock and this node's, in milliseconds. */
+  lagMs: number;
+  outbox: { entries: number; bytes: number };
+  replay: { entries: number; bytes: number };
+  counters: {
+    appended: number;
+    read: number;
+    duplicates: number;
+    /** Entries that were gone before they could be read. */
+    lost: number;
+    /** Broadcasts that were dropped because the outbox was full. */
+    dropped: number;
+    rejected: number;
+  };
+}

@@ -1,0 +1,76 @@
+/** One word of a Redis command. */
+export type CommandArg = string | Buffer;
+
+/** A Redis command: its name and its arguments. */
+export type Command = readonly CommandArg[];
+
+/** What a connection is for. It is the last part of the name that `CLIENT LIST` shows. */
+export type ConnectionRole = 'commands' | 'reader' | 'subscriber';
+
+/** What a connection tells its owner. */
+export interface ConnectionListener {
+  /** The connection can be used. Called again after each reconnection. */
+  onReady(): void;
+  /** The connection is gone, or an attempt to open it failed. Another attempt follows by itself. */
+  onLost(error: Error): void;
+  /** A message of a subscribed channel. */
+  onMessage?(channel: string, payload: Buffer): void;
+}
+
+/**
+ * One connection to Redis (in Redis Cluster: one cluster client).
+ *
+ * It reconnects by itself, for ever, and never queues: a command is sent now or rejected now, and a command whose
+ * connection is lost is rejected, never sent again.
+ */
+export interface RedisConnection {
+  /** Whether a command would be sent now. */
+  readonly ready: boolean;
+  /**
+   * Sends one command whose first key is its second word. Replies are those of RESP2: strings, integers as numbers,
+   * nulls and arrays of them; a map may come as a `Map`, as an object or as pairs.
+   */
+  call(command: Command): Promise<unknown>;
+  /** Runs commands, all of whose keys lie in one slot, as `MULTI … EXEC`: all of them or none. */
+  transaction(commands: readonly Command[]): Promise<unknown[]>;
+  /** Sends one command that names no key, such as `PUBLISH`. */
+  publish(channel: string, payload: Buffer): Promise<void>;
+  /** Subscribes to channels; their messages go to `onMessage`. Subscriptions do not survive a reconnection. */
+  subscribe(channels: readonly string[]): Promise<void>;
+  unsubscribe(channels: readonly string[]): Promise<void>;
+  /** The number of subscribed connections of each channel, in the whole deployment. */
+  countSubscribers(channels: readonly string[]): Promise<number[]>;
+  /** Drops the connection because it does not answer; another is opened by itself. */
+  reset(): void;
+  /** Closes the connection for good. Commands under way are rejected. */
+  close(): Promise<void>;
+}
+
+/** How this package speaks with one kind of Redis client. */
+export interface RedisDriver {
+  /** The client's package, such as `ioredis`. */
+  readonly name: string;
+  /** Whether the client speaks with a Redis Cluster. */
+  readonly isCluster: boolean;
+  /** Opens a connection of our own to where the user's client points; the client itself is never touched. */
+  open(options: OpenOptions): RedisConnection;
+}
+
+export interface OpenOptions {
+  role: ConnectionRole;
+  /** Shown by `CLIENT LIST`. */
+  connectionName: string;
+  /** Whether PUB/SUB is sharded (`SSUBSCRIBE`, `SPUBLISH`). */
+  sharded: boolean;
+  listener: ConnectionListener;
+}
+
+/** Redis cannot be used: the client passed in is not one that this package knows, or it cannot be reached. */
+export class RedisClientError extends Error {
+  override readonly name = 'RedisClientError';
+}
+
+/** Redis did not answer a command in time. */
+export class RedisTimeoutError extends Error {
+  override readonly name = 'RedisTimeoutError';
+}

@@ -1,0 +1,82 @@
+import { encode } from '@msgpack/msgpack';
+import { toPlain } from '../stream/binary.js';
+import { decodeMsgpack } from '../stream/msgpack.js';
+import { isStreamId, type StreamId } from '../stream/stream-id.js';
+
+/**
+ * What is kept of a client to recover it. The first four are those of Socket.IO and of the reference adapter; a
+ * session that the reference wrote has no others.
+ */
+export interface Session {
+  /** Socket id. */
+  sid: string;
+  /** Private session id: whoever knows it can take the session. */
+  pid: string;
+  rooms: string[];
+  data: unknown;
+  /** The namespace. */
+  nsp?: string;
+  /** How often the session has been recovered: of two records of one session, the one with more is the later. */
+  epoch?: number;
+  /** Rooms that were joined while connected, and the position in the log then. */
+  joined?: [room: string, from: StreamId][];
+  /** Rooms that were left while connected: the positions at which the client came (if it came later) and went. */
+  left?: [room: string, from: StreamId, upTo: StreamId][];
+  /** No entry after this one, and up to `position`, was for the client. */
+  sent?: StreamId;
+  /** All entries up to this one have been written to the client, or were not for it. */
+  position?: StreamId;
+}
+
+const SESSION_ID = /^[\w-]{1,64}$/;
+
+/** Whether a value, which comes from a client, has the form of a session id. */
+export function isSessionId(value: unknown): value is string {
+  return typeof value === 'string' && SESSION_ID.test(value);
+}
+
+/** Base64 of MessagePack. @throws Error if `data` cannot be serialized */
+export function encodeSession(session: Session): string {
+  return Buffer.from(encode(toPlain(session))).toString('base64');
+}
+
+/** The session of this id; undefined if the value is none. */
+export function decodeSession(value: unknown, pid: string): Session | undefined {
+  if (typeof value !== 'string') {
+    return undefined;
+  }
+  let decoded;
+  try {
+    decoded = decodeMsgpack(Buffer.from(value, 'base64')) as Partial<Record<keyof Session, unknown>> | null;
+  } catch {
+    return undefined;
+  }
+  if (typeof decoded !== 'object' || decoded?.pid !== pid || typeof decoded.sid !== 'string') {
+    return undefined;
+  }
+  const { sid, rooms, data, nsp, epoch, joined, left, sent, position } = decoded;
+  if (!Array.isArray(rooms)) {
+    return undefined;
+  }
+  return {
+    sid,
+    pid,
+    rooms: rooms.filter((room): room is string => typeof room === 'string' || typeof room === 'number'),
+    data: typeof data === 'object' && data !== null ? data : {},
+    ...(typeof nsp === 'string' && { nsp }),
+    ...(typeof epoch === 'number' && { epoch }),
+    ...(isVisits(joined, 2) && { joined: joined as [string, StreamId][] }),
+    ...(isVisits(left, 3) && { left: left as [string, StreamId, StreamId][] }),
+    ...(isStreamId(sent) && { sent }),
+    ...(isStreamId(position) && { position }),
+  };
+}
+
+function isVisits(value: unknown, length: number): boolean {
+  return (
+    Array.isArray(value) &&
+    value.every(
+      (visit) => Array.isArray(visit) && visit.length === length && (visit as unknown[]).slice(1).every(isStreamId),
+    )
+  );
+}

@@ -1,0 +1,229 @@
+import { encode as encodeMsgpack } from '@msgpack/msgpack';
+import { hasBinary, toPlain } from './binary.js';
+import { decodeMsgpack } from './msgpack.js';
+import type { StreamId } from './stream-id.js';
+
+/**
+ * The types of message that the log holds. Their numbers are those of socket.io-adapter's cluster adapter; its other
+ * types travel by PUB/SUB.
+ */
+export const EntryType = {
+  Broadcast: 3,
+  SocketsJoin: 4,
+  SocketsLeave: 5,
+  DisconnectSockets: 6,
+} as const;
+
+/** Which sockets a message is for, as it goes over the wire. */
+export interface WireOptions {
+  rooms: string[];
+  except: string[];
+  flags: Record<string, unknown>;
+}
+
+/** A Socket.IO event packet without its namespace. */
+export interface EventPacket {
+  type: number;
+  data: unknown[];
+  id?: number;
+}
+
+/** What is appended to the log. `uid` names the server that sent it, `nsp` the namespace. */
+export type LogMessage = { uid: string; nsp: string } & (
+  | { type: typeof EntryType.Broadcast; data: { packet: EventPacket; opts: WireOptions } }
+  | { type: typeof EntryType.SocketsJoin | typeof EntryType.SocketsLeave; data: { opts: WireOptions; rooms: string[] } }
+  | { type: typeof EntryType.DisconnectSockets; data: { opts: WireOptions; close: boolean } }
+);
+
+/** Who appended an entry, and as which of its entries in this stream, counted from 1. */
+export interface Origin {
+  node: string;
+  seq: number;
+}
+
+/** An entry of the log as it was read, its `data` not yet decoded. */
+export interface LogEntry {
+  readonly id: StreamId;
+  readonly uid: string;
+  readonly nsp: string;
+  readonly type: number;
+  /** Undecoded: JSON, or base64 of MessagePack. */
+  readonly data: string;
+  /** Absent on entries of the reference adapter. */
+  readonly origin?: Origin;
+  /** The rooms that it is for; empty: all sockets; absent on entries of the reference adapter: decode to know. */
+  readonly rooms?: readonly string[];
+}
+
+/** An entry that cannot be understood. It is passed over. */
+export class InvalidEntryError extends Error {
+  override readonly name = 'InvalidEntryError';
+}
+
+const FIELD = { origin: 'from', rooms: 'rooms' } as const;
+
+/** Which types of value may hold binary data. */
+export interface EncodeOptions {
+  /** Skips the search for binary data. */
+  onlyPlaintext: boolean;
+}
+
+/**
+ * The fields of an entry but for its origin, which is known only when it is sent: names and values by turns.
+ *
+ * @throws TypeError if the message cannot be serialized (a BigInt, a circular reference)
+ */
+export function encodeMessage(message: LogMessage, { onlyPlaintext }: EncodeOptions): string[] {
+  const binary = message.type === EntryType.Broadcast && !onlyPlaintext && hasBinary(message.data.packet.data);
+  const data = binary
+    ? Buffer.from(encodeMsgpack(toPlain(message.data))).toString('base64')
+    : JSON.stringify(message.data);
+  return [
+    ...['uid', message.uid, 'nsp', message.nsp, 'type', String(message.type), 'data', data],
+    ...[FIELD.rooms, JSON.stringify(message.data.opts.rooms)],
+  ];
+}
+
+export function encodeOrigin({ node, seq }: Origin): string[] {
+  return [FIELD.origin, `${node}:${seq}`];
+}
+
+/**
+ * Reads the fields of an entry, which anybody who can write to the stream may have written.
+ *
+ * @throws InvalidEntryError
+ */
+export function parseEntry(id: StreamId, fields: readonly unknown[]): LogEntry {
+  let uid, nsp, type, data, origin, rooms: unknown;
+  for (let i = 0; i + 1 < fields.length; i += 2) {
+    const value = fields[i + 1];
+    switch (fields[i]) {
+      case 'uid':
+        uid = value;
+        break;
+      case 'nsp':
+        nsp = value;
+        break;
+      case 'type':
+        type = value;
+        break;
+      case 'data':
+        data = value;
+        break;
+      case FIELD.origin:
+        origin = value;
+        break;
+      case FIELD.rooms:
+        rooms = value;
+        break;
+    }
+  }
+  if (typeof uid !== 'string' || typeof nsp !== 'string' || typeof type !== 'string' || !/^\d{1,4}$/.test(type)) {
+    throw new InvalidEntryError('an entry without the fields "uid", "nsp" and "type"');
+  }
+  return {
+    id,
+    uid,
+    nsp,
+    type: Number(type),
+    data: typeof data === 'string' ? data : '',
+    ...(typeof origin === 'string' && { origin: parseOrigin(origin) }),
+    ...(typeof rooms === 'string' && { rooms: parseRooms(rooms) }),
+  };
+}
+
+function parseOrigin(value: string): Origin {
+  const [, node, seq] = /^([\w-]{1,64}):([1-9]\d{0,14})$/.exec(value) ?? [];
+  if (!node) {
+    throw new InvalidEntryError(`the field "${FIELD.origin}" is not node:sequence`);
+  }
+  return { node, seq: Number(seq) };
+}
+
+function parseRooms(value: string): string[] {
+  if (value === '[]') {
+    return [];
+  }
+  const rooms = parseJson(value);
+  if (!isRooms(rooms)) {
+    throw new InvalidEntryError(`the field "${FIELD.rooms}" is not an array of room names`);
+  }
+  return rooms;
+}
+
+/**
+ * The message of an entry, or undefined if it is of a type that this version does not know.
+ *
+ * @throws InvalidEntryError
+ */
+export function decodeEntry(entry: LogEntry): LogMessage | undefined {
+  const { uid, nsp, type } = entry;
+  if (!isEntryType(type)) {
+    return undefined;
+  }
+  const data = decodeData(entry.data);
+  if (!isRecord(data)) {
+    throw new InvalidEntryError('the field "data" holds no object');
+  }
+  const opts = toWireOptions(data.opts);
+  switch (type) {
+    case EntryType.Broadcast:
+      return { uid, nsp, type, data: { packet: toPacket(data.packet), opts } };
+    case EntryType.DisconnectSockets:
+      return { uid, nsp, type, data: { close: data.close === true, opts } };
+    default:
+      if (!isRooms(data.rooms)) {
+        throw new InvalidEntryError('"rooms" is not an array of room names');
+      }
+      return { uid, nsp, type, data: { rooms: data.rooms, opts } };
+  }
+}
+
+function isEntryType(type: number): type is LogMessage['type'] {
+  return type >= EntryType.Broadcast && type <= EntryType.DisconnectSockets;
+}
+
+function decodeData(data: string): unknown {
+  if (data.startsWith('{')) {
+    return parseJson(data);
+  }
+  try {
+    return decodeMsgpack(Buffer.from(data, 'base64'));
+  } catch (cause) {
+    throw new InvalidEntryError(`the field "data" is neither JSON nor base64 of MessagePack: ${String(cause)}`, { cause });
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (cause) {
+    throw new InvalidEntryError(`broken JSON: ${String(cause)}`, { cause });
+  }
+}
+
+/** @throws InvalidEntryError */
+export function toWireOptions(value: unknown): WireOptions {
+  if (!isRecord(value) || !isRooms(value.rooms) || !isRooms(value.except)) {
+    throw new InvalidEntryError('"opts" has no "rooms" and "except" that are arrays of room names');
+  }
+  return { rooms: value.rooms, except: value.except, flags: isRecord(value.flags) ? value.flags : {} };
+}
+
+/** @throws InvalidEntryError */
+export function toPacket(value: unknown): EventPacket {
+  const EVENT = 2;
+  if (!isRecord(value) || value.type !== EVENT || !Array.isArray(value.data) || value.data.length === 0) {
+    throw new InvalidEntryError('"packet" is not an event packet');
+  }
+  return { type: EVENT, data: value.data as unknown[], ...(typeof value.id === 'number' && { id: value.id }) };
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Rooms are strings; Socket.IO lets numbers pass, and so do we. */
+function isRooms(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every((item) => typeof item === 'string' || typeof item === 'number');
+}

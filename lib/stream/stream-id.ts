@@ -1,0 +1,32 @@
+/**
+ * The id of a stream entry: `milliseconds-sequence`, two unsigned 64-bit numbers, which a double cannot hold.
+ *
+ * @see https://redis.io/docs/latest/develop/data-types/streams/#entry-ids
+ */
+export type StreamId = string;
+
+/** Smaller than the id of any entry. */
+export const STREAM_START: StreamId = '0-0';
+
+const STREAM_ID = /^(0|[1-9]\d{0,19})-(0|[1-9]\d{0,19})$/;
+const LARGEST = '18446744073709551615';
+
+/** Whether a value, which may come from a client, is a stream id in its only form (no leading zeros). */
+export function isStreamId(value: unknown): value is StreamId {
+  const parts = typeof value === 'string' ? STREAM_ID.exec(value) : null;
+  return !!parts && compareNumbers(parts[1]!, LARGEST) <= 0 && compareNumbers(parts[2]!, LARGEST) <= 0;
+}
+
+/** Negative when `a` comes before `b`, 0 when they are the same, positive when `a` comes after `b`. */
+export function compareStreamIds(a: StreamId, b: StreamId): number {
+  if (a === b) {
+    return 0;
+  }
+  const i = a.indexOf('-');
+  const j = b.indexOf('-');
+  return compareNumbers(a.slice(0, i), b.slice(0, j)) || compareNumbers(a.slice(i + 1), b.slice(j + 1));
+}
+
+function compareNumbers(a: string, b: string): number {
+  return a.length - b.length || (a < b ? -1 : a > b ? 1 : 0);
+}

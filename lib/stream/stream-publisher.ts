@@ -1,0 +1,284 @@
+import { Backoff } from '../redis/backoff.js';
+import { withDeadline } from '../redis/deadline.js';
+import type { Command, RedisConnection } from '../redis/driver.js';
+import { encodeOrigin } from './entry.js';
+import type { StreamEvent } from './events.js';
+import { Outbox, type OutboxLimits } from './outbox.js';
+import type { StreamId } from './stream-id.js';
+
+const BATCH_ENTRIES = 512;
+const BATCH_BYTES = 1024 * 1024;
+
+export interface StreamPublisherOptions {
+  stream: string;
+  /** This node's id; names the origin of its entries. */
+  nodeId: string;
+  /** About how many entries the stream keeps. */
+  maxLen: number;
+  outbox: OutboxLimits;
+  /** Milliseconds after which a command counts as unanswered. */
+  commandTimeout: number;
+  emit(event: StreamEvent): void;
+}
+
+/** What the publisher must know of the reader of the same stream. */
+export interface ReadBack {
+  /** Whether entries are being read now. */
+  readonly isReading: boolean;
+  /** The sequence number of the last entry of this node that was fetched. */
+  readonly lastOwnFetched: number;
+  /** The sequence number of the last entry of this node that was delivered. */
+  readonly lastOwnDelivered: number;
+}
+
+/**
+ * Appends this node's entries to one stream, in the order in which they were given, each once.
+ *
+ * Modes:
+ * - idle: the outbox is empty.
+ * - sending: one batch is on its way, and its answer is awaited; meanwhile the outbox fills.
+ * - holding: this node's own reader is far behind. Were more appended now, the stream might be trimmed before anybody
+ *   has read it; so the outbox waits for the reader.
+ * - waiting: Redis is away or refuses. The batch is kept, with its sequence numbers, and tried again after a pause;
+ *   should its first try have been executed though its answer was lost, readers know the second by those numbers.
+ * - closed: nothing is taken or sent any more.
+ *
+ * A batch is one transaction, so either all of it is in the stream or nothing, and its order holds.
+ */
+export class StreamPublisher {
+  private readonly outbox: Outbox;
+  private readonly backoff = new Backoff();
+  private readonly fences: { seq: number; run: () => void }[] = [];
+  /** The batch that is on its way, or must be sent again. */
+  private batch: Command[] = [];
+  private batchBytes = 0;
+  private seq = 0;
+  private lastId: StreamId | undefined;
+  private sending = false;
+  private closed = false;
+  private retryTimer: NodeJS.Timeout | undefined;
+  private refusedSince: number | undefined;
+  private droppedSince = 0;
+  private droppedTotal = 0;
+  private appendedTotal = 0;
+  private readonly idle = new Set<() => void>();
+
+  constructor(
+    private readonly connection: RedisConnection,
+    private readonly reader: ReadBack,
+    private readonly options: StreamPublisherOptions,
+  ) {
+    this.outbox = new Outbox(options.outbox);
+  }
+
+  /** Entries that wait or are on their way. */
+  get pending(): number {
+    return this.outbox.length + this.batch.length;
+  }
+
+  get pendingBytes(): number {
+    return this.outbox.bytes + this.batchBytes;
+  }
+
+  get dropped(): number {
+    return this.droppedTotal;
+  }
+
+  get appended(): number {
+    return this.appendedTotal;
+  }
+
+  /** The last entry that Redis is known to hold: its sequence number and id. */
+  get lastAppended(): { seq: number; id: StreamId } | undefined {
+    return this.lastId === undefined ? undefined : { seq: this.seq - this.batch.length, id: this.lastId };
+  }
+
+  /** Why appending does not work, if it does not. */
+  error: Error | undefined;
+
+  /** Takes an entry (its fields but for the origin). It is appended as soon as all before it are. */
+  append(fields: readonly string[]): void {
+    let bytes = 64;
+    for (const field of fields) {
+      bytes += field.length; // UTF-16 units: near enough for a bound
+    }
+    this.push({ kind: 'entry', fields, bytes });
+  }
+
+  /** Runs something once this node has delivered all entries that it has taken so far; at once if it has. */
+  afterDelivery(run: () => void): void {
+    if (this.pending === 0 && this.reader.lastOwnDelivered >= this.seq) {
+      run();
+    } else {
+      this.push({ kind: 'fence', run, bytes: 512 });
+    }
+  }
+
+  /** To be called when the reader has fetched or delivered entries of this node, or has lost some. */
+  onReadBack(): void {
+    this.releaseFences(this.reader.lastOwnDelivered);
+    this.flush();
+  }
+
+  /** To be called when entries that were appended will never be read: the stream was deleted or replaced. */
+  onStreamReplaced(): void {
+    this.releaseFences(this.seq - this.batch.length);
+  }
+
+  /** To be called when the connection can be used again. */
+  onReady(): void {
+    this.backoff.reset();
+    clearTimeout(this.retryTimer);
+    this.retryTimer = undefined;
+    this.flush();
+  }
+
+  /** Resolves when the outbox is empty, at the latest after `timeout` milliseconds. Then nothing is taken any more. */
+  async close(timeout: number): Promise<void> {
+    if (!this.closed && this.pending > 0) {
+      let timer: NodeJS.Timeout | undefined;
+      await new Promise<void>((resolve) => {
+        this.idle.add(resolve);
+        timer = setTimeout(resolve, timeout);
+        this.flush();
+      });
+      clearTimeout(timer);
+    }
+    this.closed = true;
+    clearTimeout(this.retryTimer);
+  }
+
+  private push(item: Parameters<Outbox['push']>[0]): void {
+    if (this.closed) {
+      this.tellDropped(1);
+      return;
+    }
+    const dropped = this.outbox.push(item);
+    if (dropped > 0) {
+      this.tellDropped(dropped);
+    }
+    this.flush();
+  }
+
+  private flush(): void {
+    if (this.sending || this.retryTimer || this.closed || !this.connection.ready) {
+      return;
+    }
+    if (this.batch.length === 0) {
+      this.fillBatch();
+    }
+    if (this.batch.length > 0) {
+      this.sending = true;
+      void this.send();
+    }
+  }
+
+  private fillBatch(): void {
+    let room = Math.min(BATCH_ENTRIES, this.window());
+    for (let item = this.outbox.peek(); item; item = this.outbox.peek()) {
+      if (item.kind === 'fence') {
+        this.outbox.shift();
+        this.fences.push({ seq: this.seq, run: item.run });
+        continue;
+      }
+      if (room-- <= 0 || (this.batch.length > 0 && this.batchBytes + item.bytes > BATCH_BYTES)) {
+        break;
+      }
+      this.outbox.shift();
+      this.batch.push(this.command(item.fields));
+      this.batchBytes += item.bytes;
+    }
+    this.releaseFences(this.reader.lastOwnDelivered);
+    if (this.pending === 0) {
+      this.becomeIdle();
+    }
+  }
+
+  /** How many entries may be appended before this node's reader must have come nearer. */
+  private window(): number {
+    if (!this.reader.isReading) {
+      return BATCH_ENTRIES;
+    }
+    const unread = this.seq - this.reader.lastOwnFetched;
+    return Math.max(1, Math.floor(this.options.maxLen / 4)) - unread;
+  }
+
+  private command(fields: readonly string[]): Command {
+    const { stream, maxLen, nodeId } = this.options;
+    const origin = encodeOrigin({ node: nodeId, seq: ++this.seq });
+    return ['XADD', stream, 'MAXLEN', '~', String(maxLen), '*', ...fields, ...origin];
+  }
+
+  private async send(): Promise<void> {
+    const { batch } = this;
+    try {
+      const reply = batch.length === 1 ? this.connection.call(batch[0]!) : this.connection.transaction(batch);
+      const ids = await withDeadline(this.connection, this.options.commandTimeout, 'XADD', reply);
+      this.onAppended(String(Array.isArray(ids) ? ids.at(-1) : ids));
+    } catch (error) {
+      this.onRefused(error as Error);
+    }
+  }
+
+  private onAppended(id: StreamId): void {
+    this.lastId = id;
+    this.appendedTotal += this.batch.length;
+    this.batch = [];
+    this.batchBytes = 0;
+    this.sending = false;
+    this.error = undefined;
+    this.backoff.reset();
+    const { stream } = this.options;
+    if (this.refusedSince !== undefined) {
+      this.options.emit({
+        type: 'stream-usable',
+        stream,
+        operation: 'append',
+        afterMs: Math.round(performance.now() - this.refusedSince),
+      });
+      this.refusedSince = undefined;
+    }
+    if (this.droppedSince > 0) {
+      this.options.emit({ type: 'outbox-drained', stream, dropped: this.droppedSince });
+      this.droppedSince = 0;
+    }
+    this.flush();
+  }
+
+  private onRefused(error: Error): void {
+    this.sending = false;
+    this.error = error;
+    // A connection that was lost is told by its owner; here only what Redis itself refuses is.
+    if (this.connection.ready && this.refusedSince === undefined) {
+      this.refusedSince = performance.now();
+      this.options.emit({ type: 'stream-refused', stream: this.options.stream, operation: 'append', error });
+    }
+    if (!this.closed) {
+      this.retryTimer = setTimeout(() => {
+        this.retryTimer = undefined;
+        this.flush();
+      }, this.backoff.next());
+    }
+  }
+
+  private releaseFences(delivered: number): void {
+    while (this.fences.length > 0 && this.fences[0]!.seq <= delivered) {
+      this.fences.shift()!.run();
+    }
+  }
+
+  private becomeIdle(): void {
+    for (const resolve of this.idle) {
+      resolve();
+    }
+    this.idle.clear();
+  }
+
+  private tellDropped(dropped: number): void {
+    this.droppedTotal += dropped;
+    if (this.droppedSince === 0) {
+      this.options.emit({ type: 'outbox-overflow', stream: this.options.stream, dropped });
+    }
+    this.droppedSince += dropped;
+  }
+}

@@ -1,0 +1,551 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Backoff } from '../redis/backoff.js';
+import { withDeadline } from '../redis/deadline.js';
+import type { Command, RedisConnection } from '../redis/driver.js';
+import { toEntries, toInfo, toStreamEntries, type RawEntry } from '../redis/stream-reply.js';
+import { InvalidEntryError, parseEntry, type LogEntry } from './entry.js';
+import type { StreamEvent } from './events.js';
+import { SequenceTracker } from './sequence-tracker.js';
+import { compareStreamIds, STREAM_START, type StreamId } from './stream-id.js';
+
+/** The most entries and about the most bytes that one read asks for, when the reader is behind. */
+const MAX_READ_COUNT = 4_096;
+const MAX_READ_BYTES = 8 * 1024 * 1024;
+/** How many entries and bytes may be fetched ahead of their delivery. */
+const MAX_AHEAD_ENTRIES = 50_000;
+const MAX_AHEAD_BYTES = 64 * 1024 * 1024;
+/** Milliseconds for which entries are delivered before others get their turn in the event loop. */
+const SLICE = 8;
+/** How many ids are remembered, to find where two histories of a stream part. */
+const REMEMBERED_IDS = 1_024;
+/** How many of the latest entries are looked at when reading begins, so that one sent again is known. */
+const LOOK_BACK = 16;
+
+export interface StreamReaderOptions {
+  stream: string;
+  nodeId: string;
+  /** How many entries a read asks for; more when the reader is behind. */
+  readCount: number;
+  /** Milliseconds for which a read waits for entries. */
+  blockTime: number;
+  /** Milliseconds after which a command counts as unanswered. */
+  commandTimeout: number;
+  emit(event: StreamEvent): void;
+  /** Given each entry once, in the order of the log. */
+  deliver(entry: LogEntry): void;
+  /** Entries were missed, or the history was replaced: what was delivered before `position` is not the whole. */
+  onBroken(position: StreamId): void;
+  /** Called after entries were fetched or delivered, and when the mode changes. */
+  onProgress(): void;
+}
+
+/** What another node says to have appended last. */
+interface Announcement {
+  seq: number;
+  id: StreamId;
+  /** Whether the history to which our position belongs was verified since. */
+  verified: boolean;
+  /** How many reads since have found nothing. */
+  idleReads: number;
+}
+
+export type StreamReaderMode = 'opening' | 'following' | 'catching-up' | 'waiting' | 'stopped';
+
+/**
+ * Reads one stream from its end on, and delivers its entries.
+ *
+ * Modes:
+ * - opening: the end of the stream is being resolved to an id. From then on nothing is missed.
+ * - following: all that there was has been fetched; a read blocks until there is more.
+ * - catching-up: the last read was full. Reads do not block, and ask for more each time.
+ * - waiting: the connection is lost, or Redis refuses. The position is kept.
+ * - stopped.
+ *
+ * Fetching runs ahead of delivering, which yields to the event loop every few milliseconds: a stream is trimmed behind
+ * the entries that are fetched, so a slow delivery must not slow the fetching.
+ *
+ * An id says nothing certain about the history that it belongs to: a stream can be deleted, or replaced after a
+ * failover by one that lacks its end. So after each reconnection, and from time to time, the entry at the position is
+ * looked for ({@link verify}).
+ */
+export class StreamReader {
+  private currentMode: StreamReaderMode = 'opening';
+  private fetchedId: StreamId | undefined;
+  private deliveredId: StreamId | undefined;
+  private readonly sequences = new SequenceTracker();
+  private readonly backoff = new Backoff();
+  private readonly recentIds: StreamId[] = [];
+
+  private queue: LogEntry[] = [];
+  private queueHead = 0;
+  private queueBytes = 0;
+  private draining = false;
+
+  private verifyNow = false;
+  private verifiedAt = 0;
+  private refusedSince: number | undefined;
+  private lastError: Error | undefined;
+  private rejectedReasons = new Set<string>();
+  private averageBytes = 256;
+
+  private readonly announced = new Map<string, Announcement>();
+  private readonly waiters = new Set<() => void>();
+  private readonly stopping = new AbortController();
+  private wake: (() => void) | undefined;
+  private running: Promise<void> | undefined;
+
+  /** Totals since the start. */
+  readonly counters = { read: 0, duplicates: 0, lost: 0, rejected: 0 };
+
+  lastOwnFetched = 0;
+  lastOwnDelivered = 0;
+
+  constructor(
+    private readonly connection: RedisConnection,
+    private readonly options: StreamReaderOptions,
+  ) {}
+
+  get mode(): StreamReaderMode {
+    return this.currentMode;
+  }
+
+  get isReading(): boolean {
+    return this.currentMode === 'following' || this.currentMode === 'catching-up';
+  }
+
+  /** The id of the last entry that was delivered, or at which reading began; undefined until that is known. */
+  get position(): StreamId | undefined {
+    return this.deliveredId;
+  }
+
+  /** How many entries were fetched and not yet delivered. */
+  get backlog(): number {
+    return this.queue.length - this.queueHead;
+  }
+
+  /**
+   * How old the oldest entry is that waits to be delivered, in milliseconds: the time in its id, which is of Redis'
+   * clock, against this node's. 0 if none waits.
+   */
+  get lagMs(): number {
+    const oldest = this.queue[this.queueHead];
+    return oldest ? Math.max(0, Date.now() - Number(oldest.id.split('-')[0])) : 0;
+  }
+
+  /** Why reading does not work, if it does not. */
+  get error(): Error | undefined {
+    return this.lastError;
+  }
+
+  /** How many publishers are remembered. */
+  get publishers(): number {
+    return this.sequences.size;
+  }
+
+  start(): void {
+    this.running ??= this.run();
+  }
+
+  async stop(): Promise<void> {
+    this.stopping.abort();
+    this.wake?.();
+    await this.running;
+    this.setMode('stopped');
+    this.tellWaiters();
+  }
+
+  /** To be called when the connection can be used, at first or again. */
+  onReady(): void {
+    this.verifyNow = true;
+    this.backoff.reset();
+    this.wake?.();
+  }
+
+  /** To be called when the connection is lost. */
+  onLost(error: Error): void {
+    this.lastError = error;
+    if (this.currentMode !== 'opening' && this.currentMode !== 'stopped') {
+      this.setMode('waiting');
+    }
+  }
+
+  /**
+   * Resolves to true once the entry with this id, and all before it, have been delivered; to false if that does not
+   * happen: there is no such entry, or Redis stays away for `timeout` milliseconds.
+   */
+  async whenDelivered(id: StreamId, timeout: number): Promise<boolean> {
+    const until = performance.now() + timeout;
+    const arrived = (): boolean => this.deliveredId !== undefined && compareStreamIds(this.deliveredId, id) >= 0;
+    while (!arrived()) {
+      const left = until - performance.now();
+      if (left <= 0 || this.currentMode === 'stopped') {
+        return false;
+      }
+      // When all has been read, an entry that somebody has seen can be at most a reply on its way.
+      const patience = Math.min(left, 500);
+      const progressed = await this.nextProgress(patience);
+      if (!progressed && this.currentMode === 'following' && this.backlog === 0) {
+        return arrived();
+      }
+    }
+    return true;
+  }
+
+  /** Takes note that another node says to have appended its entry number `seq` with this id. */
+  announce(node: string, seq: number, id: StreamId): void {
+    if (node !== this.options.nodeId && this.sequences.lastOf(node) < seq) {
+      this.announced.set(node, { seq, id, verified: false, idleReads: 0 });
+      this.verifyNow = true;
+    }
+  }
+
+  private async run(): Promise<void> {
+    const { signal } = this.stopping;
+    while (!signal.aborted) {
+      if (!this.connection.ready) {
+        await new Promise<void>((resolve) => (this.wake = resolve));
+        continue;
+      }
+      try {
+        if (this.fetchedId === undefined) {
+          await this.open();
+        } else if (this.verifyNow || performance.now() - this.verifiedAt > this.options.blockTime) {
+          await this.verify();
+        }
+        await this.queueHasRoom();
+        await this.fetch();
+      } catch (error) {
+        if (signal.aborted) {
+          break;
+        }
+        this.onRefused(error as Error);
+        await sleep(this.backoff.next(), undefined, { signal }).catch(() => undefined);
+      }
+    }
+  }
+
+  private async open(): Promise<void> {
+    const { stream } = this.options;
+    const latest = this.parse(
+      toEntries(await this.ask(['XREVRANGE', stream, '+', '-', 'COUNT', String(LOOK_BACK)])).reverse(),
+      (id) => this.remember(id),
+    );
+    for (const { origin } of latest) {
+      if (origin) {
+        this.sequences.skipTo(origin);
+      }
+    }
+    if (this.recentIds.length === 0) {
+      this.remember(STREAM_START);
+    }
+    this.fetchedId = this.deliveredId = this.recentIds.at(-1)!;
+    this.verifyNow = false;
+    this.verifiedAt = performance.now();
+    this.setMode('catching-up');
+    this.options.onBroken(this.fetchedId);
+  }
+
+  private async fetch(): Promise<void> {
+    const { stream, blockTime, commandTimeout } = this.options;
+    const count = this.readCount();
+    const block = this.currentMode === 'following';
+    const wait = block ? ['BLOCK', String(blockTime)] : [];
+    const raw = toStreamEntries(
+      await this.ask(
+        ['XREAD', 'COUNT', String(count), ...wait, 'STREAMS', stream, this.fetchedId!],
+        commandTimeout + (block ? blockTime : 0),
+      ),
+    );
+    if (this.stopping.signal.aborted) {
+      return;
+    }
+    this.onUsable();
+    this.lastFull = raw.length >= count;
+    this.growth = this.lastFull ? Math.min(this.growth * 2, MAX_READ_COUNT) : 1;
+    this.setMode(this.lastFull ? 'catching-up' : 'following');
+    if (raw.length > 0) {
+      this.fetchedId = raw.at(-1)!.id;
+      this.enqueue(this.parse(raw, (id) => this.remember(id)));
+    } else if (block) {
+      this.verifyNow = true;
+    }
+    this.settleAnnouncements(raw.length === 0);
+  }
+
+  private lastFull = false;
+  private growth = 1;
+
+  private readCount(): number {
+    const affordable = Math.max(1, Math.floor(MAX_READ_BYTES / this.averageBytes));
+    return Math.max(1, Math.min(this.options.readCount * this.growth, MAX_READ_COUNT, Math.max(this.options.readCount, affordable)));
+  }
+
+  private ask(command: Command, timeout = this.options.commandTimeout): Promise<unknown> {
+    return withDeadline(this.connection, timeout, String(command[0]), this.connection.call(command));
+  }
+
+  private parse(raw: readonly RawEntry[], each?: (id: StreamId) => void): LogEntry[] {
+    const entries: LogEntry[] = [];
+    let bytes = 0;
+    for (const { id, fields } of raw) {
+      each?.(id);
+      try {
+        const entry = parseEntry(id, fields);
+        bytes += entry.data.length + 256;
+        entries.push(entry);
+      } catch (error) {
+        if (!(error instanceof InvalidEntryError)) {
+          throw error;
+        }
+        this.reject(id, error.message);
+      }
+    }
+    if (raw.length > 0) {
+      this.averageBytes = Math.max(256, bytes / raw.length);
+    }
+    return entries;
+  }
+
+  /** Counts an entry that was passed over; its reason is told the first time. */
+  reject(id: StreamId, reason: string): void {
+    this.counters.rejected++;
+    if (!this.rejectedReasons.has(reason) && this.rejectedReasons.size < 100) {
+      this.rejectedReasons.add(reason);
+      this.options.emit({ type: 'entry-rejected', stream: this.options.stream, id, reason });
+    }
+  }
+
+  private enqueue(entries: LogEntry[]): void {
+    for (const entry of entries) {
+      this.queue.push(entry);
+      this.queueBytes += entry.data.length;
+      if (entry.origin?.node === this.options.nodeId) {
+        this.lastOwnFetched = Math.max(this.lastOwnFetched, entry.origin.seq);
+      }
+    }
+    if (!this.draining) {
+      this.draining = true;
+      this.drain();
+    }
+  }
+
+  private readonly drain = (): void => {
+    const until = performance.now() + SLICE;
+    for (let n = 1; this.backlog > 0; n++) {
+      const entry = this.queue[this.queueHead]!;
+      this.queueHead++;
+      this.queueBytes -= entry.data.length;
+      this.admit(entry);
+      if (n % 16 === 0 && performance.now() > until) {
+        break;
+      }
+    }
+    if (this.backlog === 0) {
+      this.queue = [];
+      this.queueHead = 0;
+      this.draining = false;
+      this.deliveredId = this.fetchedId;
+    } else {
+      setImmediate(this.drain);
+    }
+    this.settleAnnouncements(false);
+    this.tellWaiters();
+    this.options.onProgress();
+  };
+
+  private admit(entry: LogEntry): void {
+    const { origin } = entry;
+    this.counters.read++;
+    if (origin) {
+      const { duplicate, lost } = this.sequences.admit(origin);
+      if (duplicate) {
+        this.counters.duplicates++;
+        return;
+      }
+      if (lost > 0) {
+        this.tellGap(origin.node, lost, entry.id);
+      }
+      if (origin.node === this.options.nodeId) {
+        this.lastOwnDelivered = origin.seq;
+      }
+    }
+    this.deliveredId = entry.id;
+    this.options.deliver(entry);
+  }
+
+  private tellGap(origin: string, lost: number, before: StreamId): void {
+    this.counters.lost += lost;
+    this.options.onBroken(this.deliveredId!);
+    this.options.emit({ type: 'gap', stream: this.options.stream, lost, origin, before });
+  }
+
+  /**
+   * What other nodes announced is compared with what came: an entry whose place in the log has been passed, or that
+   * two reads in a row did not bring, is lost.
+   */
+  private settleAnnouncements(idle: boolean): void {
+    for (const [node, announcement] of this.announced) {
+      const { seq, id, verified } = announcement;
+      const last = this.sequences.lastOf(node);
+      const passed = this.deliveredId !== undefined && compareStreamIds(this.deliveredId, id) >= 0;
+      if (last >= seq) {
+        this.announced.delete(node);
+      } else if (verified && (passed || (idle && ++announcement.idleReads > 1))) {
+        if (this.sequences.knows(node)) {
+          this.tellGap(node, seq - last, id);
+        }
+        this.sequences.skipTo({ node, seq });
+        this.announced.delete(node);
+      }
+    }
+  }
+
+  /** Makes sure that the stream is still the one of which the position was taken, and finds another position if not. */
+  private async verify(): Promise<void> {
+    const { stream } = this.options;
+    const at = this.fetchedId!;
+    const announced = [...this.announced.values()];
+    this.verifyNow = false;
+    this.verifiedAt = performance.now();
+    if (at === STREAM_START || (await this.holds(at))) {
+      for (const announcement of announced) {
+        announcement.verified = true;
+      }
+      return;
+    }
+    const [first] = toEntries(await this.ask(['XRANGE', stream, '-', '+', 'COUNT', '1']));
+    if (!first) {
+      if (Number(await this.ask(['EXISTS', stream])) === 0) {
+        await this.replace('deleted', STREAM_START);
+      } // else it was emptied: what is appended next has a larger id
+    } else if (compareStreamIds(first.id, at) > 0) {
+      if (await this.isUntrimmed()) {
+        await this.replace('recreated', at);
+      } // else it was trimmed; whether past unread entries, their sequence numbers tell
+    } else {
+      const ancestor = await this.commonAncestor();
+      const between = await this.ask(['XRANGE', stream, `(${ancestor}`, `(${at}`, 'COUNT', '1']);
+      if (toEntries(between).length > 0 || !(await this.isAhead(at))) {
+        await this.replace('rewound', ancestor);
+      } // else only the entry at the position was deleted
+    }
+  }
+
+  private async holds(id: StreamId): Promise<boolean> {
+    return toEntries(await this.ask(['XRANGE', this.options.stream, id, id, 'COUNT', '1'])).length > 0;
+  }
+
+  /** Whether the stream still has all the entries that it ever had (told by Redis 7.0 and later). */
+  private async isUntrimmed(): Promise<boolean> {
+    const info = toInfo(await this.ask(['XINFO', 'STREAM', this.options.stream]));
+    return info.has('entries-added') && Number(info.get('entries-added')) === Number(info.get('length'));
+  }
+
+  private async isAhead(id: StreamId): Promise<boolean> {
+    const info = toInfo(await this.ask(['XINFO', 'STREAM', this.options.stream]));
+    return compareStreamIds(String(info.get('last-generated-id')), id) >= 0;
+  }
+
+  /** The last entry that both the stream and what was read of it have. */
+  private async commonAncestor(): Promise<StreamId> {
+    const known = new Set(this.recentIds);
+    const oldest = this.recentIds[0]!;
+    for (let upTo = '+'; ; ) {
+      const raw = toEntries(await this.ask(['XREVRANGE', this.options.stream, upTo, '-', 'COUNT', '256']));
+      for (const { id } of raw) {
+        if (known.has(id) || compareStreamIds(id, oldest) < 0) {
+          return id;
+        }
+      }
+      if (raw.length < 256) {
+        return STREAM_START;
+      }
+      upTo = `(${raw.at(-1)!.id}`;
+    }
+  }
+
+  private async replace(reason: 'deleted' | 'rewound' | 'recreated', position: StreamId): Promise<void> {
+    await this.drained();
+    this.fetchedId = this.deliveredId = position;
+    this.recentIds.length = 0;
+    this.remember(position);
+    this.announced.clear(); // their ids may be of another history
+    this.growth = 1;
+    this.setMode('catching-up');
+    this.options.onBroken(position);
+    this.options.emit({ type: 'stream-replaced', stream: this.options.stream, reason, position });
+  }
+
+  private remember(id: StreamId): void {
+    this.recentIds.push(id);
+    if (this.recentIds.length > 2 * REMEMBERED_IDS) {
+      this.recentIds.splice(0, REMEMBERED_IDS);
+    }
+  }
+
+  private async queueHasRoom(): Promise<void> {
+    while (
+      !this.stopping.signal.aborted &&
+      (this.backlog >= MAX_AHEAD_ENTRIES || this.queueBytes >= MAX_AHEAD_BYTES)
+    ) {
+      await this.nextProgress(1_000);
+    }
+  }
+
+  private async drained(): Promise<void> {
+    while (!this.stopping.signal.aborted && this.draining) {
+      await this.nextProgress(1_000);
+    }
+  }
+
+  private onUsable(): void {
+    this.lastError = undefined;
+    this.backoff.reset();
+    if (this.refusedSince !== undefined) {
+      const afterMs = Math.round(performance.now() - this.refusedSince);
+      this.refusedSince = undefined;
+      this.options.emit({ type: 'stream-usable', stream: this.options.stream, operation: 'read', afterMs });
+    }
+  }
+
+  private onRefused(error: Error): void {
+    this.lastError = error;
+    this.verifyNow = this.fetchedId !== undefined;
+    if (this.fetchedId !== undefined) {
+      this.setMode('waiting');
+    }
+    // A connection that was lost is told by its owner; here only what Redis itself refuses is.
+    if (this.connection.ready && this.refusedSince === undefined) {
+      this.refusedSince = performance.now();
+      this.options.emit({ type: 'stream-refused', stream: this.options.stream, operation: 'read', error });
+    }
+  }
+
+  private setMode(mode: StreamReaderMode): void {
+    if (this.currentMode !== mode) {
+      this.currentMode = mode;
+      this.tellWaiters();
+      this.options.onProgress();
+    }
+  }
+
+  /** Resolves to true when something was delivered or the mode changed, to false after `timeout` milliseconds. */
+  private nextProgress(timeout: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      const settle = (progressed: boolean): void => {
+        clearTimeout(timer);
+        this.waiters.delete(waiter);
+        resolve(progressed);
+      };
+      const waiter = (): void => settle(true);
+      const timer = setTimeout(settle, timeout, false);
+      this.waiters.add(waiter);
+    });
+  }
+
+  private tellWaiters(): void {
+    for (const waiter of [...this.waiters]) {
+      waiter();
+    }
+  }
+}
