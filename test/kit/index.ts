@@ -1,0 +1,10 @@
+export { closeAfterwards, closeFrom, closed, openCount, type Closable } from './cleanup.js';
+export { freePort } from './free-port.js';
+export { NodeProcess, type ChildEvent, type Exit, type NodeProcessOptions } from './node-process.js';
+export { RedisCluster, type RedisClusterOptions } from './redis-cluster.js';
+export { RedisSentinel, type RedisSentinelOptions } from './redis-sentinel.js';
+export { RedisServer, type ClientInfo, type RedisServerOptions } from './redis-server.js';
+export { RespClient, RespError, type Reply } from './resp-client.js';
+export { servers } from './servers.js';
+export { TcpProxy, type Direction } from './tcp-proxy.js';
+export { until, type UntilOptions } from './until.js';
