@@ -1,4 +1,5 @@
 import { ClusterNode } from '../cluster/cluster-node.js';
+import type { RedisStreamsLogger } from '../cluster/logger.js';
 import type { RedisStreamsAdapterOptions } from '../cluster/options.js';
 import { RedisStreamsAdapter } from './redis-streams.adapter.js';
 
@@ -16,12 +17,17 @@ export interface RedisStreamsAdapterFactory {
  * The node is closed with the last namespace of its servers, that is by `io.close()`.
  *
  * @param client - a client of ioredis or node-redis. It is duplicated, never used, changed or closed.
+ * @param logger - gets a line for each change of state, such as Redis lost and regained
  * @throws InvalidOptionError if an option has a value that is not allowed
  * @throws RedisClientError if the client is of no known kind
  */
-export function createAdapter(client: unknown, options: RedisStreamsAdapterOptions = {}): RedisStreamsAdapterFactory {
+export function createAdapter(
+  client: unknown,
+  options: RedisStreamsAdapterOptions = {},
+  logger: RedisStreamsLogger = console,
+): RedisStreamsAdapterFactory {
   // Nobody awaits this start, so it cannot fail: the node begins without Redis if need be.
-  const node = new ClusterNode(client, { ...options, onStartTimeout: 'degrade' });
+  const node = new ClusterNode(client, { ...options, onStartTimeout: 'degrade' }, logger);
   void node.start();
   return adapterFactory(node, async (last) => {
     if (last) {

@@ -74,7 +74,8 @@ export class StreamReader {
   private deliveredId: StreamId | undefined;
   private readonly sequences = new SequenceTracker();
   private readonly backoff = new Backoff();
-  private readonly recentIds: StreamId[] = [];
+  /** The last entries that were fetched: id and mark. An id alone can recur in another history. */
+  private readonly recent = new Map<StreamId, string>();
 
   private queue: LogEntry[] = [];
   private queueHead = 0;
@@ -193,7 +194,8 @@ export class StreamReader {
 
   /** Takes note that another node says to have appended its entry number `seq` with this id. */
   announce(node: string, seq: number, id: StreamId): void {
-    if (node !== this.options.nodeId && this.sequences.lastOf(node) < seq) {
+    const isNews = this.announced.get(node)?.seq !== seq && this.sequences.lastOf(node) < seq;
+    if (isNews && node !== this.options.nodeId) {
       this.announced.set(node, { seq, id, verified: false, idleReads: 0 });
       this.verifyNow = true;
     }
@@ -228,17 +230,17 @@ export class StreamReader {
     const { stream } = this.options;
     const latest = this.parse(
       toEntries(await this.ask(['XREVRANGE', stream, '+', '-', 'COUNT', String(LOOK_BACK)])).reverse(),
-      (id) => this.remember(id),
+      (id, entry) => this.remember(id, markOf(entry)),
     );
     for (const { origin } of latest) {
       if (origin) {
         this.sequences.skipTo(origin);
       }
     }
-    if (this.recentIds.length === 0) {
-      this.remember(STREAM_START);
+    if (this.recent.size === 0) {
+      this.remember(STREAM_START, '');
     }
-    this.fetchedId = this.deliveredId = this.recentIds.at(-1)!;
+    this.fetchedId = this.deliveredId = [...this.recent.keys()].at(-1)!;
     this.verifyNow = false;
     this.verifiedAt = performance.now();
     this.setMode('catching-up');
@@ -265,7 +267,7 @@ export class StreamReader {
     this.setMode(this.lastFull ? 'catching-up' : 'following');
     if (raw.length > 0) {
       this.fetchedId = raw.at(-1)!.id;
-      this.enqueue(this.parse(raw, (id) => this.remember(id)));
+      this.enqueue(this.parse(raw, (id, entry) => this.remember(id, markOf(entry))));
     } else if (block) {
       this.verifyNow = true;
     }
@@ -284,13 +286,13 @@ export class StreamReader {
     return withDeadline(this.connection, timeout, String(command[0]), this.connection.call(command));
   }
 
-  private parse(raw: readonly RawEntry[], each?: (id: StreamId) => void): LogEntry[] {
+  private parse(raw: readonly RawEntry[], each: (id: StreamId, entry: LogEntry | undefined) => void): LogEntry[] {
     const entries: LogEntry[] = [];
     let bytes = 0;
     for (const { id, fields } of raw) {
-      each?.(id);
+      let entry: LogEntry | undefined;
       try {
-        const entry = parseEntry(id, fields);
+        entry = parseEntry(id, fields);
         bytes += entry.data.length + 256;
         entries.push(entry);
       } catch (error) {
@@ -299,6 +301,7 @@ export class StreamReader {
         }
         this.reject(id, error.message);
       }
+      each(id, entry);
     }
     if (raw.length > 0) {
       this.averageBytes = Math.max(256, bytes / raw.length);
@@ -432,7 +435,8 @@ export class StreamReader {
   }
 
   private async holds(id: StreamId): Promise<boolean> {
-    return toEntries(await this.ask(['XRANGE', this.options.stream, id, id, 'COUNT', '1'])).length > 0;
+    const [raw] = toEntries(await this.ask(['XRANGE', this.options.stream, id, id, 'COUNT', '1']));
+    return raw !== undefined && this.knows(raw);
   }
 
   /** Whether the stream still has all the entries that it ever had (told by Redis 7.0 and later). */
@@ -448,13 +452,12 @@ export class StreamReader {
 
   /** The last entry that both the stream and what was read of it have. */
   private async commonAncestor(): Promise<StreamId> {
-    const known = new Set(this.recentIds);
-    const oldest = this.recentIds[0]!;
+    const oldest = this.recent.keys().next().value!;
     for (let upTo = '+'; ; ) {
       const raw = toEntries(await this.ask(['XREVRANGE', this.options.stream, upTo, '-', 'COUNT', '256']));
-      for (const { id } of raw) {
-        if (known.has(id) || compareStreamIds(id, oldest) < 0) {
-          return id;
+      for (const entry of raw) {
+        if (this.knows(entry) || compareStreamIds(entry.id, oldest) < 0) {
+          return entry.id;
         }
       }
       if (raw.length < 256) {
@@ -467,8 +470,9 @@ export class StreamReader {
   private async replace(reason: 'deleted' | 'rewound' | 'recreated', position: StreamId): Promise<void> {
     await this.drained();
     this.fetchedId = this.deliveredId = position;
-    this.recentIds.length = 0;
-    this.remember(position);
+    const mark = this.recent.get(position) ?? '';
+    this.recent.clear();
+    this.remember(position, mark);
     this.announced.clear(); // their ids may be of another history
     this.growth = 1;
     this.setMode('catching-up');
@@ -476,10 +480,24 @@ export class StreamReader {
     this.options.emit({ type: 'stream-replaced', stream: this.options.stream, reason, position });
   }
 
-  private remember(id: StreamId): void {
-    this.recentIds.push(id);
-    if (this.recentIds.length > 2 * REMEMBERED_IDS) {
-      this.recentIds.splice(0, REMEMBERED_IDS);
+  private remember(id: StreamId, mark: string): void {
+    this.recent.delete(id);
+    this.recent.set(id, mark);
+    if (this.recent.size > REMEMBERED_IDS) {
+      this.recent.delete(this.recent.keys().next().value!);
+    }
+  }
+
+  /** Whether this very entry was fetched. */
+  private knows({ id, fields }: RawEntry): boolean {
+    const mark = this.recent.get(id);
+    if (mark === undefined) {
+      return false;
+    }
+    try {
+      return markOf(parseEntry(id, fields)) === mark;
+    } catch {
+      return markOf(undefined) === mark;
     }
   }
 
@@ -548,4 +566,13 @@ export class StreamReader {
       waiter();
     }
   }
+}
+
+/** What tells an entry from another with the same id: who appended it, and as which of its entries. */
+function markOf(entry: LogEntry | undefined): string {
+  if (!entry) {
+    return '';
+  }
+  const { origin, uid, data } = entry;
+  return origin ? `${origin.node}:${origin.seq}` : `${uid}:${data.length}:${data.slice(0, 64)}`;
 }

@@ -1,0 +1,122 @@
+import { createServer, type Server as HttpServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { Redis, type RedisOptions } from 'ioredis';
+import { Server, type ServerOptions } from 'socket.io';
+import { io as connect, type Socket } from 'socket.io-client';
+import {
+  createAdapter,
+  type ClusterEvent,
+  type RedisStreamsAdapterFactory,
+  type RedisStreamsAdapterOptions,
+} from '../../lib/adapter/index.js';
+import { closeAfterwards, until } from '../kit/index.js';
+
+export interface MemberOptions {
+  port: number;
+  redis?: RedisOptions;
+  /** Another class than ioredis 6's, to be made with the same options. */
+  Client?: new (options: RedisOptions) => unknown;
+  adapter?: RedisStreamsAdapterOptions;
+  server?: Partial<ServerOptions>;
+  /** Whether it serves a client that notes what it receives. @default true */
+  client?: boolean;
+}
+
+/** A Socket.IO server of the cluster, with a client that notes what it receives. */
+export class Member {
+  readonly io: Server;
+  readonly factory: RedisStreamsAdapterFactory;
+  readonly events: ClusterEvent[] = [];
+  /** The lines that it has logged. */
+  readonly log: string[] = [];
+  /** The first argument of each `msg` event, in the order of arrival. */
+  readonly received: unknown[] = [];
+  socket!: Socket;
+  private readonly redis: { disconnect(): void; on(event: 'error', listener: () => void): unknown };
+  private readonly http: HttpServer;
+
+  private constructor(options: MemberOptions) {
+    const redisOptions = { port: options.port, host: '127.0.0.1', ...options.redis };
+    this.redis = (options.Client ? new options.Client(redisOptions) : new Redis(redisOptions)) as Member['redis'];
+    this.redis.on('error', () => undefined);
+    const log = (line: string): void => void this.log.push(line);
+    this.factory = createAdapter(
+      this.redis,
+      {
+        heartbeatInterval: 200,
+        heartbeatTimeout: 1_000,
+        blockTimeInMs: 1_000,
+        commandTimeout: 1_500,
+        ...options.adapter,
+      },
+      { log, warn: log, error: log },
+    );
+    this.factory.node.subscribe({ onEvent: (event) => this.events.push(event) });
+    this.http = createServer();
+    this.io = new Server(this.http, { adapter: this.factory as never, ...options.server });
+  }
+
+  static async start(options: MemberOptions): Promise<Member> {
+    const member = closeAfterwards(new Member(options));
+    await new Promise<void>((resolve) => member.http.listen(0, '127.0.0.1', resolve));
+    await member.factory.node.start();
+    if (options.client ?? true) {
+      member.socket = member.connect();
+      member.socket.on('msg', (value: unknown) => member.received.push(value));
+      await until(() => member.socket.connected, { what: 'the client to connect' });
+    }
+    return member;
+  }
+
+  get node(): RedisStreamsAdapterFactory['node'] {
+    return this.factory.node;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${(this.http.address() as AddressInfo).port}`;
+  }
+
+  connect(options: object = {}): Socket {
+    return connect(this.url, { transports: ['websocket'], forceNew: true, reconnectionDelay: 20, ...options });
+  }
+
+  eventsOf<T extends ClusterEvent['type']>(type: T): Extract<ClusterEvent, { type: T }>[] {
+    return this.events.filter((event) => event.type === type) as Extract<ClusterEvent, { type: T }>[];
+  }
+
+  get counters() {
+    return this.node.status().streams[0]!.counters;
+  }
+
+  async close(): Promise<void> {
+    this.socket?.disconnect();
+    await this.io.close();
+    this.redis.disconnect();
+  }
+}
+
+/** Waits until every member has received `count` messages. */
+export async function allReceived(members: Member[], count: number, timeout = 20_000): Promise<void> {
+  try {
+    await until(() => members.every(({ received }) => received.length >= count), {
+      what: `${count} messages at ${members.length} clients`,
+      timeout,
+    });
+  } catch (error) {
+    throw new Error(
+      `${(error as Error).message}: ${members.map(({ received }) => received.length).join(', ')}; ` +
+        members.map(({ node }) => JSON.stringify(node.status())).join('\n'),
+      { cause: error },
+    );
+  }
+}
+
+/** 0, 1, … count - 1 */
+export function numbers(count: number): number[] {
+  return Array.from({ length: count }, (_, i) => i);
+}
+
+/** What was received of one sender, when each message is `[sender, number]`. */
+export function from(sender: number, received: unknown[]): number[] {
+  return (received as [number, number][]).filter(([one]) => one === sender).map(([, number]) => number);
+}

@@ -1,0 +1,28 @@
+import type { ClusterEvent, RedisStreamsAdapterOptions } from '../../lib/adapter/index.js';
+import { serve } from '../kit/node-process-child.js';
+import { Member } from './fleet.js';
+
+/** A member in a process of its own. Arguments: Redis' port, options of the adapter as JSON. */
+const [port, adapter = '{}', server = '{}'] = process.argv.slice(2);
+const member = await Member.start({
+  port: Number(port),
+  adapter: JSON.parse(adapter) as RedisStreamsAdapterOptions,
+  server: JSON.parse(server) as object,
+});
+
+serve({
+  id: () => member.node.id,
+  url: () => member.url,
+  emit: (value: unknown) => member.io.emit('msg', value),
+  burst: (from: number, count: number) => {
+    for (let i = 0; i < count; i++) {
+      member.io.emit('msg', from + i);
+    }
+  },
+  received: () => member.received,
+  counters: () => member.counters,
+  state: () => member.node.status().state,
+  eventsOf: (type: ClusterEvent['type']) =>
+    member.eventsOf(type).map((event) => JSON.parse(JSON.stringify(event)) as ClusterEvent),
+  close: () => member.close(),
+});

@@ -1,0 +1,123 @@
+import { describe, expect, test } from '@jest/globals';
+import { Redis as Redis5 } from 'ioredis-5';
+import { RedisServer, TcpProxy, until } from '../kit/index.js';
+import { allReceived, from, Member, numbers } from './fleet.js';
+
+describe.each([
+  ['ioredis 6', undefined],
+  ['ioredis 5', Redis5],
+] as const)('an outage of Redis, with %s', (_name, Client) => {
+  test.each([
+    [1_000, 'log'],
+    [3_000, 'local-first'],
+  ] as const)('of %d ms loses nothing while all nodes broadcast (%s)', async (outage, ordering) => {
+    const redis = await RedisServer.start({ appendonly: true });
+    const start = (): Promise<Member> =>
+      Member.start({ port: redis.port, adapter: { ordering }, ...(Client && { Client: Client as never }) });
+    const members = [await start(), await start(), await start()];
+
+    let sent = 0;
+    let atOnce = true;
+    const timer = setInterval(() => {
+      members.forEach(({ io }, i) => io.emit('msg', [i, sent]));
+      sent++;
+      atOnce &&= members.every(({ received }, i) => from(i, received.slice(-50)).length > 0 || received.length < 50);
+    }, 5);
+    await until(() => sent > 50, { what: 'some broadcasts before' });
+    await redis.kill();
+    const before = sent;
+    await until(() => sent > before + outage / 5 / 2, { what: 'the outage to last', timeout: outage * 4 });
+    await redis.restart();
+    const back = sent;
+    await until(() => sent > back + 50, { what: 'some broadcasts after' });
+    clearInterval(timer);
+
+    await allReceived(members, 3 * sent);
+    await until(() => members.every((member) => member.eventsOf('redis-regained').length > 0), {
+      what: 'all nodes to tell that Redis is back',
+    });
+    for (const { received, events, node, counters } of members) {
+      for (const i of [0, 1, 2]) {
+        expect(from(i, received)).toEqual(numbers(sent));
+      }
+      expect(counters).toMatchObject({ lost: 0, dropped: 0 });
+      expect(events.filter(({ type }) => type.startsWith('redis-')).map(({ type }) => type)).toEqual([
+        'redis-lost',
+        'redis-regained',
+      ]);
+      expect(node.status().state).toBe('running');
+    }
+    if (ordering === 'log') {
+      expect(members[1]!.received).toEqual(members[0]!.received);
+      expect(members[2]!.received).toEqual(members[0]!.received);
+    } else {
+      expect(atOnce).toBe(true);
+    }
+  });
+});
+
+describe('an outage that is longer than the outbox holds', () => {
+  test('drops the oldest broadcasts, tells how many, and keeps the order of the rest', async () => {
+    const redis = await RedisServer.start({ appendonly: true });
+    const sender = await Member.start({ port: redis.port, adapter: { outboxMaxEntries: 100 } });
+    const receiver = await Member.start({ port: redis.port });
+    await redis.kill();
+    await until(() => sender.node.status().state === 'degraded', { what: 'the loss to be noticed' });
+
+    for (const i of numbers(250)) {
+      sender.io.emit('msg', i);
+    }
+    await redis.restart();
+
+    await allReceived([receiver], 100);
+    expect(receiver.received).toEqual(numbers(250).slice(150));
+    expect(sender.received).toEqual(numbers(250)); // local clients never wait
+    expect(sender.counters.dropped).toBe(150);
+    await until(() => sender.eventsOf('outbox-drained').length > 0, { what: 'the end of the overflow to be told' });
+    expect(sender.eventsOf('outbox-overflow')).toHaveLength(1);
+    expect(sender.eventsOf('outbox-drained')).toMatchObject([{ dropped: 150 }]);
+    expect(receiver.counters.lost).toBe(0);
+  });
+});
+
+describe('an append whose answer is lost', () => {
+  test('is delivered once', async () => {
+    const redis = await RedisServer.start();
+    const proxy = await TcpProxy.start(redis.port);
+    const sender = await Member.start({ port: proxy.port });
+    const receiver = await Member.start({ port: redis.port });
+
+    for (let round = 0; round < 5; round++) {
+      const lost = proxy.loseReplyTo('XADD');
+      for (let i = 0; i < 10; i++) {
+        sender.io.emit('msg', round * 10 + i);
+      }
+      await lost;
+      await allReceived([receiver], (round + 1) * 10);
+    }
+
+    sender.io.emit('msg', 50);
+    await allReceived([receiver], 51);
+    expect(receiver.received).toEqual(numbers(51));
+    expect(receiver.counters.duplicates).toBeGreaterThan(0); // it was appended twice
+  });
+});
+
+describe('a Redis that is connected but silent', () => {
+  test('is noticed, and everything resumes without loss', async () => {
+    const redis = await RedisServer.start();
+    const [sender, receiver] = [await Member.start({ port: redis.port }), await Member.start({ port: redis.port })];
+    await redis.pause();
+    for (const i of numbers(100)) {
+      sender.io.emit('msg', i);
+    }
+    await until(() => sender.node.status().state === 'degraded' && receiver.node.status().state === 'degraded', {
+      what: 'both nodes to notice',
+    });
+    await redis.resume();
+
+    await allReceived([receiver], 100);
+    expect(receiver.received).toEqual(numbers(100));
+    await until(() => receiver.node.status().state === 'running', { what: 'the node to recover' });
+  });
+});
