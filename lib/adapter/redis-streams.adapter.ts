@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { ClusterAdapter, MessageType } from 'socket.io-adapter';
+import { Adapter, ClusterAdapter, MessageType } from 'socket.io-adapter';
 import type {
   BroadcastFlags,
   BroadcastOptions,
@@ -17,7 +17,6 @@ import {
   decodeEntry,
   encodeMessage,
   EntryType,
-  InvalidEntryError,
   toPacket,
   toWireOptions,
   type EventPacket,
@@ -82,10 +81,10 @@ export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMemb
   }
 
   override close(): Promise<void> {
-    this.closed ??= (async () => {
+    if (!this.closed) {
       this.pendingRequests.close();
-      await this.onClosed(await this.node.detach(this));
-    })();
+      this.closed = this.onClosed(this.node.detach(this));
+    }
     return this.closed;
   }
 
@@ -112,7 +111,7 @@ export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMemb
   }
 
   override addSockets(opts: BroadcastOptions, rooms: Room[]): Promise<void> {
-    this.change(opts, () => super.addSockets(here(opts), rooms), {
+    this.change(opts, () => Adapter.prototype.addSockets.call(this, opts, rooms), {
       type: EntryType.SocketsJoin,
       data: { opts: toWire(opts), rooms },
     });
@@ -120,7 +119,7 @@ export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMemb
   }
 
   override delSockets(opts: BroadcastOptions, rooms: Room[]): Promise<void> {
-    this.change(opts, () => super.delSockets(here(opts), rooms), {
+    this.change(opts, () => Adapter.prototype.delSockets.call(this, opts, rooms), {
       type: EntryType.SocketsLeave,
       data: { opts: toWire(opts), rooms },
     });
@@ -128,7 +127,7 @@ export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMemb
   }
 
   override disconnectSockets(opts: BroadcastOptions, close: boolean): Promise<void> {
-    this.change(opts, () => super.disconnectSockets(here(opts), close), {
+    this.change(opts, () => Adapter.prototype.disconnectSockets.call(this, opts, close), {
       type: EntryType.DisconnectSockets,
       data: { opts: toWire(opts), close },
     });
@@ -136,7 +135,7 @@ export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMemb
   }
 
   override async fetchSockets(opts: BroadcastOptions): Promise<unknown[]> {
-    const sockets = (await super.fetchSockets(here(opts))) as unknown[];
+    const sockets = (await Adapter.prototype.fetchSockets.call(this, opts)) as unknown[];
     if (opts.flags?.local) {
       return sockets;
     }
@@ -194,10 +193,8 @@ export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMemb
         this.log.reader.reject(entry.id, `the type ${entry.type} is not known to this version`);
       }
     } catch (error) {
-      if (!(error instanceof InvalidEntryError) && !(error instanceof RangeError)) {
-        throw error;
-      }
-      this.log.reader.reject(entry.id, error.message);
+      // Besides what cannot be understood: what cannot be encoded for a client, and what a listener of the app throws.
+      this.log.reader.reject(entry.id, (error as Error).message);
     }
   }
 
@@ -209,13 +206,13 @@ export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMemb
         this.broadcastHere(this.withOffset(message.data.packet, entry.id), opts);
         break;
       case EntryType.SocketsJoin:
-        void super.addSockets(here(opts), message.data.rooms);
+        Adapter.prototype.addSockets.call(this, opts, message.data.rooms);
         break;
       case EntryType.SocketsLeave:
-        void super.delSockets(here(opts), message.data.rooms);
+        Adapter.prototype.delSockets.call(this, opts, message.data.rooms);
         break;
       case EntryType.DisconnectSockets:
-        void super.disconnectSockets(here(opts), message.data.close);
+        Adapter.prototype.disconnectSockets.call(this, opts, message.data.close);
         break;
     }
   }
@@ -362,7 +359,7 @@ export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMemb
   /** Does something here after what this node has appended so far. */
   private inOrder(run: () => unknown): void {
     if (this.ordering === 'log') {
-      this.log.publisher.afterDelivery(() => void run());
+      this.log.publisher.afterDelivery(run);
     } else {
       run();
     }
@@ -370,7 +367,7 @@ export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMemb
 
   /** Writes a packet to the sockets of this server. */
   private broadcastHere(packet: EventPacket, opts: BroadcastOptions): void {
-    void super.broadcast(packet, here(opts));
+    Adapter.prototype.broadcast.call(this, packet, opts);
   }
 
   /** The packet with the offset that its client will ask to be recovered from. */
@@ -392,10 +389,6 @@ export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMemb
     this.censusUnderWay ??= this.node.census(this).finally(() => (this.censusUnderWay = undefined));
     return this.censusUnderWay;
   }
-}
-
-function here(opts: BroadcastOptions): BroadcastOptions {
-  return { ...opts, flags: { ...opts.flags, local: true } };
 }
 
 function toWire(opts: BroadcastOptions): WireOptions {

@@ -72,6 +72,7 @@ export class ClusterNode {
   private readonly lost = new Map<string, Error>();
   private readonly told = new Set<string>();
   private lostSince: number | undefined;
+  private heardOwnAt = performance.now();
   private mode: 'starting' | 'running' | 'closing' | 'closed' = 'starting';
   private heartbeatTimer: NodeJS.Timeout | undefined;
   private checkTimer: NodeJS.Timeout | undefined;
@@ -79,7 +80,9 @@ export class ClusterNode {
   private closing: Promise<void> | undefined;
   private readonly subscribedOnce: Promise<void>;
   private readonly commandsReadyOnce: Promise<void>;
+  private readonly closingOnce: Promise<void>;
   private markSubscribed!: () => void;
+  private markClosing!: () => void;
   private subscribeError: Error | undefined;
   private announceError: Error | undefined;
 
@@ -99,6 +102,7 @@ export class ClusterNode {
     let commandsReady!: () => void;
     this.commandsReadyOnce = new Promise((resolve) => (commandsReady = resolve));
     this.subscribedOnce = new Promise((resolve) => (this.markSubscribed = resolve));
+    this.closingOnce = new Promise((resolve) => (this.markClosing = resolve));
 
     this.commands = this.open('commands', 'commands', {
       onReady: () => {
@@ -115,6 +119,7 @@ export class ClusterNode {
     this.bus = new RequestBus(this.commands, () => this.subscriber, {
       channelPrefix: this.options.channelPrefix,
       streamName: this.options.streamName,
+      commandTimeout,
       onAnnouncement: (message) => this.onHeartbeat(message),
       onRejected: (channel, reason) => this.reject(channel, reason),
     });
@@ -138,7 +143,7 @@ export class ClusterNode {
   }
 
   /**
-   * Opens the connections. Resolves when nothing that is sent from then on is missed.
+   * Opens the connections. Resolves when nothing that is sent from then on is missed, or when the node is closed before.
    *
    * @throws RedisClientError if that is not so within `startTimeout` and `onStartTimeout` is `fail`; the node is
    *   closed then
@@ -160,7 +165,7 @@ export class ClusterNode {
     const { startTimeout, onStartTimeout } = this.options;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<'late'>((resolve) => (timer = setTimeout(resolve, startTimeout, 'late')));
-    const outcome = await Promise.race([open, late]);
+    const outcome = await Promise.race([open, late, this.closingOnce]);
     clearTimeout(timer);
     if (outcome === 'late') {
       const why = this.reasons().join('; ') || 'it does not answer';
@@ -186,6 +191,7 @@ export class ClusterNode {
     const { closeTimeout } = this.options;
     const wasRunning = this.mode === 'running';
     this.mode = 'closing';
+    this.markClosing();
     clearInterval(this.heartbeatTimer);
     clearInterval(this.checkTimer);
     for (const member of this.allMembers()) {
@@ -223,15 +229,15 @@ export class ClusterNode {
     this.bus.join(member).catch(() => undefined); // all is subscribed when the connection is back
   }
 
-  /** Resolves to whether it was the last member. */
-  async detach(member: NamespaceMember): Promise<boolean> {
+  /** Returns whether it was the last member. */
+  detach(member: NamespaceMember): boolean {
     const rest = (this.members.get(member.name) ?? []).filter((other) => other !== member);
     if (rest.length > 0) {
       this.members.set(member.name, rest);
     } else {
       this.members.delete(member.name);
     }
-    await this.bus.leave(member).catch(() => undefined);
+    this.bus.leave(member).catch(() => undefined); // a lost connection has no subscriptions
     return this.members.size === 0;
   }
 
@@ -321,12 +327,10 @@ export class ClusterNode {
       return;
     }
     this.mode = 'running';
+    this.heardOwnAt = performance.now();
     const { heartbeatInterval } = this.options;
     this.heartbeatTimer = setInterval(() => this.beat('beat'), heartbeatInterval);
-    this.checkTimer = setInterval(
-      () => this.registry.check(!this.bus.isSubscribed),
-      Math.max(5, Math.min(1_000, heartbeatInterval / 5)),
-    );
+    this.checkTimer = setInterval(() => this.check(), Math.max(5, Math.min(1_000, heartbeatInterval / 5)));
     this.beat('hello');
     this.tellStatus();
     this.onNodesChanged();
@@ -352,6 +356,19 @@ export class ClusterNode {
     this.tellStatus();
   }
 
+  private check(): void {
+    const deaf = !this.bus.isSubscribed;
+    this.registry.check(deaf);
+    // Who does not even hear itself, though its heartbeats are sent, is subscribed on a connection that is dead.
+    const { heartbeatTimeout } = this.options;
+    if (deaf || this.announceError) {
+      this.heardOwnAt = performance.now();
+    } else if (performance.now() - this.heardOwnAt > heartbeatTimeout) {
+      this.heardOwnAt = performance.now();
+      this.subscriber.reset();
+    }
+  }
+
   private announcement(): Announcement {
     const members = this.allMembers();
     return {
@@ -368,6 +385,7 @@ export class ClusterNode {
   private onHeartbeat(value: unknown): void {
     const message = toHeartbeat(value);
     if (message.node.id === this.id) {
+      this.heardOwnAt = performance.now();
       return;
     }
     switch (message.kind) {

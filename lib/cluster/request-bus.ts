@@ -1,4 +1,5 @@
 import { encode } from '@msgpack/msgpack';
+import { withDeadline } from '../redis/deadline.js';
 import type { RedisConnection } from '../redis/driver.js';
 import { toPlain } from '../stream/binary.js';
 import { decodeMsgpack } from '../stream/msgpack.js';
@@ -30,6 +31,8 @@ export interface RequestBusOptions {
   channelPrefix: string;
   /** Of the heartbeat channel, for clusters that share a channel prefix. */
   streamName: string;
+  /** Milliseconds after which a command counts as unanswered. */
+  commandTimeout: number;
   /** The node's own messages on the heartbeat channel are passed on too. */
   onAnnouncement(message: unknown): void;
   onRejected(channel: string, reason: string): void;
@@ -59,7 +62,7 @@ export class RequestBus {
   /** To be called when the subscriber's connection can be used. Resolves when all channels are subscribed. */
   onReady(): Promise<void> {
     return this.inTurn(async () => {
-      await this.subscriber().subscribe([this.heartbeatChannel, ...this.members.keys()]);
+      await this.changeSubscriptions('subscribe', [this.heartbeatChannel, ...this.members.keys()]);
       this.subscribed = true;
     });
   }
@@ -77,7 +80,7 @@ export class RequestBus {
     await this.inTurn(async () => {
       const wanted = added.filter((channel) => this.members.has(channel));
       if (this.subscriber().ready && wanted.length > 0) {
-        await this.subscriber().subscribe(wanted);
+        await this.changeSubscriptions('subscribe', wanted);
       }
     });
   }
@@ -93,7 +96,7 @@ export class RequestBus {
     await this.inTurn(async () => {
       const unwanted = this.channelsOf(member).filter((channel) => !this.members.has(channel));
       if (this.subscriber().ready && unwanted.length > 0) {
-        await this.subscriber().unsubscribe(unwanted);
+        await this.changeSubscriptions('unsubscribe', unwanted);
       }
     });
   }
@@ -108,8 +111,9 @@ export class RequestBus {
     await this.commands.publish(this.privateChannel(message.nsp, uid), pack(message));
   }
 
+  /** A heartbeat. It has a deadline, so it also finds out whether the connection still answers. */
   async announce(message: unknown): Promise<void> {
-    await this.commands.publish(this.heartbeatChannel, Buffer.from(encode(message)));
+    await this.within('PUBLISH', this.commands.publish(this.heartbeatChannel, Buffer.from(encode(message))));
   }
 
   /**
@@ -121,10 +125,8 @@ export class RequestBus {
     const nsp = member.name;
     const own = this.ownUids(nsp);
     const uids = [own, ...peers].flat();
-    const [all = 0, ...counts] = await this.commands.countSubscribers([
-      this.publicChannel(nsp),
-      ...uids.map((uid) => this.privateChannel(nsp, uid)),
-    ]);
+    const channels = [this.publicChannel(nsp), ...uids.map((uid) => this.privateChannel(nsp, uid))];
+    const [all = 0, ...counts] = await this.within('PUBSUB NUMSUB', this.commands.countSubscribers(channels));
     const subscribed = new Set(uids.filter((_uid, i) => counts[i]! > 0));
     const processes = [own, ...peers].filter((servers) => servers.some((uid) => subscribed.has(uid))).length;
     subscribed.delete(member.uid);
@@ -152,6 +154,10 @@ export class RequestBus {
     }
   }
 
+  private within<T>(what: string, reply: Promise<T>): Promise<T> {
+    return withDeadline(this.commands, this.options.commandTimeout, what, reply);
+  }
+
   private ownUids(nsp: string): string[] {
     return [...(this.members.get(this.publicChannel(nsp)) ?? [])].map(({ uid }) => uid);
   }
@@ -166,6 +172,11 @@ export class RequestBus {
 
   private privateChannel(nsp: string, uid: string): string {
     return `${this.options.channelPrefix}#${nsp}#${uid}#`;
+  }
+
+  private changeSubscriptions(how: 'subscribe' | 'unsubscribe', channels: string[]): Promise<void> {
+    const subscriber = this.subscriber();
+    return withDeadline(subscriber, this.options.commandTimeout, how.toUpperCase(), subscriber[how](channels));
   }
 
   /** Subscribing and unsubscribing one after the other, so that the last word is the one that counts. */

@@ -9,7 +9,7 @@ export interface OutboxEntry {
 /** Something to be done once all entries before it have been read back. */
 export interface OutboxFence {
   readonly kind: 'fence';
-  readonly run: () => void;
+  readonly run: () => unknown;
   readonly bytes: number;
 }
 

@@ -48,7 +48,7 @@ export interface ReadBack {
 export class StreamPublisher {
   private readonly outbox: Outbox;
   private readonly backoff = new Backoff();
-  private readonly fences: { seq: number; run: () => void }[] = [];
+  private readonly fences: { seq: number; run: () => unknown }[] = [];
   /** The batch that is on its way, or must be sent again. */
   private batch: Command[] = [];
   private batchBytes = 0;
@@ -106,7 +106,7 @@ export class StreamPublisher {
   }
 
   /** Runs something once this node has delivered all entries that it has taken so far; at once if it has. */
-  afterDelivery(run: () => void): void {
+  afterDelivery(run: () => unknown): void {
     if (this.pending === 0 && this.reader.lastOwnDelivered >= this.seq) {
       run();
     } else {

@@ -1,0 +1,72 @@
+import { describe, expect, test } from '@jest/globals';
+import { Redis } from 'ioredis';
+import { createAdapter } from '../../lib/adapter/index.js';
+import { RedisServer, until } from '../kit/index.js';
+import { allReceived, Member, numbers } from './fleet.js';
+
+const ours = ({ name }: { name: string }): boolean => name.startsWith('redis-streams:');
+const silent = { log: () => undefined, warn: () => undefined, error: () => undefined };
+
+describe('closing', () => {
+  test('while it broadcasts sends what it has taken', async () => {
+    const redis = await RedisServer.start();
+    const sender = await Member.start({ port: redis.port });
+    const receiver = await Member.start({ port: redis.port });
+    for (const i of numbers(5_000)) {
+      sender.io.emit('msg', i);
+    }
+    await sender.close();
+    await allReceived([receiver], 5_000);
+    expect(receiver.received).toEqual(numbers(5_000));
+    expect(() => sender.io.emit('msg', 'too late')).not.toThrow();
+    await until(() => receiver.eventsOf('node-left').length === 1, { what: 'the goodbye' });
+  });
+
+  test.each(['killed', 'paused'])('while Redis is %s ends in bounded time', async (state) => {
+    const redis = await RedisServer.start({ appendonly: true });
+    const member = await Member.start({
+      port: redis.port,
+      adapter: { closeTimeout: 500, commandTimeout: 500 },
+      server: { connectionStateRecovery: {} },
+    });
+    await (state === 'killed' ? redis.kill() : redis.pause());
+    member.io.emit('msg', 1);
+    const since = performance.now();
+    await member.close();
+    expect(performance.now() - since).toBeLessThan(5_000);
+    expect(member.node.status().state).toBe('closed');
+    if (state === 'paused') {
+      await redis.resume();
+    }
+  });
+
+  test('twice, and at once with starting, is the same as once', async () => {
+    const redis = await RedisServer.start();
+    const member = await Member.start({ port: redis.port });
+    await Promise.all([member.io.close(), member.io.close(), member.node.close()]);
+
+    const client = new Redis(redis.port);
+    const { node } = createAdapter(client, {}, silent);
+    await Promise.all([node.start(), node.close()]);
+    client.disconnect();
+    await until(async () => !(await redis.clients()).some(ours), { what: 'all connections to be closed' });
+  });
+
+  test('200 nodes that were opened leave no connection, no rejection and no memory behind', async () => {
+    const redis = await RedisServer.start();
+    const rejections: unknown[] = [];
+    const onRejection = (reason: unknown): unknown => rejections.push(reason);
+    process.on('unhandledRejection', onRejection);
+    const client = new Redis(redis.port);
+    for (let round = 0; round < 20; round++) {
+      const nodes = numbers(10).map(() => createAdapter(client, {}, silent).node);
+      await Promise.all(nodes.map((node, i) => (i % 2 ? node.start() : undefined)));
+      await Promise.all(nodes.map((node) => node.close()));
+    }
+    await until(async () => !(await redis.clients()).some(ours), { what: 'all connections to be closed' });
+    expect(client.status).toBe('ready');
+    client.disconnect();
+    process.off('unhandledRejection', onRejection);
+    expect(rejections).toEqual([]);
+  });
+});
