@@ -413,7 +413,8 @@ export class ClusterNode {
 
   private openLog(stream: string): StreamLog {
     const { options } = this;
-    const open = (listener: ConnectionListener): RedisConnection => this.open('reader', `reader of "${stream}"`, listener);
+    const open = (listener: ConnectionListener): RedisConnection => 
+      this.open('reader', `reader of "${stream}"`, listener, stream);
     return new StreamLog(this.commands, open, {
       stream,
       nodeId: this.id,
@@ -439,11 +440,12 @@ export class ClusterNode {
     }
   }
 
-  private open(role: ConnectionRole, name: string, listener: ConnectionListener): RedisConnection {
+  private open(role: ConnectionRole, name: string, listener: ConnectionListener, key?: string): RedisConnection {
     return this.driver.open({
       role,
       connectionName: `redis-streams:${this.id}:${role}`,
       sharded: this.options.useShardedPubSub,
+      ...(key !== undefined && { key }),
       listener: {
         ...listener,
         onReady: () => {

@@ -31,7 +31,7 @@ export interface OlderEntries {
 }
 
 /** How many rooms are remembered after their last entry left the log. */
-const MAX_ROOMS = 100_000;
+const MAX_ROOMS = 20_000;
 const READ_COUNT = 1_000;
 
 /**

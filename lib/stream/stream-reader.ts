@@ -426,11 +426,7 @@ export class StreamReader {
         await this.replace('recreated', at);
       } // else it was trimmed; whether past unread entries, their sequence numbers tell
     } else {
-      const ancestor = await this.commonAncestor();
-      const between = await this.ask(['XRANGE', stream, `(${ancestor}`, `(${at}`, 'COUNT', '1']);
-      if (toEntries(between).length > 0 || !(await this.isAhead(at))) {
-        await this.replace('rewound', ancestor);
-      } // else only the entry at the position was deleted
+      await this.replace('rewound', await this.commonAncestor());
     }
   }
 
@@ -443,11 +439,6 @@ export class StreamReader {
   private async isUntrimmed(): Promise<boolean> {
     const info = toInfo(await this.ask(['XINFO', 'STREAM', this.options.stream]));
     return info.has('entries-added') && Number(info.get('entries-added')) === Number(info.get('length'));
-  }
-
-  private async isAhead(id: StreamId): Promise<boolean> {
-    const info = toInfo(await this.ask(['XINFO', 'STREAM', this.options.stream]));
-    return compareStreamIds(String(info.get('last-generated-id')), id) >= 0;
   }
 
   /** The last entry that both the stream and what was read of it have. */

@@ -24,5 +24,13 @@ serve({
   state: () => member.node.status().state,
   eventsOf: (type: ClusterEvent['type']) =>
     member.eventsOf(type).map((event) => JSON.parse(JSON.stringify(event)) as ClusterEvent),
+  stream: () => member.node.status().streams[0],
+  readCount: () => member.counters.read,
+  nodeCount: () => member.node.nodes().length,
+  /** Bytes, after a collection. */
+  heapUsed: () => {
+    globalThis.gc!();
+    return process.memoryUsage().heapUsed;
+  },
   close: () => member.close(),
 });
