@@ -413,7 +413,7 @@ export class ClusterNode {
 
   private openLog(stream: string): StreamLog {
     const { options } = this;
-    const open = (listener: ConnectionListener): RedisConnection => 
+    const open = (listener: ConnectionListener): RedisConnection =>
       this.open('reader', `reader of "${stream}"`, listener, stream);
     return new StreamLog(this.commands, open, {
       stream,

@@ -10,7 +10,19 @@ const member = await Member.start({
   server: JSON.parse(server) as object,
 });
 
+let load: NodeJS.Timeout | undefined;
+let sent = 0;
+
 serve({
+  /** Broadcasts `[sender, 0]`, `[sender, 1]`, … */
+  startLoad: (sender: number, interval: number) => {
+    load = setInterval(() => member.io.emit('msg', [sender, sent++]), interval);
+  },
+  /** Returns how many there were. */
+  stopLoad: () => {
+    clearInterval(load);
+    return sent;
+  },
   id: () => member.node.id,
   url: () => member.url,
   emit: (value: unknown) => member.io.emit('msg', value),
