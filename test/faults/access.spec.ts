@@ -3,6 +3,7 @@ import type { RedisOptions } from 'ioredis';
 import { RedisServer, until } from '../kit/index.js';
 import { LEAST_RIGHTS } from './least-rights.js';
 import { allReceived, Member, numbers } from './fleet.js';
+import { record } from './record.js';
 
 async function pair(redis: RedisServer, options: RedisOptions = {}): Promise<[Member, Member]> {
   return [
@@ -19,31 +20,35 @@ describe('rights that are taken away', () => {
     ['the channels', 'resetchannels', 'resetchannels &socket.io#*'],
     ['to append', '-xadd', '+xadd'],
     ['to read', '-xread', '+xread'],
-  ])('%s: health tells why, one log line a node, and what waited arrives when they are back', async (_what, take, give) => {
-    const redis = await RedisServer.start({ users: { app: `on >secret ${LEAST_RIGHTS.join(' ')}` } });
-    const [sender, receiver] = await pair(redis, user);
-    sender.io.emit('msg', 0);
-    await allReceived([sender, receiver], 1);
+  ])(
+    '%s: health tells why, one log line a node, and what waited arrives when they are back',
+    async (what, take, give) => {
+      const redis = await RedisServer.start({ users: { app: `on >secret ${LEAST_RIGHTS.join(' ')}` } });
+      const [sender, receiver] = await pair(redis, user);
+      sender.io.emit('msg', 0);
+      await allReceived([sender, receiver], 1);
 
-    await redis.command('ACL', 'SETUSER', 'app', ...take.split(' '));
-    await redis.killClients(({ name }) => name.startsWith('redis-streams:'));
-    for (const i of numbers(20)) {
-      sender.io.emit('msg', 1 + i);
-    }
-    await until(() => sender.node.reasons().some((reason) => /NOPERM|permission/i.test(reason)), {
-      what: 'the reason to be told',
-    });
-    await redis.command('ACL', 'SETUSER', 'app', ...give.split(' '));
+      await redis.command('ACL', 'SETUSER', 'app', ...take.split(' '));
+      await redis.killClients(({ name }) => name.startsWith('redis-streams:'));
+      for (const i of numbers(20)) {
+        sender.io.emit('msg', 1 + i);
+      }
+      await until(() => sender.node.reasons().some((reason) => /NOPERM|permission/i.test(reason)), {
+        what: 'the reason to be told',
+      });
+      await redis.command('ACL', 'SETUSER', 'app', ...give.split(' '));
 
-    await allReceived([sender, receiver], 21);
-    expect(receiver.received).toEqual(numbers(21));
-    await until(() => [sender, receiver].every(({ node }) => node.status().state === 'running'), {
-      what: 'both nodes to recover',
-    });
-    for (const { log } of [sender, receiver]) {
-      expect(log.filter((line) => line.includes('refused')).length).toBeLessThanOrEqual(2);
-    }
-  });
+      await allReceived([sender, receiver], 21);
+      expect(receiver.received).toEqual(numbers(21));
+      await until(() => [sender, receiver].every(({ node }) => node.status().state === 'running'), {
+        what: 'both nodes to recover',
+      });
+      record(`ACL forbids ${what}, then allows it`, [sender, receiver], 21);
+      for (const { log } of [sender, receiver]) {
+        expect(log.filter((line) => line.includes('refused')).length).toBeLessThanOrEqual(2);
+      }
+    },
+  );
 
   test('the sessions: told once, and clients connect and receive all the same', async () => {
     const redis = await RedisServer.start({
@@ -77,15 +82,14 @@ describe('rights that are taken away', () => {
     await allReceived([receiver], 20);
     expect(receiver.received).toEqual(numbers(20));
     expect(sender.log.filter((line) => line.startsWith('Redis is lost'))).toHaveLength(1);
+    record('password changed, then changed back', [receiver], 20);
   });
 });
 
 describe('a server that has become a replica', () => {
   test('refuses what is appended until it is a master again; nothing is lost', async () => {
-    const other = await RedisServer.start();
     const redis = await RedisServer.start();
     const [sender, receiver] = await pair(redis);
-    await redis.command('CONFIG', 'SET', 'replica-serve-stale-data', 'yes');
     await redis.command('REPLICAOF', '127.0.0.1', '1'); // a master that is not there
     for (const i of numbers(20)) {
       sender.io.emit('msg', i);
@@ -97,7 +101,7 @@ describe('a server that has become a replica', () => {
 
     await allReceived([receiver], 20);
     expect(receiver.received).toEqual(numbers(20));
-    await other.close();
+    record('server turned read-only replica, then master again', [receiver], 20);
   });
 });
 
@@ -110,7 +114,7 @@ describe.each<[string, RedisOptions]>([
   ['keyPrefix', { keyPrefix: 'tenant:' }],
   ['commandTimeout', { commandTimeout: 300 }],
   ['enableAutoPipelining', { enableAutoPipelining: true }],
-])('a client with %s', (_name, options) => {
+])('a client with %s', (name, options) => {
   test('is as good as one with defaults, through a restart of Redis too', async () => {
     const redis = await RedisServer.start({ appendonly: true });
     const [sender, receiver] = await pair(redis, options);
@@ -123,6 +127,7 @@ describe.each<[string, RedisOptions]>([
     await redis.restart();
     await allReceived([receiver], 51);
     expect(receiver.received).toEqual(numbers(51));
+    record(`Redis restarted, client with \`${name}\``, [receiver], 51);
     expect(await redis.command('EXISTS', `${options.keyPrefix ?? ''}socket.io`)).toBe(1);
   });
 });

@@ -22,11 +22,11 @@ test('nothing grows without a bound over 200,000 messages and 1,500 nodes that c
       const node = { id: `peer-${sent}-${i}`, host: 'h', pid: 1, startedAt: 1, sockets: 0, backlog: 0, servers: 1 };
       for (const kind of ['hello', 'bye']) {
         const payload = Buffer.from(encode({ kind, node, streams: {} }));
-        await client.command('PUBLISH', 'socket.io#heartbeat#socket.io#', payload as never);
+        await client.command('PUBLISH', 'socket.io#heartbeat#socket.io#', payload);
       }
     }
     for (let batch = 0; batch < messages; batch += 5_000) {
-      for (const _ of numbers(5_000)) {
+      for (let i = 0; i < 5_000; i++) {
         // Rooms of their own, as with socket.emit: what is remembered by room must be bounded too.
         sender.io.to(`room ${sent++}`).emit('msg', 'x'.repeat(20));
       }

@@ -3,6 +3,7 @@ import { Redis } from 'ioredis';
 import { createAdapter } from '../../lib/adapter/index.js';
 import { RedisServer, until } from '../kit/index.js';
 import { allReceived, Member, numbers } from './fleet.js';
+import { record } from './record.js';
 
 const ours = ({ name }: { name: string }): boolean => name.startsWith('redis-streams:');
 const silent = { log: () => undefined, warn: () => undefined, error: () => undefined };
@@ -20,6 +21,7 @@ describe('closing', () => {
     expect(receiver.received).toEqual(numbers(5_000));
     expect(() => sender.io.emit('msg', 'too late')).not.toThrow();
     await until(() => receiver.eventsOf('node-left').length === 1, { what: 'the goodbye' });
+    record('node closed while it broadcasts', [receiver], 5_000);
   });
 
   test.each(['killed', 'paused'])('while Redis is %s ends in bounded time', async (state) => {
@@ -29,14 +31,18 @@ describe('closing', () => {
       adapter: { closeTimeout: 500, commandTimeout: 500 },
       server: { connectionStateRecovery: {} },
     });
-    await (state === 'killed' ? redis.kill() : redis.pause());
+    if (state === 'killed') {
+      await redis.kill();
+    } else {
+      redis.pause();
+    }
     member.io.emit('msg', 1);
     const since = performance.now();
     await member.close();
     expect(performance.now() - since).toBeLessThan(5_000);
     expect(member.node.status().state).toBe('closed');
     if (state === 'paused') {
-      await redis.resume();
+      redis.resume();
     }
   });
 
@@ -60,7 +66,7 @@ describe('closing', () => {
     const client = new Redis(redis.port);
     for (let round = 0; round < 20; round++) {
       const nodes = numbers(10).map(() => createAdapter(client, {}, silent).node);
-      await Promise.all(nodes.map((node, i) => (i % 2 ? node.start() : undefined)));
+      await Promise.all(nodes.filter((_node, i) => i % 2).map((node) => node.start()));
       await Promise.all(nodes.map((node) => node.close()));
     }
     await until(async () => !(await redis.clients()).some(ours), { what: 'all connections to be closed' });

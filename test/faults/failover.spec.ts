@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { RedisSentinel, RedisServer, TcpProxy, until } from '../kit/index.js';
 import { allReceived, from, Member, numbers } from './fleet.js';
+import { record } from './record.js';
 
 describe('a failover to a replica that lacks the last entries', () => {
   test('at the same address: what is written after is read, nothing twice, and it is told', async () => {
@@ -38,6 +39,7 @@ describe('a failover to a replica that lacks the last entries', () => {
     await until(() => b.eventsOf('stream-replaced').length > 0, { what: 'the failover to be told' });
     expect(b.eventsOf('stream-replaced')).toMatchObject([{ reason: 'rewound' }]);
     expect(b.counters).toMatchObject({ duplicates: 0, lost: 0 });
+    record('failover at the same address to a replica without the last 20 entries', [a, b], 170);
   });
 
   test('through Sentinel: all nodes follow the new master', async () => {
@@ -62,7 +64,8 @@ describe('a failover to a replica that lacks the last entries', () => {
 
     // Redis replicates asynchronously: what was acknowledged and not replicated can be lost, but is never silent.
     await until(
-      () => [a, b].every(({ received }) => from(0, received).at(-1) === sent - 1 && from(1, received).at(-1) === sent - 51),
+      () =>
+        [a, b].every(({ received }) => from(0, received).at(-1) === sent - 1 && from(1, received).at(-1) === sent - 51),
       { what: 'the last messages', timeout: 20_000 },
     );
     for (const { received, counters } of [a, b]) {

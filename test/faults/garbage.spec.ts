@@ -30,7 +30,10 @@ describe('garbage', () => {
       { ...valid, data: JSON.stringify({ opts, packet: { type: 0, data: ['msg'] } }) },
       { ...valid, data: JSON.stringify({ opts, packet: { type: 2, data: 'msg' } }) },
       { ...valid, data: JSON.stringify({ opts, packet: { type: 2, data: [] } }) },
-      { ...valid, data: `{"opts":{"rooms":[],"except":[]},"packet":{"type":2,"data":${'['.repeat(50_000)}${']'.repeat(50_000)}}}` },
+      {
+        ...valid,
+        data: `{"opts":{"rooms":[],"except":[]},"packet":{"type":2,"data":${'['.repeat(50_000)}${']'.repeat(50_000)}}}`,
+      },
       { ...valid, from: 'no-number', data: '{}' },
       { ...valid, rooms: '{"a":1}', data: '{}' },
       { ...valid, rooms: '[[]]', data: '{}' },
@@ -80,13 +83,12 @@ describe('garbage', () => {
   test('in the channels, 10,000 random messages and mutated valid ones, is passed over', async () => {
     const redis = await RedisServer.start();
     const sender = await Member.start({ port: redis.port });
-    const receiver = await Member.start({ port: redis.port, adapter: { heartbeatInterval: 5_000, heartbeatTimeout: 10_000 } });
+    const receiver = await Member.start({
+      port: redis.port,
+      adapter: { heartbeatInterval: 5_000, heartbeatTimeout: 10_000 },
+    });
     const client = await RespClient.connect(redis.port);
-    const channels = [
-      'socket.io#/#',
-      `socket.io#/#${receiver.node.id}#`,
-      'socket.io#heartbeat#socket.io#',
-    ];
+    const channels = ['socket.io#/#', `socket.io#/#${receiver.node.id}#`, 'socket.io#heartbeat#socket.io#'];
     const flags = { rooms: ['r'], except: [], flags: {} };
     const plausible = fc.record({
       uid: fc.oneof(fc.string(), fc.constant('other')),
@@ -115,7 +117,9 @@ describe('garbage', () => {
     );
     const samples = fc.sample(bytes, { numRuns: 10_000, seed: 20_261 });
     await Promise.all(
-      samples.map((payload, i) => client.command('PUBLISH', channels[i % channels.length]!, Buffer.from(payload) as never)),
+      samples.map((payload, i) =>
+        client.command('PUBLISH', channels[i % channels.length]!, Buffer.from(payload) as never),
+      ),
     );
     sender.io.emit('msg', 'after');
     await allReceived([receiver], 1);

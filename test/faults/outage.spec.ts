@@ -2,58 +2,70 @@ import { describe, expect, test } from '@jest/globals';
 import { Redis as Redis5 } from 'ioredis-5';
 import { RedisServer, TcpProxy, until } from '../kit/index.js';
 import { allReceived, from, Member, numbers } from './fleet.js';
+import { record } from './record.js';
+
+/** Milliseconds, and the order of delivery. */
+const outages = process.env.FAULTS_RECORD
+  ? ([1_000, 15_000, 60_000].flatMap((outage) => [[outage, 'log'] as const, [outage, 'local-first'] as const]) as never)
+  : ([[1_000, 'log'] as const, [3_000, 'local-first'] as const] as const);
 
 describe.each([
   ['ioredis 6', undefined],
   ['ioredis 5', Redis5],
-] as const)('an outage of Redis, with %s', (_name, Client) => {
-  test.each([
-    [1_000, 'log'],
-    [3_000, 'local-first'],
-  ] as const)('of %d ms loses nothing while all nodes broadcast (%s)', async (outage, ordering) => {
-    const redis = await RedisServer.start({ appendonly: true });
-    const start = (): Promise<Member> =>
-      Member.start({ port: redis.port, adapter: { ordering }, ...(Client && { Client: Client as never }) });
-    const members = [await start(), await start(), await start()];
+] as const)('an outage of Redis, with %s', (name, Client) => {
+  test.each(outages)(
+    'of %d ms loses nothing while all nodes broadcast (%s)',
+    async (outage, ordering) => {
+      const redis = await RedisServer.start({ appendonly: true });
+      const start = (): Promise<Member> =>
+        Member.start({ port: redis.port, adapter: { ordering }, ...(Client && { Client: Client }) });
+      const members = [await start(), await start(), await start()];
 
-    let sent = 0;
-    let atOnce = true;
-    const timer = setInterval(() => {
-      members.forEach(({ io }, i) => io.emit('msg', [i, sent]));
-      sent++;
-      atOnce &&= members.every(({ received }, i) => from(i, received.slice(-50)).length > 0 || received.length < 50);
-    }, 5);
-    await until(() => sent > 50, { what: 'some broadcasts before' });
-    await redis.kill();
-    const before = sent;
-    await until(() => sent > before + outage / 5 / 2, { what: 'the outage to last', timeout: outage * 4 });
-    await redis.restart();
-    const back = sent;
-    await until(() => sent > back + 50, { what: 'some broadcasts after' });
-    clearInterval(timer);
+      let sent = 0;
+      let atOnce = true;
+      const timer = setInterval(() => {
+        members.forEach(({ io }, i) => io.emit('msg', [i, sent]));
+        sent++;
+        atOnce &&= members.every(({ received }, i) => from(i, received.slice(-50)).length > 0 || received.length < 50);
+      }, 5);
+      await until(() => sent > 50, { what: 'some broadcasts before' });
+      await redis.kill();
+      const before = sent;
+      await until(() => sent > before + outage / 5 / 2, { what: 'the outage to last', timeout: outage * 4 });
+      await redis.restart();
+      const back = sent;
+      await until(() => sent > back + 50, { what: 'some broadcasts after' });
+      clearInterval(timer);
 
-    await allReceived(members, 3 * sent);
-    await until(() => members.every((member) => member.eventsOf('redis-regained').length > 0), {
-      what: 'all nodes to tell that Redis is back',
-    });
-    for (const { received, events, node, counters } of members) {
-      for (const i of [0, 1, 2]) {
-        expect(from(i, received)).toEqual(numbers(sent));
+      await allReceived(members, 3 * sent);
+      await until(() => members.every((member) => member.eventsOf('redis-regained').length > 0), {
+        what: 'all nodes to tell that Redis is back',
+      });
+      for (const { received, events, node, counters } of members) {
+        for (const i of [0, 1, 2]) {
+          expect(from(i, received)).toEqual(numbers(sent));
+        }
+        expect(counters).toMatchObject({ lost: 0, dropped: 0 });
+        expect(events.filter(({ type }) => type.startsWith('redis-')).map(({ type }) => type)).toEqual([
+          'redis-lost',
+          'redis-regained',
+        ]);
+        expect(node.status().state).toBe('running');
       }
-      expect(counters).toMatchObject({ lost: 0, dropped: 0 });
-      expect(events.filter(({ type }) => type.startsWith('redis-')).map(({ type }) => type)).toEqual([
-        'redis-lost',
-        'redis-regained',
-      ]);
-      expect(node.status().state).toBe('running');
-    }
-    if (ordering === 'log') {
-      expect(members[1]!.received).toEqual(members[0]!.received);
-      expect(members[2]!.received).toEqual(members[0]!.received);
-    } else {
-      expect(atOnce).toBe(true);
-    }
-  });
+      record(
+        `Redis killed for ${outage / 1_000} s, three nodes broadcasting (${name}, ${ordering})`,
+        members,
+        3 * sent,
+      );
+      if (ordering === 'log') {
+        expect(members[1]!.received).toEqual(members[0]!.received);
+        expect(members[2]!.received).toEqual(members[0]!.received);
+      } else {
+        expect(atOnce).toBe(true);
+      }
+    },
+    180_000,
+  );
 });
 
 describe('an outage that is longer than the outbox holds', () => {
@@ -77,6 +89,7 @@ describe('an outage that is longer than the outbox holds', () => {
     expect(sender.eventsOf('outbox-overflow')).toHaveLength(1);
     expect(sender.eventsOf('outbox-drained')).toMatchObject([{ dropped: 150 }]);
     expect(receiver.counters.lost).toBe(0);
+    record('outage longer than the outbox (100) holds, 250 broadcasts', [receiver], 250, sender.counters.dropped);
   });
 });
 
@@ -100,6 +113,7 @@ describe('an append whose answer is lost', () => {
     await allReceived([receiver], 51);
     expect(receiver.received).toEqual(numbers(51));
     expect(receiver.counters.duplicates).toBeGreaterThan(0); // it was appended twice
+    record('answer of an append lost, five times', [receiver], 51);
   });
 });
 
@@ -107,17 +121,18 @@ describe('a Redis that is connected but silent', () => {
   test('is noticed, and everything resumes without loss', async () => {
     const redis = await RedisServer.start();
     const [sender, receiver] = [await Member.start({ port: redis.port }), await Member.start({ port: redis.port })];
-    await redis.pause();
+    redis.pause();
     for (const i of numbers(100)) {
       sender.io.emit('msg', i);
     }
     await until(() => sender.node.status().state === 'degraded' && receiver.node.status().state === 'degraded', {
       what: 'both nodes to notice',
     });
-    await redis.resume();
+    redis.resume();
 
     await allReceived([receiver], 100);
     expect(receiver.received).toEqual(numbers(100));
     await until(() => receiver.node.status().state === 'running', { what: 'the node to recover' });
+    record('Redis connected but silent (SIGSTOP) until both nodes notice', [sender, receiver], 100);
   });
 });

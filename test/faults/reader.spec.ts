@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { RedisServer, until } from '../kit/index.js';
 import { allReceived, Member, numbers } from './fleet.js';
+import { record } from './record.js';
 
 const isReader = ({ name }: { name: string }): boolean => name.endsWith(':reader');
 
@@ -17,6 +18,7 @@ describe('a reader whose connection is cut', () => {
     await allReceived([sender, receiver], 200);
     expect(receiver.received).toEqual(numbers(200));
     expect(sender.received).toEqual(numbers(200));
+    record('reader cut (`CLIENT KILL`) before its first read', [sender, receiver], 200);
   });
 
   test('ten times in a row under load delivers everything once and in order', async () => {
@@ -35,6 +37,7 @@ describe('a reader whose connection is cut', () => {
     await allReceived([sender, receiver], sent);
     expect(receiver.received).toEqual(numbers(sent));
     expect(receiver.counters).toMatchObject({ lost: 0, rejected: 0 });
+    record('reader cut ten times in a row under load', [sender, receiver], sent);
   });
 });
 
@@ -55,6 +58,7 @@ describe('a burst', () => {
       expect(receiver.received).toEqual(numbers(50_000));
       expect(sender.received).toEqual(numbers(50_000));
       expect(receiver.counters).toMatchObject({ lost: 0, duplicates: 0 });
+      record(`burst of 50,000 over a stream of 10,000 entries (${ordering})`, [sender, receiver], 50_000);
     },
     90_000,
   );

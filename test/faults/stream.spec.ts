@@ -2,12 +2,13 @@ import { describe, expect, test } from '@jest/globals';
 import type { ClusterEvent } from '../../lib/adapter/index.js';
 import { NodeProcess, RedisServer, TcpProxy, until } from '../kit/index.js';
 import { allReceived, Member, numbers } from './fleet.js';
+import { record } from './record.js';
 
 describe('a stream that is not what it was', () => {
   test.each([
     ['deleted', 'DEL', 'socket.io'],
     ['flushed', 'FLUSHALL'],
-  ])('%s: it is noticed and told, and the new one is read from its first entry', async (_name, ...command) => {
+  ])('%s: it is noticed and told, and the new one is read from its first entry', async (name, ...command) => {
     const redis = await RedisServer.start();
     const [sender, receiver] = [await Member.start({ port: redis.port }), await Member.start({ port: redis.port })];
     for (const i of numbers(20)) {
@@ -25,6 +26,7 @@ describe('a stream that is not what it was', () => {
     expect(receiver.received).toEqual(numbers(22));
     expect(receiver.eventsOf('stream-replaced')).toMatchObject([{ reason: 'deleted' }]);
     expect(receiver.counters.lost).toBe(0);
+    record(`stream ${name} (\`${command[0]}\`), the new one with smaller ids`, [receiver], 22);
   });
 
   test('replaced by one with a history that parts before the position: nothing twice, nothing of the new missed', async () => {
@@ -37,9 +39,24 @@ describe('a stream that is not what it was', () => {
 
     // As a replica that takes over without the last five entries, and with a slow clock.
     const entries = (await redis.command('XRANGE', 'socket.io', '-', '+')) as [string, string[]][];
-    const transaction = [['DEL', 'socket.io'], ...entries.slice(0, 15).map(([id, fields]) => ['XADD', 'socket.io', id, ...fields])];
+    const transaction = [
+      ['DEL', 'socket.io'],
+      ...entries.slice(0, 15).map(([id, fields]) => ['XADD', 'socket.io', id, ...fields]),
+    ];
     const [ms, seq] = entries[14]![0].split('-') as [string, string];
-    transaction.push(['XADD', 'socket.io', `${ms}-${Number(seq) + 1}`, 'uid', 'x', 'nsp', '/', 'type', '3', 'data', broadcast(20)]);
+    transaction.push([
+      'XADD',
+      'socket.io',
+      `${ms}-${Number(seq) + 1}`,
+      'uid',
+      'x',
+      'nsp',
+      '/',
+      'type',
+      '3',
+      'data',
+      broadcast(20),
+    ]);
     await redis.command('MULTI');
     for (const command of transaction) {
       await redis.command(...(command as [string]));
@@ -52,6 +69,7 @@ describe('a stream that is not what it was', () => {
     await allReceived([receiver], 22);
     expect(receiver.received).toEqual(numbers(22));
     expect(receiver.eventsOf('stream-replaced')).toMatchObject([{ reason: 'rewound' }]);
+    record('stream replaced by one whose history parts before the position, clock behind', [receiver], 22);
   });
 
   test('trimmed past a reader that was stopped: the loss is counted exactly, told, and reading goes on', async () => {
@@ -88,6 +106,7 @@ describe('a stream that is not what it was', () => {
     expect(received).toEqual([...received].sort((a, b) => a - b));
     const gaps = await receiver.call<ClusterEvent[]>('eventsOf', 'gap');
     expect(gaps.map((gap) => (gap as { lost: number }).lost).reduce((sum, one) => sum + one)).toBe(lost);
+    record('stream trimmed past a stopped reader (SIGSTOP)', [{ received, counters: sender.counters }], 1_011, lost);
   });
 
   test('missing some entries: how many are lost is told', async () => {
@@ -135,6 +154,7 @@ describe('a stream that is not what it was', () => {
     await allReceived([receiver], 4);
     expect(receiver.received).toEqual([0, 1, 2, 6]);
     expect(receiver.counters.lost).toBe(3);
+    record('last entries deleted before a cut-off reader came back', [receiver], 7, 3);
   });
 });
 
@@ -171,6 +191,7 @@ describe('what Redis refuses', () => {
     await until(() => sender.node.status().state === 'running', { what: 'the sender to recover' });
     expect(receiver.log.filter((line) => line.includes('read refused'))).toHaveLength(1);
     expect(sender.log.filter((line) => line.includes('append refused'))).toHaveLength(1);
+    record('key of another type, then mended', [receiver], 2);
   });
 
   test('memory that is full: what was refused is sent when there is room', async () => {
@@ -186,6 +207,7 @@ describe('what Redis refuses', () => {
     await allReceived([receiver], 50);
     expect(receiver.received).toEqual(numbers(50));
     expect(receiver.counters).toMatchObject({ lost: 0, duplicates: 0 });
+    record('`maxmemory` reached, then raised', [sender, receiver], 50);
   });
 });
 

@@ -38,7 +38,12 @@ const NODES = 3;
 const INTERVAL = 5;
 
 /** Three nodes broadcast all the time, while Redis, the network and the nodes fail at random; then all is counted. */
-export async function soakDelivery({ seed, seconds, ordering, log = () => undefined }: SoakOptions): Promise<DeliveryReport> {
+export async function soakDelivery({
+  seed,
+  seconds,
+  ordering,
+  log = () => undefined,
+}: SoakOptions): Promise<DeliveryReport> {
   const random = new Random(seed);
   const redis = await RedisServer.start({ appendonly: true });
   const proxies = await Promise.all(Array.from({ length: NODES }, () => TcpProxy.start(redis.port)));
@@ -58,9 +63,9 @@ export async function soakDelivery({ seed, seconds, ordering, log = () => undefi
       await redis.restart();
     },
     'Redis paused': async () => {
-      await redis.pause();
+      redis.pause();
       await sleep(ms(50, 4_000));
-      await redis.resume();
+      redis.resume();
     },
     'readers cut': () => redis.killClients(({ name }) => name.endsWith(':reader')),
     'publishers cut': () => redis.killClients(({ name }) => name.endsWith(':commands')),
@@ -157,7 +162,7 @@ export async function soakDelivery({ seed, seconds, ordering, log = () => undefi
     }
   }
   await Promise.all(nodes.map((node) => node.close()));
-  await Promise.all(proxies.map((proxy) => proxy.close()));
+  proxies.forEach((proxy) => proxy.close());
   await redis.close();
   return report;
 }

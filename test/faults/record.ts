@@ -1,0 +1,32 @@
+import { appendFileSync } from 'node:fs';
+import type { Member } from './fleet.js';
+
+export interface FaultRecord {
+  /** The fault. */
+  row: string;
+  /** Broadcasts times the clients that should receive them. */
+  sent: number;
+  /** Of these, received at least once. */
+  once: number;
+  /** Received again. */
+  doubled: number;
+  /** Counted as lost and told by the nodes. */
+  reported: number;
+}
+
+/** Notes the figures of a test for the table of `docs/faults.md`, if it is being made (`npm run faults`). */
+export function record(
+  row: string,
+  members: Pick<Member, 'received' | 'counters'>[],
+  sentToEach: number,
+  reported = 0,
+): void {
+  const file = process.env.FAULTS_RECORD;
+  if (file) {
+    const distinct = members.map(({ received }) => new Set(received.map((value) => JSON.stringify(value))).size);
+    const once = distinct.reduce((sum, one) => sum + one, 0);
+    const all = members.reduce((sum, { received }) => sum + received.length, 0);
+    const line: FaultRecord = { row, sent: sentToEach * members.length, once, doubled: all - once, reported };
+    appendFileSync(file, `${JSON.stringify(line)}\n`);
+  }
+}
