@@ -1,5 +1,13 @@
 import { RedisClientError, type RedisDriver } from './driver.js';
+import { IoredisClusterDriver, type IoredisCluster } from './ioredis-cluster.driver.js';
 import { IoredisDriver, type IoredisClient } from './ioredis.driver.js';
+import { NodeRedisClusterDriver, type NodeRedisCluster } from './node-redis-cluster.driver.js';
+import { NodeRedisSentinelDriver, type NodeRedisSentinel } from './node-redis-sentinel.driver.js';
+import { NodeRedisDriver, type NodeRedisClient } from './node-redis.driver.js';
+
+const SUPPORTED =
+  'Pass a client of ioredis 5 or 6 (Redis or Cluster), of iovalkey, of redis 5 or 6 (createClient, createCluster or ' +
+  'createSentinel), or an object with the methods of RedisDriver.';
 
 /**
  * The driver of a client, which is recognised by its shape: the application's copy of a client library is often
@@ -11,28 +19,65 @@ export function driverFor(client: unknown): RedisDriver {
   if (isDriver(client)) {
     return client;
   }
+  if (isIoredisCluster(client)) {
+    return new IoredisClusterDriver(client);
+  }
   if (isIoredis(client)) {
     return new IoredisDriver(client);
   }
-  throw new RedisClientError(
-    `client: ${describe(client)} is not a Redis client that is known here. Pass a client of ioredis 5 or 6, or an ` +
-      'object with the methods of RedisDriver.',
-  );
+  if (isNodeRedisCluster(client)) {
+    return new NodeRedisClusterDriver(client);
+  }
+  if (isNodeRedisSentinel(client)) {
+    if (!hasMethods(client, 'duplicate')) {
+      throw new RedisClientError(
+        'client: a client of createSentinel cannot be duplicated in redis 5. Pass redisSentinelDriver(createSentinel, ' +
+          'options), or use redis 6.',
+      );
+    }
+    return NodeRedisSentinelDriver.of(client as Parameters<typeof NodeRedisSentinelDriver.of>[0]);
+  }
+  if (isNodeRedis(client)) {
+    return new NodeRedisDriver(client);
+  }
+  throw new RedisClientError(`client: ${describe(client)} is not a Redis client that is known here. ${SUPPORTED}`);
 }
 
 function isDriver(client: unknown): client is RedisDriver {
-  return hasMethods(client, ['open']) && 'isCluster' in client && typeof client.isCluster === 'boolean' && 'name' in client;
+  return (
+    hasMethods(client, 'open') && 'isCluster' in client && typeof client.isCluster === 'boolean' && 'name' in client
+  );
+}
+
+function isIoredisCluster(client: unknown): client is IoredisCluster {
+  return (
+    hasMethods(client, 'duplicate', 'connect', 'disconnect', 'nodes', 'on') &&
+    'isCluster' in client &&
+    client.isCluster === true
+  );
 }
 
 function isIoredis(client: unknown): client is IoredisClient {
   return (
-    hasMethods(client, ['duplicate', 'call', 'multi', 'subscribe', 'publish', 'disconnect', 'on']) &&
+    hasMethods(client, 'duplicate', 'connect', 'disconnect', 'call', 'subscribe', 'unsubscribe', 'on') &&
     'options' in client &&
     'status' in client
   );
 }
 
-function hasMethods(value: unknown, methods: string[]): value is object {
+function isNodeRedisCluster(client: unknown): client is NodeRedisCluster {
+  return hasMethods(client, 'duplicate', 'connect', 'nodeClient', 'on') && 'masters' in client;
+}
+
+function isNodeRedisSentinel(client: unknown): client is NodeRedisSentinel {
+  return hasMethods(client, 'connect', 'destroy', 'getSentinelNode', '_execute', 'on');
+}
+
+function isNodeRedis(client: unknown): client is NodeRedisClient {
+  return hasMethods(client, 'duplicate', 'connect', 'sendCommand', 'subscribe', 'unsubscribe', 'sSubscribe', 'on');
+}
+
+function hasMethods(value: unknown, ...methods: string[]): value is object {
   return (
     typeof value === 'object' &&
     value !== null &&

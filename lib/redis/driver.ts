@@ -27,8 +27,8 @@ export interface RedisConnection {
   /** Whether a command would be sent now. */
   readonly ready: boolean;
   /**
-   * Sends one command whose first key is its second word. Replies are those of RESP2: strings, integers as numbers,
-   * nulls and arrays of them; a map may come as a `Map`, as an object or as pairs.
+   * Sends one command of one key. Replies are those of RESP2: strings, integers as numbers, nulls and arrays of them; a
+   * map may come as a `Map`, as an object or as pairs.
    */
   call(command: Command): Promise<unknown>;
   /** Runs commands, all of whose keys lie in one slot, as `MULTI … EXEC`: all of them or none. */
@@ -62,6 +62,8 @@ export interface OpenOptions {
   connectionName: string;
   /** Whether PUB/SUB is sharded (`SSUBSCRIBE`, `SPUBLISH`). */
   sharded: boolean;
+  /** The only key that a reader uses. In a cluster, its connection is to the master of this key. */
+  key?: string;
   listener: ConnectionListener;
 }
 

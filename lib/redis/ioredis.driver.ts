@@ -1,17 +1,29 @@
-import { Backoff } from './backoff.js';
-import type { Command, CommandArg, ConnectionListener, OpenOptions, RedisConnection, RedisDriver } from './driver.js';
+import type { Address } from './cluster-slots.js';
+import type { Command, CommandArg, OpenOptions, RedisConnection, RedisDriver } from './driver.js';
+import { withPrefix, type Prefix } from './key-prefix.js';
+import type { Link, LinkOptions } from './link.js';
+import { LinkedConnection } from './linked-connection.js';
+import { SentinelConnection, SentinelWatch, type SentinelAccess } from './sentinel-watch.js';
+
+/** Options of such a client that this package looks at. */
+export interface IoredisOptions {
+  keyPrefix?: string;
+  name?: string | null;
+  sentinels?: Address[] | null;
+  sentinelUsername?: string | null;
+  sentinelPassword?: string | null;
+  sentinelTLS?: object;
+}
 
 /** What a client of ioredis (or iovalkey) offers and this package uses. */
 export interface IoredisClient {
-  readonly options: object;
+  readonly options: IoredisOptions;
   readonly status: string;
+  readonly stream?: { cork(): void; uncork(): void; destroy(): void };
   duplicate(override?: object): IoredisClient;
   connect(): Promise<unknown>;
   disconnect(): void;
   call(command: string, ...args: CommandArg[]): Promise<unknown>;
-  multi(): IoredisTransaction;
-  publish(channel: string, payload: Buffer): Promise<unknown>;
-  spublish(channel: string, payload: Buffer): Promise<unknown>;
   subscribe(...channels: string[]): Promise<unknown>;
   unsubscribe(...channels: string[]): Promise<unknown>;
   ssubscribe(...channels: string[]): Promise<unknown>;
@@ -19,129 +31,162 @@ export interface IoredisClient {
   on(event: string, listener: (...args: never[]) => void): unknown;
 }
 
-interface IoredisTransaction {
-  call(command: string, ...args: CommandArg[]): unknown;
-  exec(): Promise<[Error | null, unknown][] | null>;
-}
-
 /** ioredis 5 and 6 and iovalkey, with a single server or through Sentinel. */
 export class IoredisDriver implements RedisDriver {
   readonly name = 'ioredis';
   readonly isCluster = false;
 
-  constructor(private readonly client: IoredisClient) {}
+  private readonly watch: SentinelWatch | undefined;
+
+  constructor(private readonly client: IoredisClient) {
+    this.watch = client.options.sentinels?.length ? new SentinelWatch(sentinelAccess(client)) : undefined;
+  }
 
   open(options: OpenOptions): RedisConnection {
-    return new IoredisConnection(this.client, options);
+    const { client, watch } = this;
+    return withPrefix(ioredisPrefix(client.options.keyPrefix), options, (prefixed) => {
+      const needs = { ...prefixed, writable: true };
+      if (!watch) {
+        return new LinkedConnection((link) => new IoredisLink(client, link), needs);
+      }
+      const connect = (link: LinkOptions): Link => new IoredisLink(client, link, { sentinels: watch.sentinels });
+      const connection = new SentinelConnection(watch, connect, needs);
+      watch.start();
+      return connection;
+    });
   }
 }
 
-class IoredisConnection implements RedisConnection {
-  private readonly client: IoredisClient;
-  private readonly backoff = new Backoff();
-  private lastError: Error | undefined;
+function sentinelAccess(client: IoredisClient): SentinelAccess {
+  const { name, sentinels, sentinelUsername, sentinelPassword, sentinelTLS } = client.options;
+  return {
+    name: String(name),
+    sentinels: sentinels!,
+    link: ({ host, port }, options) =>
+      new IoredisLink(client, options, {
+        ...{ sentinels: null, name: null, host, port, db: 0, tls: sentinelTLS },
+        username: sentinelUsername ?? null,
+        password: sentinelPassword ?? null,
+      }),
+  };
+}
 
+/** ioredis takes the channels of SSUBSCRIBE and SPUBLISH for keys, but not those of SUBSCRIBE, PUBLISH and PUBSUB. */
+export function ioredisPrefix(keyPrefix = ''): Prefix {
+  return { key: keyPrefix, shardedChannel: keyPrefix };
+}
+
+/** A duplicate of a client that is used for one socket. */
+export class IoredisLink implements Link {
+  private readonly client: IoredisClient;
+  private isDestroyed = false;
+  private moves = 0;
+
+  /** @param where - options that say which server to connect to, if not that of the client */
   constructor(
     client: IoredisClient,
-    private readonly options: OpenOptions,
+    private readonly options: LinkOptions,
+    where: object = {},
   ) {
     this.client = client.duplicate({
       lazyConnect: true,
       connectionName: options.connectionName,
-      // The outbox and the reader decide what is sent again; a client that queues or resends would do it twice.
+      keyPrefix: '',
+      // One socket, and nothing queued or sent again: what is above decides.
+      retryStrategy: null,
+      sentinelRetryStrategy: null,
+      reconnectOnError: null,
       enableOfflineQueue: false,
       autoResendUnfulfilledCommands: false,
       autoResubscribe: false,
       maxRetriesPerRequest: 0,
+      // It would warn on the console of a user who may not call INFO; the server is checked above.
+      enableReadyCheck: false,
       enableAutoPipelining: false,
+      failoverDetector: false,
+      role: 'master',
+      readOnly: false,
+      monitor: false,
+      // A read blocks for as long as it was told to; deadlines are set above.
       commandTimeout: undefined,
       socketTimeout: undefined,
       blockingTimeout: undefined,
-      readOnly: false,
+      // Replies of one shape with ioredis 5 (RESP2) and ioredis 6 (RESP3).
       replyMapping: 'legacy',
-      reconnectOnError: null,
-      retryStrategy: () => this.backoff.next(),
+      stringNumbers: false,
+      showFriendlyErrorStack: false,
+      himportFieldsets: undefined,
+      ...where,
     });
-    this.listen(options.listener);
-    this.client.connect().catch(() => undefined); // told by 'error' and 'close'
+    const { client: own } = this;
+    own.on('error', (error: Error) => this.onClosed(error));
+    own.on('close', () => this.onClosed(new Error('Redis closed the connection')));
+    own.on('moved', () => this.onMoved());
+    const onMessage = (channel: Buffer, payload: Buffer): void => options.onMessage(channel.toString(), payload);
+    own.on('messageBuffer', onMessage);
+    own.on('smessageBuffer', onMessage);
   }
 
-  get ready(): boolean {
-    return this.client.status === 'ready';
+  async open(): Promise<void> {
+    await this.client.connect();
   }
 
-  call([name, ...args]: Command): Promise<unknown> {
-    return this.client.call(String(name), ...args);
-  }
-
-  async transaction(commands: readonly Command[]): Promise<unknown[]> {
-    const transaction = this.client.multi();
-    for (const [name, ...args] of commands) {
-      transaction.call(String(name), ...args);
-    }
-    const results = await transaction.exec();
-    if (!results) {
-      throw new Error('the transaction was aborted');
-    }
-    return results.map(([error, reply]) => {
-      if (error) {
-        throw error;
-      }
-      return reply;
-    });
-  }
-
-  async publish(channel: string, payload: Buffer): Promise<void> {
-    await (this.options.sharded ? this.client.spublish(channel, payload) : this.client.publish(channel, payload));
-  }
-
-  async subscribe(channels: readonly string[]): Promise<void> {
-    if (this.options.sharded) {
-      await Promise.all(channels.map((channel) => this.client.ssubscribe(channel)));
-    } else if (channels.length > 0) {
-      await this.client.subscribe(...channels);
+  send(commands: readonly Command[]): Promise<unknown>[] {
+    const { stream } = this.client;
+    stream?.cork();
+    try {
+      return commands.map((command) => this.client.call(...(command as [string, ...CommandArg[]])));
+    } finally {
+      stream?.uncork();
     }
   }
 
-  async unsubscribe(channels: readonly string[]): Promise<void> {
-    if (this.options.sharded) {
-      await Promise.all(channels.map((channel) => this.client.sunsubscribe(channel)));
-    } else if (channels.length > 0) {
-      await this.client.unsubscribe(...channels);
-    }
+  subscribe(channels: readonly string[]): Promise<unknown> {
+    return this.options.sharded
+      ? Promise.all(channels.map((channel) => this.ssubscribe(channel)))
+      : this.client.subscribe(...channels);
   }
 
-  async countSubscribers(channels: readonly string[]): Promise<number[]> {
-    const reply = (await this.call(['PUBSUB', this.options.sharded ? 'SHARDNUMSUB' : 'NUMSUB', ...channels])) as unknown[];
-    return channels.map((_channel, i) => Number(reply[2 * i + 1]));
+  unsubscribe(channels: readonly string[]): Promise<unknown> {
+    return this.options.sharded
+      ? Promise.all(channels.map((channel) => this.client.sunsubscribe(channel)))
+      : this.client.unsubscribe(...channels);
   }
 
-  reset(): void {
-    const { stream } = this.client as { stream?: { destroy(): void } };
-    stream?.destroy();
-  }
-
-  async close(): Promise<void> {
-    if (this.client.status === 'end') {
-      return;
-    }
-    const ended = new Promise<void>((resolve) => this.client.on('end', resolve));
+  destroy(): void {
+    this.isDestroyed = true;
     this.client.disconnect();
-    this.reset();
-    await ended;
+    this.client.stream?.destroy(); // else it would wait for the server to close its half
   }
 
-  private listen(listener: ConnectionListener): void {
-    const { client } = this;
-    client.on('ready', () => {
-      this.backoff.reset();
-      this.lastError = undefined;
-      listener.onReady();
+  private async ssubscribe(channel: string): Promise<void> {
+    try {
+      await this.client.ssubscribe(channel);
+    } catch (error) {
+      if ((error as Error).message.startsWith('MOVED ')) {
+        this.moves = Math.max(0, this.moves - 1);
+      }
+      throw error;
+    }
+  }
+
+  /**
+   * A slot has moved: the server has ended subscriptions, or refuses to make one. ioredis 6 tells both by one event;
+   * ioredis 5 and iovalkey the first by an 'error', and ioredis 5 leaves the promise of the second pending. One that is
+   * rejected is the caller's to see; in all other cases the connection is made anew, and with it its subscriptions.
+   */
+  private onMoved(): void {
+    this.moves++;
+    setImmediate(() => {
+      if (this.moves > 0) {
+        this.onClosed(new Error('the slot of a sharded channel has moved'));
+      }
     });
-    client.on('error', (error: Error) => (this.lastError = error));
-    client.on('close', () => listener.onLost(this.lastError ?? new Error('the connection to Redis was closed')));
-    const onMessage = (channel: Buffer, payload: Buffer): void => listener.onMessage?.(channel.toString(), payload);
-    client.on('messageBuffer', onMessage);
-    client.on('smessageBuffer', onMessage);
+  }
+
+  private onClosed(error: Error): void {
+    if (!this.isDestroyed) {
+      this.options.onClosed(error);
+    }
   }
 }

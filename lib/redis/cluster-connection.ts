@@ -1,0 +1,319 @@
+import { Backoff } from './backoff.js';
+import { formatAddress, keySlot, parseAddress, toRedirect, type ClusterSlots, type Redirect } from './cluster-slots.js';
+import type { ClusterTopology } from './cluster-topology.js';
+import { withDeadline } from './deadline.js';
+import type { Command, OpenOptions, RedisConnection } from './driver.js';
+import { keyOf } from './key-prefix.js';
+import { LinkedConnection } from './linked-connection.js';
+
+/** How often one command is sent on from node to node. */
+const MAX_REDIRECTS = 5;
+/** Milliseconds that a command waits for a connection to a node that it was sent on to. */
+const REDIRECT_TIMEOUT = 1_000;
+/** Milliseconds in which a node must have counted its subscribers. */
+const COUNT_TIMEOUT = 2_000;
+/** Milliseconds after which the nodes are looked up again although nothing has failed: there may be new replicas. */
+const LOOK_INTERVAL = 30_000;
+
+interface Node {
+  connection: LinkedConnection;
+  /** Whether it was ready once, or has failed. */
+  settled: boolean;
+}
+
+/**
+ * The connections to those nodes of a cluster that a role needs:
+ *
+ * - commands: all masters, and all replicas, which are asked for their subscribers;
+ * - reader: the master of its key;
+ * - subscriber: one node, for the cluster passes messages on to all; all masters, if PUB/SUB is sharded.
+ *
+ * They are whole when all of these are ready (of replicas it is enough that they were tried). The listener is told
+ * that the connection is lost when they are not whole any more, and with each error until they are.
+ *
+ * A command is sent on by `MOVED` and `ASK`, which say that it was not executed, and never otherwise: the outcome of
+ * one whose connection is lost is not known. This is why the cluster clients of the libraries are not used, which send
+ * it again to another node.
+ */
+export class ClusterConnection implements RedisConnection {
+  private readonly nodes = new Map<string, Node>();
+  private readonly backoff = new Backoff();
+  private readonly unlisten: () => void;
+  private isWhole = false;
+  private isClosed = false;
+  /** The node that a subscriber has chosen. */
+  private chosen: string | undefined;
+  private lookTimer: NodeJS.Timeout | undefined;
+  private lastError = new Error('the connection is being opened');
+
+  constructor(
+    private readonly topology: ClusterTopology,
+    private readonly options: OpenOptions,
+  ) {
+    this.unlisten = topology.onChange(() => this.onTopology());
+    if (topology.current) {
+      this.look(LOOK_INTERVAL);
+      queueMicrotask(() => this.onTopology());
+    } else {
+      this.look(0);
+    }
+  }
+
+  get ready(): boolean {
+    // With a master away, commands for the others are still sent.
+    return this.isWhole || (this.options.role === 'commands' && this.readyNodes().length > 0);
+  }
+
+  call(command: Command): Promise<unknown> {
+    return this.route(keySlot(keyOf(command)), (node, asking) => node.call(command, asking));
+  }
+
+  transaction(commands: readonly Command[]): Promise<unknown[]> {
+    return this.route(keySlot(keyOf(commands[0]!)), (node, asking) => node.transaction(commands, asking));
+  }
+
+  async publish(channel: string, payload: Buffer): Promise<void> {
+    const slot = keySlot(channel);
+    if (this.options.sharded) {
+      await this.route(slot, (node, asking) => node.publish(channel, payload, asking));
+      return;
+    }
+    // Any node will do; one and the same keeps the order of a channel's messages.
+    const master = this.nodes.get(this.topology.current?.masterOf(slot) ?? '')?.connection;
+    const node = master?.ready ? master : this.readyNodes()[0];
+    if (!node) {
+      throw this.unavailable();
+    }
+    await node.publish(channel, payload);
+  }
+
+  async subscribe(channels: readonly string[]): Promise<void> {
+    if (this.options.sharded) {
+      await Promise.all(channels.map((one) => this.route(keySlot(one), (node) => node.subscribe([one]))));
+    } else {
+      await this.subscriberNode().subscribe(channels);
+    }
+  }
+
+  async unsubscribe(channels: readonly string[]): Promise<void> {
+    if (this.options.sharded) {
+      await Promise.all(channels.map((one) => this.route(keySlot(one), (node) => node.unsubscribe([one]))));
+    } else {
+      await this.subscriberNode().unsubscribe(channels);
+    }
+  }
+
+  /** Each node knows its own subscribers only. One that cannot be reached has none. */
+  async countSubscribers(channels: readonly string[]): Promise<number[]> {
+    const nodes = this.readyNodes();
+    if (nodes.length === 0) {
+      throw this.unavailable();
+    }
+    const counts = await Promise.allSettled(
+      nodes.map((node) => withDeadline(node, COUNT_TIMEOUT, 'PUBSUB', node.countSubscribers(channels))),
+    );
+    const known = counts.filter((count) => count.status === 'fulfilled').map(({ value }) => value);
+    if (known.length === 0) {
+      throw (counts[0] as PromiseRejectedResult).reason;
+    }
+    return channels.map((_channel, i) => known.reduce((sum, count) => sum + count[i]!, 0));
+  }
+
+  reset(): void {
+    for (const { connection } of [...this.nodes.values()]) {
+      if (connection.isBusy) {
+        connection.reset();
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    this.isClosed = true;
+    this.isWhole = false;
+    this.unlisten();
+    clearTimeout(this.lookTimer);
+    const nodes = [...this.nodes.values()];
+    this.nodes.clear();
+    await Promise.all(nodes.map(({ connection }) => connection.close()));
+  }
+
+  /** Sends to the master of a slot, and on to where it redirects. */
+  private async route<T>(slot: number, send: (node: LinkedConnection, asking: boolean) => Promise<T>): Promise<T> {
+    let address = this.topology.current?.masterOf(slot);
+    let node = address === undefined ? undefined : this.nodes.get(address)?.connection;
+    let asking = false;
+    for (let redirects = 0; ; redirects++) {
+      if (this.isClosed || address === undefined || !node) {
+        throw this.unavailable();
+      }
+      try {
+        return await send(node, asking);
+      } catch (error) {
+        const redirect = toRedirect(error as Error);
+        if (!redirect || redirects === MAX_REDIRECTS) {
+          if (/^(CLUSTERDOWN|TRYAGAIN) /.test((error as Error).message)) {
+            this.look(0);
+          }
+          throw error;
+        }
+        address = this.targetOf(redirect, address);
+        asking = redirect.kind === 'ASK';
+        if (!asking) {
+          this.topology.move(redirect.slot, address);
+          this.look(0);
+        }
+        node = await this.connected(address);
+      }
+    }
+  }
+
+  private targetOf({ address }: Redirect, from: string): string {
+    return address.host === ''
+      ? formatAddress({ host: parseAddress(from).host, port: address.port })
+      : formatAddress(this.topology.access.map(address));
+  }
+
+  /** The connection to a node, once it is ready or has failed. */
+  private async connected(address: string): Promise<LinkedConnection> {
+    const { connection } = this.nodes.get(address) ?? this.openNode(address);
+    const until = performance.now() + REDIRECT_TIMEOUT;
+    while (!connection.ready && !this.isClosed && performance.now() < until) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    return connection;
+  }
+
+  /** Looks at the topology after a while, unless it is looked at sooner. */
+  private look(delay: number): void {
+    if (this.isClosed) {
+      return;
+    }
+    clearTimeout(this.lookTimer);
+    this.lookTimer = setTimeout(() => {
+      this.look(LOOK_INTERVAL);
+      this.topology.refresh().catch((error: Error) => this.onError(error));
+    }, delay);
+    if (delay === LOOK_INTERVAL) {
+      this.lookTimer.unref();
+    }
+  }
+
+  private onTopology(): void {
+    const { current } = this.topology;
+    if (this.isClosed || !current) {
+      return;
+    }
+    const { masters, replicas } = this.needed(current);
+    const needed = new Set([...masters, ...replicas]);
+    for (const [address, { connection }] of this.nodes) {
+      if (!needed.has(address)) {
+        this.nodes.delete(address);
+        void connection.close();
+      }
+    }
+    for (const address of needed) {
+      if (!this.nodes.has(address)) {
+        this.openNode(address);
+      }
+    }
+    this.settle();
+  }
+
+  private openNode(address: string): Node {
+    const { role, connectionName, sharded, listener } = this.options;
+    const connection = new LinkedConnection((link) => this.topology.access.link(parseAddress(address), link), {
+      connectionName,
+      sharded,
+      writable: false, // a node that is a replica redirects
+      listener: {
+        onReady: () => {
+          node.settled = true;
+          this.settle();
+        },
+        onLost: (cause) => {
+          node.settled = true;
+          if (role === 'subscriber' && this.chosen === address) {
+            this.chosen = undefined;
+          }
+          this.onError(new Error(`${address}: ${cause.message}`, { cause }));
+        },
+        onMessage: (channel, payload) => listener.onMessage?.(channel, payload),
+      },
+    });
+    const node: Node = { connection, settled: false };
+    this.nodes.set(address, node);
+    return node;
+  }
+
+  /** Which nodes this connection is to have, those that it cannot do without as `masters`. */
+  private needed(slots: ClusterSlots): { masters: readonly string[]; replicas: readonly string[] } {
+    const { role, key, sharded } = this.options;
+    if (role === 'reader' && key !== undefined) {
+      const master = slots.masterOf(keySlot(key));
+      return { masters: master === undefined ? [] : [master], replicas: [] };
+    }
+    if (role === 'subscriber' && !sharded) {
+      if (this.chosen === undefined || !slots.nodes.includes(this.chosen)) {
+        const choice = [...slots.masters];
+        this.chosen = choice[Math.floor(Math.random() * choice.length)];
+      }
+      return { masters: this.chosen === undefined ? [] : [this.chosen], replicas: [] };
+    }
+    return { masters: [...slots.masters], replicas: role === 'commands' ? [...slots.replicas] : [] };
+  }
+
+  private settle(): void {
+    const { current } = this.topology;
+    if (this.isClosed || !current) {
+      return;
+    }
+    const { masters, replicas } = this.needed(current);
+    const missing = masters.filter((address) => !this.nodes.get(address)?.connection.ready);
+    if (masters.length === 0) {
+      this.onError(new Error('no node of the cluster serves the slot'));
+    } else if (missing.length > 0) {
+      if (this.isWhole) {
+        this.onError(new Error(`slots have moved to ${missing.join(', ')}`));
+      }
+    } else if (!this.isWhole && replicas.every((address) => this.nodes.get(address)?.settled)) {
+      this.isWhole = true;
+      this.backoff.reset();
+      this.look(LOOK_INTERVAL);
+      this.options.listener.onReady();
+    }
+  }
+
+  /** A node has failed, or none knows the topology. */
+  private onError(error: Error): void {
+    const { current } = this.topology;
+    if (this.isClosed) {
+      return;
+    }
+    const masters = current ? this.needed(current).masters : [];
+    const ready = masters.length > 0 && masters.every((address) => this.nodes.get(address)?.connection.ready);
+    if (!ready) {
+      this.isWhole = false;
+      this.lastError = error;
+      this.look(this.backoff.next());
+      this.options.listener.onLost(error);
+    } else {
+      this.settle(); // a replica: its subscribers are gone with it
+    }
+  }
+
+  private readyNodes(): LinkedConnection[] {
+    return [...this.nodes.values()].map(({ connection }) => connection).filter(({ ready }) => ready);
+  }
+
+  private subscriberNode(): LinkedConnection {
+    const node = this.nodes.get(this.chosen ?? '')?.connection;
+    if (!node) {
+      throw this.unavailable();
+    }
+    return node;
+  }
+
+  private unavailable(): Error {
+    return new Error(`the cluster cannot be used now: ${this.lastError.message}`, { cause: this.lastError });
+  }
+}

@@ -1,0 +1,26 @@
+import type { Command } from './driver.js';
+
+/**
+ * One socket to one server. A link is opened once and never comes back: it does not reconnect, queue or send anything a
+ * second time, whatever its client library would like to do.
+ */
+export interface Link {
+  /** Resolves when commands can be sent; rejected with the reason why they never will. */
+  open(): Promise<void>;
+  /** Sends commands in one go. Each has a reply of its own. */
+  send(commands: readonly Command[]): Promise<unknown>[];
+  subscribe(channels: readonly string[]): Promise<unknown>;
+  unsubscribe(channels: readonly string[]): Promise<unknown>;
+  /** Ends it at once, whatever its state is and whether or not the server answers. */
+  destroy(): void;
+}
+
+export interface LinkOptions {
+  /** Shown by `CLIENT LIST`. */
+  connectionName: string;
+  /** Whether PUB/SUB is sharded. */
+  sharded: boolean;
+  onMessage(channel: string, payload: Buffer): void;
+  /** The link is of no use any more. May be called more than once. */
+  onClosed(error: Error): void;
+}

@@ -1,0 +1,235 @@
+import { isNativeError } from 'node:util/types';
+import { Backoff } from './backoff.js';
+import { RedisTimeoutError, type Command, type ConnectionListener, type RedisConnection } from './driver.js';
+import type { Link, LinkOptions } from './link.js';
+import { checkServer } from './server-check.js';
+
+/** Milliseconds in which a server must have accepted a connection and answered the first commands. */
+const OPEN_TIMEOUT = 5_000;
+
+/** Errors after which another connection may lead to a server that can do what this one cannot. */
+const WRONG_SERVER = /^(READONLY|UNBLOCKED|LOADING|MASTERDOWN) /;
+
+export interface LinkedConnectionOptions {
+  connectionName: string;
+  sharded: boolean;
+  /** Whether a replica will not do. */
+  writable: boolean;
+  listener: ConnectionListener;
+}
+
+/**
+ * A connection to one server that comes back for ever, as a succession of {@link Link}s.
+ *
+ * Modes:
+ * - opening: a link is being made, for at most OPEN_TIMEOUT.
+ * - ready: commands are sent. A reply of WRONG_SERVER, the end of the link, and `reset` lead to:
+ * - waiting: there is no link; the next is made after a pause that grows with each failure.
+ * - closed.
+ *
+ * Reconnecting is done here and not by the client library, so that it is certain that what was under way is rejected
+ * at once with the real reason, that nothing is sent twice, and that a server that has fallen silent is left at once.
+ */
+export class LinkedConnection implements RedisConnection {
+  private readonly backoff = new Backoff();
+  private readonly underWay = new Set<(error: Error) => void>();
+  private link: Link | undefined;
+  private isReady = false;
+  private isClosed = false;
+  private openTimer: NodeJS.Timeout | undefined;
+  private waitTimer: NodeJS.Timeout | undefined;
+  private lastError = new Error('the connection is being opened');
+
+  constructor(
+    private readonly connect: (options: LinkOptions) => Link,
+    private readonly options: LinkedConnectionOptions,
+  ) {
+    this.open();
+  }
+
+  get ready(): boolean {
+    return this.isReady;
+  }
+
+  /** Whether an answer is being waited for. */
+  get isBusy(): boolean {
+    return this.underWay.size > 0;
+  }
+
+  /** Why the connection cannot be used, if it cannot. */
+  get error(): Error {
+    return this.lastError;
+  }
+
+  /** @param asking - whether the server is asked for a key of a slot that it is still importing (Redis Cluster) */
+  call(command: Command, asking = false): Promise<unknown> {
+    const replies = this.send(asking ? [['ASKING'], command] : [command]);
+    return replies.at(-1)!;
+  }
+
+  async transaction(commands: readonly Command[], asking = false): Promise<unknown[]> {
+    const link = this.usable();
+    const replies = link.send([...(asking ? [['ASKING']] : []), ['MULTI'], ...commands, ['EXEC']]);
+    const exec = replies.pop()!;
+    // The first error is the cause; that of EXEC would only say that there was one.
+    let cause: Error | undefined;
+    for (const queued of replies) {
+      queued.catch((error: Error) => (cause ??= error));
+    }
+    const results = await this.track(exec).catch((error: Error) => {
+      if (this.link !== link || !cause) {
+        throw error;
+      }
+      this.leaveIfWrong(link, cause);
+      throw cause;
+    });
+    if (!Array.isArray(results)) {
+      throw new Error('the transaction was aborted');
+    }
+    const failed = (results as unknown[]).find(isNativeError);
+    if (failed) {
+      throw failed;
+    }
+    return results as unknown[];
+  }
+
+  async publish(channel: string, payload: Buffer, asking = false): Promise<void> {
+    await this.call([this.options.sharded ? 'SPUBLISH' : 'PUBLISH', channel, payload], asking);
+  }
+
+  async subscribe(channels: readonly string[]): Promise<void> {
+    if (channels.length > 0) {
+      await this.track(this.usable().subscribe(channels));
+    }
+  }
+
+  async unsubscribe(channels: readonly string[]): Promise<void> {
+    if (channels.length > 0) {
+      await this.track(this.usable().unsubscribe(channels));
+    }
+  }
+
+  async countSubscribers(channels: readonly string[]): Promise<number[]> {
+    const reply = await this.call(['PUBSUB', this.options.sharded ? 'SHARDNUMSUB' : 'NUMSUB', ...channels]);
+    return channels.map((_channel, i) => Number((reply as unknown[])[2 * i + 1]));
+  }
+
+  reset(): void {
+    if (this.link && this.isReady) {
+      this.lose(this.link, new RedisTimeoutError('the connection was dropped because Redis did not answer'));
+    }
+  }
+
+  close(): Promise<void> {
+    this.isClosed = true;
+    this.drop(new Error('the connection was closed'));
+    return Promise.resolve();
+  }
+
+  private open(): void {
+    const { connectionName, sharded, listener } = this.options;
+    const link = this.connect({
+      connectionName,
+      sharded,
+      onMessage: (channel, payload) => {
+        if (this.link === link) {
+          listener.onMessage?.(channel, payload);
+        }
+      },
+      onClosed: (error) => this.lose(link, error),
+    });
+    this.link = link;
+    this.openTimer = setTimeout(
+      () => this.lose(link, new RedisTimeoutError(`Redis did not answer within ${OPEN_TIMEOUT} ms`)),
+      OPEN_TIMEOUT,
+    );
+    link
+      .open()
+      .then(() => checkServer(link, this.options))
+      .then(
+        () => this.onOpened(link),
+        (error: Error) => this.lose(link, error),
+      );
+  }
+
+  private onOpened(link: Link): void {
+    if (this.link === link) {
+      clearTimeout(this.openTimer);
+      this.backoff.reset();
+      this.isReady = true;
+      this.options.listener.onReady();
+    }
+  }
+
+  private lose(link: Link, error: Error): void {
+    if (this.link !== link) {
+      return;
+    }
+    this.drop(error);
+    this.waitTimer = setTimeout(() => this.open(), this.backoff.next());
+    this.options.listener.onLost(error);
+  }
+
+  private drop(error: Error): void {
+    const { link } = this;
+    this.link = undefined;
+    this.isReady = false;
+    this.lastError = error;
+    clearTimeout(this.openTimer);
+    clearTimeout(this.waitTimer);
+    link?.destroy();
+    for (const reject of this.underWay) {
+      reject(error);
+    }
+    this.underWay.clear();
+  }
+
+  private send(commands: readonly Command[]): Promise<unknown>[] {
+    if (!this.link || !this.isReady) {
+      return commands.map(() => handled(Promise.reject(this.unavailable())));
+    }
+    return this.link.send(commands).map((reply) => handled(this.track(reply)));
+  }
+
+  private usable(): Link {
+    if (!this.link || !this.isReady) {
+      throw this.unavailable();
+    }
+    return this.link;
+  }
+
+  private unavailable(): Error {
+    return new Error(`Redis cannot be used now: ${this.lastError.message}`, { cause: this.lastError });
+  }
+
+  /** The reply, or the reason why the connection was lost before it came. */
+  private track<T>(reply: Promise<T>): Promise<T> {
+    const { link } = this;
+    return new Promise<T>((resolve, reject) => {
+      this.underWay.add(reject);
+      reply.then(
+        (value) => {
+          this.underWay.delete(reject);
+          resolve(value);
+        },
+        (error: Error) => {
+          this.underWay.delete(reject);
+          reject(error);
+          this.leaveIfWrong(link, error);
+        },
+      );
+    });
+  }
+
+  private leaveIfWrong(link: Link | undefined, error: Error): void {
+    if (link && !this.isClosed && WRONG_SERVER.test(error.message)) {
+      this.lose(link, error);
+    }
+  }
+}
+
+/** Of several replies, the caller may look at one only. */
+function handled<T>(reply: Promise<T>): Promise<T> {
+  reply.catch(() => undefined);
+  return reply;
+}
