@@ -2,17 +2,19 @@ import type { Session as SocketIoSession } from 'socket.io-adapter';
 import type { ClusterNode } from '../cluster/cluster-node.js';
 import { isSessionId, type Session } from '../session/session.js';
 import { SessionRecipient } from '../session/session-recipient.js';
+import type { SessionHolder } from '../session/session-store.js';
 import type { LogEntry } from '../stream/entry.js';
-import { broadcastOf, isFor } from '../stream/replay-log.js';
+import type { Replay } from '../stream/replay-log.js';
+import { broadcastOf } from '../stream/room-index.js';
 import type { StreamLog } from '../stream/stream-log.js';
 import { compareStreamIds, isStreamId, STREAM_START, type StreamId } from '../stream/stream-id.js';
-import type { NamespaceLike, SocketLike } from './socket-io.js';
+import type { NamespaceLike, PacketLike, SocketLike } from './socket-io.js';
 
 const EVENT = 2;
 /** The event that tells a client the offset when it connects, with the option `announceOffset`. */
 export const OFFSET_EVENT = 'redis-streams:offset';
-/** Milliseconds that a recovery waits for this node to come to where its client was. */
-const CATCH_UP_TIMEOUT = 10_000;
+/** Milliseconds that a recovery waits: for this node to come to where its client was, for an earlier socket to be gone. */
+const PATIENCE = 10_000;
 /** How many of the rooms that a client has left are remembered. */
 const MAX_LEFT = 100;
 
@@ -20,32 +22,47 @@ const MAX_LEFT = 100;
 interface Live {
   pid: string;
   epoch: number;
-  /** What the client had been given before it came to this server. */
+  /** The position when it connected for the first time. */
+  since: StreamId;
+  /** The position when it came to this server: it had been given all up to there. */
+  arrived: StreamId;
+  /** The last entry that it had been given then. */
   sent: StreamId;
   joined: Map<string, StreamId>;
   left: [room: string, from: StreamId, upTo: StreamId][];
 }
 
-/** A client that is being recovered: its socket is not in the namespace yet. */
-interface Pending {
+/**
+ * A client that is coming back.
+ *
+ * - It is being restored: what it missed is collected. Its socket does not exist yet.
+ * - Its socket is in the middlewares. What the log brings for it is collected still.
+ * - Its socket has joined the namespace, or never will: its connection is gone, or a middleware refused it. In both
+ *   cases the session goes back to Redis, for the client may try again.
+ *
+ * At any time its session may be taken by a later connection of the same client: then it is released.
+ */
+interface Arrival {
   session: Session;
-  recipient: SessionRecipient;
-  /** What the log brought for it meanwhile. */
-  held: LogEntry[];
-  /** The last entry that it was given. */
-  sent: StreamId;
+  offset: StreamId;
+  replay: Replay | undefined;
+  /** Whether the session is still its own. */
+  isOwner: boolean;
+  /** Resolves when no socket of it is left. */
+  ended: Promise<void>;
+  end(): void;
 }
 
 /**
  * Connection state recovery of one namespace of one server.
  *
- * A client is *live* from when its socket joins the namespace until it is gone; its session is in Redis all that time.
- * It is *pending* from when its session was restored until its socket joins, which may take as long as a middleware
- * does; what the log brings for it is held, and handed over when it joins.
+ * A client is *live* from when its socket joins the namespace until it is gone, and *arriving* from when its session was
+ * taken until its socket joins. In both states its session is in Redis.
  */
 export class SessionRecovery {
   private readonly live = new Map<string, Live>();
-  private readonly pending = new Map<string, Pending>();
+  private readonly arriving = new Map<string, Arrival>();
+  private turns: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly node: ClusterNode,
@@ -53,21 +70,11 @@ export class SessionRecovery {
     private readonly namespace: NamespaceLike,
     /** Milliseconds for which a client can come back. */
     private readonly duration: number,
-  ) {}
-
-  /** Whether entries must be looked at for clients that are not in the namespace yet. */
-  get isHolding(): boolean {
-    return this.pending.size > 0;
+  ) {
+    node.sessions.keepFor(duration);
   }
 
-  /** Keeps an entry for the clients that are about to join. */
-  hold(entry: LogEntry): void {
-    for (const { recipient, held } of this.pending.values()) {
-      if (isFor(entry, recipient)) {
-        held.push(entry);
-      }
-    }
-  }
+  // ── what happens to sockets ─────────────────────────────────────────────────────────────────────────────────────
 
   /** A socket was added to rooms: the first time, it has just joined the namespace, and its CONNECT packet follows. */
   onJoin(sid: string, rooms: string[]): void {
@@ -89,23 +96,17 @@ export class SessionRecovery {
   onLeave(sid: string, room: string): void {
     const live = this.live.get(sid);
     if (live) {
-      live.left.push([room, live.joined.get(room) ?? STREAM_START, this.position]);
-      live.joined.delete(room);
-      if (live.left.length > MAX_LEFT) {
-        live.left.shift();
-      }
+      this.leave(live, room);
       this.node.sessions.touch(live.pid);
     }
   }
 
   /** A socket is being removed from the namespace, or has not been let in. */
   onGone(sid: string): void {
-    const pending = this.pending.get(sid);
-    if (pending) {
-      this.pending.delete(sid);
-      if (this.namespace._preConnectSockets?.get(sid)?.conn.readyState !== 'open') {
-        this.node.sessions.save(pending.session, this.duration); // cut again, not refused
-      }
+    const arrival = this.arriving.get(sid);
+    if (arrival) {
+      this.giveBack(arrival);
+      arrival.end();
     }
     const live = this.live.get(sid);
     if (live) {
@@ -123,7 +124,7 @@ export class SessionRecovery {
     }
   }
 
-  /** Writes the sessions of the clients that are still connected. */
+  /** Writes the sessions of all clients, for the server closes. */
   saveAll(): void {
     for (const [sid, live] of this.live) {
       const socket = this.namespace.sockets.get(sid);
@@ -132,120 +133,212 @@ export class SessionRecovery {
       }
     }
     this.live.clear();
-  }
-
-  /** The client was recovered on another connection: this one is closed, and nothing is written of it. */
-  onMoved(sid: string, pid: string): void {
-    const live = this.live.get(sid);
-    const socket = this.namespace.sockets.get(sid);
-    if (live?.pid === pid && socket) {
-      this.live.delete(sid);
-      this.node.sessions.release(pid);
-      socket._onclose('transport close');
-      socket.conn.close(true);
+    for (const arrival of this.arriving.values()) {
+      this.giveBack(arrival);
     }
   }
 
+  private onConnected(socket: SocketLike, pid: string): void {
+    const arrival = this.arriving.get(socket.id);
+    if (arrival && !arrival.isOwner) {
+      arrival.end();
+      queueMicrotask(() => socket.conn.close(true)); // the client has come elsewhere meanwhile
+      return;
+    }
+    const { session, offset, missed } = arrival ? this.endArrival(arrival) : newClient;
+    const arrived = this.position;
+    const live: Live = {
+      ...{ pid, arrived },
+      epoch: session?.epoch ?? 0,
+      since: session ? (session.since ?? STREAM_START) : arrived,
+      sent: missed.at(-1)?.id ?? offset,
+      joined: new Map(session?.joined),
+      left: [...(session?.left ?? [])],
+    };
+    const isChanged = session !== undefined && this.noteRoomsOf(socket, live, session.rooms);
+    this.live.set(socket.id, live);
+    const holder = {
+      current: () => this.snapshot(socket.id, live, socket.rooms, socket.data),
+      release: () => this.releaseLive(socket),
+    };
+    this.node.sessions.hold(pid, holder, session !== undefined && !isChanged);
+    const announced = !session && this.node.options.announceOffset && this.log.reader.position !== undefined;
+    const packets = announced ? [[OFFSET_EVENT, arrived]] : missed.map(toPacketData);
+    if (packets.length > 0) {
+      // A client that is cut off before it has its CONNECT packet would keep what came before, and be given it again.
+      afterNextPacket(socket, () => packets.forEach((data) => socket.packet({ type: EVENT, data })));
+    }
+  }
+
+  /** Notes rooms that a middleware has joined or left. Returns whether there were any. */
+  private noteRoomsOf({ rooms }: SocketLike, live: Live, before: string[]): boolean {
+    const joined = [...rooms].filter((room) => !before.includes(room));
+    const left = before.filter((room) => !rooms.has(room));
+    joined.forEach((room) => live.joined.set(room, live.arrived));
+    left.forEach((room) => this.leave(live, room));
+    return joined.length > 0 || left.length > 0;
+  }
+
+  private leave(live: Live, room: string): void {
+    live.left.push([room, live.joined.get(room) ?? STREAM_START, this.position]);
+    live.joined.delete(room);
+    if (live.left.length > MAX_LEFT) {
+      live.since = live.left.shift()![2]; // who lacks something from before that cannot be recovered exactly
+    }
+  }
+
+  /** The client has come elsewhere: this connection of it is closed, and nothing is written of it. */
+  private releaseLive(socket: SocketLike): void {
+    this.live.delete(socket.id);
+    socket._onclose('transport close');
+    socket.conn.close(true);
+  }
+
+  // ── recovery ────────────────────────────────────────────────────────────────────────────────────────────────────
+
   /**
-   * The session of a client and what it has missed; undefined if it cannot be recovered exactly.
+   * The session of a client; undefined if it cannot be recovered exactly. What it has missed is written to it when it
+   * has connected.
    *
    * @param pid - from the client
    * @param offset - from the client: the id of the last entry that it was given
    */
   async restore(pid: unknown, offset: unknown): Promise<SocketIoSession | undefined> {
-    const restored = isSessionId(pid) && isStreamId(offset) ? await this.tryRestore(pid, offset) : undefined;
-    if (restored) {
-      this.node.counters.recoveries++;
-    } else {
-      this.node.counters.refusedRecoveries++;
-    }
-    return restored;
-  }
-
-  private async tryRestore(pid: string, offset: StreamId): Promise<SocketIoSession | undefined> {
-    const session = await this.take(pid);
+    const session = isSessionId(pid) && isStreamId(offset) ? await this.tryRestore(pid, offset) : undefined;
     if (!session) {
+      this.node.counters.refusedRecoveries++;
       return undefined;
     }
-    const { sid, rooms, data, sent, position } = session;
-    // Who has been given all up to `sent` has missed nothing up to `position` either.
-    const complete = sent !== undefined && position !== undefined && compareStreamIds(offset, sent) >= 0;
-    const from = complete && compareStreamIds(position, offset) > 0 ? position : offset;
-    if (!(await this.log.reader.whenDelivered(from, CATCH_UP_TIMEOUT))) {
-      return undefined;
-    }
-    const pending: Pending = {
-      session,
-      recipient: new SessionRecipient(this.namespace.name, session),
-      held: [],
-      sent: complete ? offset : from,
-    };
-    const missed = await this.log.replay.missedSince(from, pending.recipient, () => this.pending.set(sid, pending));
-    if (!missed) {
-      return undefined;
-    }
-    pending.sent = missed.at(-1)?.id ?? pending.sent;
-    return { sid, pid, rooms, data, missedPackets: missed.map(toPacketData) } as SocketIoSession;
+    this.node.counters.recoveries++;
+    const { sid, rooms, data } = session;
+    return { sid, pid, rooms, data, missedPackets: [] } as unknown as SocketIoSession;
   }
 
-  private async take(pid: string): Promise<Session | undefined> {
-    const taken = await this.node.sessions.take(pid).catch(() => undefined);
-    if (!taken || (taken.session.nsp ?? this.namespace.name) !== this.namespace.name) {
+  private async tryRestore(pid: string, offset: StreamId): Promise<Session | undefined> {
+    let arrival: Arrival | undefined;
+    const session = await this.node.sessions.take(pid, this.namespace.name, (taken) => {
+      arrival = this.newArrival(taken, offset);
+      return this.holderOf(arrival);
+    });
+    if (!session || !arrival) {
       return undefined;
     }
-    const { session, liveOn } = taken;
-    if (liveOn === undefined) {
-      return session;
+    const { sid } = session;
+    const before = this.arriving.get(sid);
+    if (before && !(await isSoon(before.ended))) {
+      this.giveBack(arrival); // a middleware has not let go of an earlier socket with this id
+      return undefined;
     }
-    const live = this.live.get(session.sid);
-    const socket = this.namespace.sockets.get(session.sid);
-    if (live?.pid === pid && socket) {
-      const current = this.snapshot(session.sid, live, socket.rooms, socket.data);
-      this.onMoved(session.sid, pid);
-      return current;
+    if (!arrival.isOwner) {
+      return undefined;
     }
-    this.node.tellMoved(this.namespace.name, session.sid, pid);
+    this.arriving.set(sid, arrival);
+    if (!(await this.collect(arrival))) {
+      if (arrival.isOwner) {
+        arrival.isOwner = false;
+        this.node.sessions.forget(pid);
+      }
+      arrival.end();
+      return undefined;
+    }
+    const watched = arrival;
+    setImmediate(() => this.watch(watched)); // its socket exists then
     return session;
   }
 
-  private onConnected(socket: SocketLike, pid: string): void {
-    const pending = this.pending.get(socket.id);
-    if (pending) {
-      this.pending.delete(socket.id);
-      for (const entry of pending.held) {
-        socket.packet({ type: EVENT, data: toPacketData(entry) });
-      }
+  /** Finds what a client has missed. Returns whether that is all of it. */
+  private async collect(arrival: Arrival): Promise<boolean> {
+    const { session, offset } = arrival;
+    const { sent, position, since = STREAM_START } = session;
+    // Who has all up to `sent` has missed nothing up to `position` either.
+    const isUpToDate = sent !== undefined && position !== undefined && compareStreamIds(offset, sent) >= 0;
+    const from = isUpToDate && compareStreamIds(position, offset) > 0 ? position : offset;
+    if (compareStreamIds(from, since) < 0 || !(await this.log.reader.whenDelivered(from, PATIENCE))) {
+      return false;
     }
-    const session = pending?.session;
-    const live: Live = {
-      pid,
-      epoch: session ? (session.epoch ?? 0) + 1 : 0,
-      sent: pending?.held.at(-1)?.id ?? pending?.sent ?? STREAM_START,
-      joined: new Map(session?.joined),
-      left: [...(session?.left ?? [])],
-    };
-    this.live.set(socket.id, live);
-    this.node.sessions.track(pid, this.duration, () => this.snapshot(socket.id, live, socket.rooms, socket.data));
-    if (this.node.options.announceOffset && !pending && this.log.reader.position !== undefined) {
-      const data = [OFFSET_EVENT, this.position];
-      queueMicrotask(() => socket.packet({ type: EVENT, data })); // after the CONNECT packet
+    await this.turn();
+    if (!arrival.isOwner) {
+      return false;
+    }
+    arrival.replay = this.log.replay.replay(from, new SessionRecipient(this.namespace.name, session));
+    return (await arrival.replay.complete) && arrival.isOwner;
+  }
+
+  /** When many come back at once, each has a turn of the event loop of its own. */
+  private turn(): Promise<void> {
+    this.turns = this.turns.then(() => new Promise((resolve) => setImmediate(resolve)));
+    return this.turns;
+  }
+
+  /** Notices at once when the connection of a socket in its middlewares is gone. */
+  private watch(arrival: Arrival): void {
+    const socket = this.namespace._preConnectSockets?.get(arrival.session.sid);
+    if (!socket || this.arriving.get(arrival.session.sid) !== arrival) {
+      return; // it has connected, or is gone
+    }
+    if (!arrival.isOwner) {
+      socket.conn.close(true);
+    } else if (socket.conn.readyState !== 'open') {
+      this.giveBack(arrival);
+    } else {
+      socket.conn.once('close', () => this.giveBack(arrival));
     }
   }
 
-  private snapshot(sid: string, live: Live, rooms: Iterable<string>, data: unknown): Session {
-    const session: Session = {
-      ...{ sid, pid: live.pid, rooms: [...rooms], data },
-      ...{ nsp: this.namespace.name, epoch: live.epoch },
+  private newArrival(session: Session, offset: StreamId): Arrival {
+    let resolve!: () => void;
+    const ended = new Promise<void>((settle) => (resolve = settle));
+    const arrival: Arrival = {
+      ...{ session, offset, replay: undefined, isOwner: true, ended },
+      end: () => {
+        if (this.arriving.get(session.sid) === arrival) {
+          this.arriving.delete(session.sid);
+        }
+        resolve();
+      },
     };
-    if (live.joined.size > 0) {
-      session.joined = [...live.joined];
+    return arrival;
+  }
+
+  private holderOf(arrival: Arrival): SessionHolder {
+    return {
+      current: () => arrival.session,
+      release: () => {
+        arrival.isOwner = false;
+        arrival.replay?.end();
+        this.namespace._preConnectSockets?.get(arrival.session.sid)?.conn.close(true);
+      },
+    };
+  }
+
+  /** The client is not here after all: its session is kept, as it was, for when it tries again. */
+  private giveBack(arrival: Arrival): void {
+    if (arrival.isOwner) {
+      arrival.isOwner = false;
+      arrival.replay?.end();
+      this.node.sessions.save(arrival.session, this.duration);
     }
-    if (live.left.length > 0) {
-      session.left = live.left;
+  }
+
+  private endArrival(arrival: Arrival): { session: Session; offset: StreamId; missed: LogEntry[] } {
+    const { session, offset, replay } = arrival;
+    arrival.isOwner = false;
+    arrival.end();
+    return { session, offset, missed: replay!.end() };
+  }
+
+  private snapshot(sid: string, live: Live, rooms: Iterable<string>, data: unknown): Session {
+    const { pid, epoch, since, arrived, joined, left } = live;
+    const session: Session = { sid, pid, rooms: [...rooms], data, nsp: this.namespace.name, since, epoch };
+    if (joined.size > 0) {
+      session.joined = [...joined];
+    }
+    if (left.length > 0) {
+      session.left = left;
     }
     if (this.log.reader.position !== undefined) {
       const recipient = new SessionRecipient(this.namespace.name, session);
-      session.sent = this.log.replay.lastFor(recipient, live.sent);
+      session.sent = this.log.replay.lastFor(recipient, arrived) ?? live.sent;
       session.position = this.position;
     }
     return session;
@@ -256,7 +349,27 @@ export class SessionRecovery {
   }
 }
 
+const newClient = { session: undefined, offset: STREAM_START, missed: [] as LogEntry[] };
+
 /** What is sent to a client that missed an entry. */
 function toPacketData(entry: LogEntry): unknown[] {
   return [...broadcastOf(entry)!.packet.data, entry.id];
+}
+
+/** Does something right after the next packet was written to a socket. */
+function afterNextPacket(socket: SocketLike, run: () => void): void {
+  const { packet } = socket;
+  socket.packet = (next: PacketLike, ...rest: unknown[]) => {
+    socket.packet = packet;
+    packet.call(socket, next, ...rest);
+    run();
+  };
+}
+
+async function isSoon(event: Promise<void>): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<boolean>((resolve) => (timer = setTimeout(resolve, PATIENCE, false)));
+  const happened = await Promise.race([event.then(() => true), late]);
+  clearTimeout(timer);
+  return happened;
 }

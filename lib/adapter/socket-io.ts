@@ -18,7 +18,16 @@ export interface SocketLike {
   readonly rooms: ReadonlySet<string>;
   readonly data: unknown;
   readonly recovered: boolean;
-  readonly conn: { readonly readyState: string; close(discard?: boolean): void };
-  packet(packet: { type: number; data: unknown[] }): void;
+  readonly conn: {
+    readonly readyState: string;
+    close(discard?: boolean): void;
+    once(event: 'close', listener: () => void): unknown;
+  };
+  packet: (packet: PacketLike, ...rest: unknown[]) => void;
   _onclose(reason: string): void;
+}
+
+export interface PacketLike {
+  type: number;
+  data: unknown[];
 }

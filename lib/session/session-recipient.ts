@@ -1,4 +1,4 @@
-import type { Recipient } from '../stream/replay-log.js';
+import type { Recipient } from '../stream/room-index.js';
 import { compareStreamIds, STREAM_START, type StreamId } from '../stream/stream-id.js';
 import type { Session } from './session.js';
 

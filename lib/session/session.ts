@@ -1,6 +1,4 @@
-import { encode } from '@msgpack/msgpack';
-import { toPlain } from '../stream/binary.js';
-import { decodeMsgpack } from '../stream/msgpack.js';
+import { decodeMsgpack, encodeMsgpack } from '../stream/msgpack.js';
 import { isStreamId, type StreamId } from '../stream/stream-id.js';
 
 /**
@@ -16,15 +14,16 @@ export interface Session {
   data: unknown;
   /** The namespace. */
   nsp?: string;
+  /** The position in the log when the client connected: what came before is not for it. */
+  since?: StreamId;
   /** How often the session has been recovered: of two records of one session, the one with more is the later. */
   epoch?: number;
   /** Rooms that were joined while connected, and the position in the log then. */
   joined?: [room: string, from: StreamId][];
   /** Rooms that were left while connected: the positions at which the client came (if it came later) and went. */
   left?: [room: string, from: StreamId, upTo: StreamId][];
-  /** No entry after this one, and up to `position`, was for the client. */
+  /** No entry after this one, and up to `position`, was for the client: if it has this one, it has all up to there. */
   sent?: StreamId;
-  /** All entries up to this one have been written to the client, or were not for it. */
   position?: StreamId;
 }
 
@@ -35,9 +34,9 @@ export function isSessionId(value: unknown): value is string {
   return typeof value === 'string' && SESSION_ID.test(value);
 }
 
-/** Base64 of MessagePack. @throws Error if `data` cannot be serialized */
+/** Base64 of MessagePack. @throws TypeError if `data` cannot be serialized */
 export function encodeSession(session: Session): string {
-  return Buffer.from(encode(toPlain(session))).toString('base64');
+  return encodeMsgpack(session).toString('base64');
 }
 
 /** The session of this id; undefined if the value is none. */
@@ -54,7 +53,7 @@ export function decodeSession(value: unknown, pid: string): Session | undefined 
   if (typeof decoded !== 'object' || decoded?.pid !== pid || typeof decoded.sid !== 'string') {
     return undefined;
   }
-  const { sid, rooms, data, nsp, epoch, joined, left, sent, position } = decoded;
+  const { sid, rooms, data, nsp, since, epoch, joined, left, sent, position } = decoded;
   if (!Array.isArray(rooms)) {
     return undefined;
   }
@@ -64,6 +63,7 @@ export function decodeSession(value: unknown, pid: string): Session | undefined 
     rooms: rooms.filter((room): room is string => typeof room === 'string' || typeof room === 'number'),
     data: typeof data === 'object' && data !== null ? data : {},
     ...(typeof nsp === 'string' && { nsp }),
+    ...(isStreamId(since) && { since }),
     ...(typeof epoch === 'number' && { epoch }),
     ...(isVisits(joined, 2) && { joined: joined as [string, StreamId][] }),
     ...(isVisits(left, 3) && { left: left as [string, StreamId, StreamId][] }),

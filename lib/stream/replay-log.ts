@@ -1,4 +1,5 @@
-import { decodeEntry, EntryType, InvalidEntryError, type EventPacket, type LogEntry, type WireOptions } from './entry.js';
+import { EntryType, type LogEntry } from './entry.js';
+import { isFor, RoomIndex, shelfName, shelfNames, type Recipient } from './room-index.js';
 import { compareStreamIds, STREAM_START, type StreamId } from './stream-id.js';
 
 export interface ReplayLogOptions {
@@ -8,56 +9,71 @@ export interface ReplayLogOptions {
   maxBytes: number;
 }
 
-/** A client of a namespace, as far as it decides what it would have been given. */
-export interface Recipient {
-  readonly nsp: string;
-  /** All rooms that it was in at some time. */
-  readonly rooms: Iterable<string>;
-  /** Whether it was in a room when the entry with this id was delivered. */
-  wasIn(room: string, id: StreamId): boolean;
-}
-
-export interface Broadcast {
-  packet: EventPacket;
-  opts: WireOptions;
+/** Some entries of the stream, read backwards. */
+export interface OlderBatch {
+  /** Newest first; those that cannot be understood are left out. */
+  entries: LogEntry[];
+  /** The id of the oldest one read; undefined if there was none. */
+  oldest: StreamId | undefined;
+  /** Whether there are none before it. */
+  atStart: boolean;
 }
 
 /** Where older entries come from: the stream itself. */
 export interface OlderEntries {
-  /** The id of the oldest entry that there is. */
-  oldest(): Promise<StreamId | undefined>;
-  /** Entries with ids in `(id, upTo]`, oldest first, and the id of the last one read; undefined if there are none. */
-  after(id: StreamId, upTo: StreamId, count: number): Promise<{ entries: LogEntry[]; last: StreamId | undefined }>;
+  /** The newest entries with ids up to `id`, at most `count`. */
+  upTo(id: StreamId, count: number): Promise<OlderBatch>;
+}
+
+/** What a client missed. It goes on collecting what the log brings for the client, until it is ended. */
+export interface Replay {
+  /** Resolves to whether all that was missed is known. To false if part of it is gone, or may be. */
+  readonly complete: Promise<boolean>;
+  /** Ends the collecting and returns all that was collected, oldest first. */
+  end(): LogEntry[];
+}
+
+/** A replay that needs entries that are not here. */
+interface Backlog {
+  readonly recipient: Recipient;
+  readonly offset: StreamId;
+  /** What comes after this was found here. */
+  readonly upTo: StreamId;
+  readonly generation: number;
+  /** What was found of it so far, the newest part first, each part oldest first. */
+  readonly parts: LogEntry[][];
+  readonly settle: (complete: boolean) => void;
 }
 
 /** How many rooms are remembered after their last entry left the log. */
 const MAX_ROOMS = 20_000;
-const READ_COUNT = 1_000;
+/** How many entries are read at first, at most, and about how many bytes of them. */
+const FIRST_READ = 100;
+const MAX_READ = 1_000;
+const MAX_READ_BYTES = 1024 * 1024;
 
 /**
  * The recent part of the log, in memory: all broadcasts with an id in `(floor, end]`, so that what a client missed is
  * found without asking Redis.
  *
- * What is older, but still in the stream, is read from Redis once, in batches, for all who need it, and kept like the
- * rest. Of what has left the log, the last id for each room is remembered, to tell whether anything that a quiet
- * client should have been given is gone.
+ * What is older, but still in the stream, is read from Redis once, backwards and in batches, for all who need it, and
+ * kept like the rest as far as the bounds allow. Of what has left the log, the last id for each room is remembered, to
+ * tell whether anything that a quiet client should have been given is gone.
  */
 export class ReplayLog {
   private entries: LogEntry[] = [];
   private head = 0;
   private byteCount = 0;
+  private index = new RoomIndex();
   /** Entries up to this id are not here. */
   private floor: StreamId | undefined;
   /** Entries that are neither here nor in {@link lastLeft} have ids up to this one. */
-  private forgotten: StreamId | undefined;
-  /** The id of the last entry that left the log, by namespace and room; the empty room stands for all sockets. */
+  private forgotten: StreamId = STREAM_START;
+  /** The id of the last entry that left the log, by room; the longest unchanged first. */
   private readonly lastLeft = new Map<string, StreamId>();
-  /** The id of the last entry that was read, by namespace and room. */
-  private readonly lastRead = new Map<string, StreamId>();
-  /** Entries for rooms that are not in {@link lastRead} have ids up to this one. */
-  private untold: StreamId = STREAM_START;
-  private filling: Promise<void> | undefined;
-  private readingOlder: Promise<void> = Promise.resolve();
+  private readonly collecting = new Set<{ recipient: Recipient; entries: LogEntry[] }>();
+  private backlogs: Backlog[] = [];
+  private reading = false;
   private generation = 0;
 
   constructor(
@@ -75,171 +91,164 @@ export class ReplayLog {
 
   /** Forgets everything: what lies before `position` is not the whole. */
   restart(position: StreamId): void {
-    this.entries = [];
-    this.head = 0;
-    this.byteCount = 0;
+    this.setEntries([]);
     this.lastLeft.clear();
-    this.lastRead.clear();
-    this.untold = STREAM_START;
     this.floor = this.forgotten = position;
     this.generation++;
   }
 
   push(entry: LogEntry): void {
-    if (entry.type === EntryType.Broadcast) {
-      this.untold = max(this.untold, note(entry, this.lastRead));
-      this.entries.push(entry);
-      this.byteCount += weight(entry);
-      this.evict();
+    if (entry.type !== EntryType.Broadcast) {
+      return;
     }
+    for (const { recipient, entries } of this.collecting) {
+      if (isFor(entry, recipient)) {
+        entries.push(entry);
+      }
+    }
+    this.entries.push(entry);
+    this.index.add(entry);
+    this.byteCount += weight(entry);
+    this.evict();
+  }
+
+  /** Collects what a client missed after the entry `offset`, from now on too. */
+  replay(offset: StreamId, recipient: Recipient): Replay {
+    const upTo = this.floor;
+    const recent = this.index.entriesFor(recipient, offset);
+    const collector = { recipient, entries: recent };
+    this.collecting.add(collector);
+    const parts: LogEntry[][] = [];
+    let complete;
+    if (upTo === undefined) {
+      complete = Promise.resolve(false);
+    } else if (this.lacks(offset, recipient)) {
+      complete = new Promise<boolean>((settle) => {
+        this.backlogs.push({ recipient, offset, upTo, generation: this.generation, parts, settle });
+        void this.readOlder();
+      });
+    } else {
+      complete = Promise.resolve(true);
+    }
+    return {
+      complete,
+      end: () => {
+        this.collecting.delete(collector);
+        const all = parts.length > 0 ? firstCopies([...parts.reverse().flat(), ...recent]) : recent;
+        return all.filter(({ id }) => compareStreamIds(id, offset) > 0);
+      },
+    };
   }
 
   /**
-   * What a client missed after the entry `offset`, oldest first; undefined if that cannot be known, or part of it is
-   * gone. If it is known, `onComplete` is called in the same turn in which the last entry was looked at, so that the
-   * caller can hold what comes next.
+   * The id of the last entry after `since` that was, or may have been, for a recipient; undefined if there was none.
    */
-  async missedSince(offset: StreamId, recipient: Recipient, onComplete: () => void): Promise<LogEntry[] | undefined> {
-    if (this.floor === undefined) {
-      return undefined;
+  lastFor({ nsp, rooms }: Recipient, since: StreamId): StreamId | undefined {
+    let last = since;
+    for (const room of ['', ...rooms]) {
+      const left = this.lastLeft.get(shelfName(nsp, room)) ?? this.forgotten;
+      last = max(last, this.index.newestFor(nsp, room) ?? left);
     }
-    const { generation } = this;
-    const missed: LogEntry[] = [];
-    if (this.lacks(offset, recipient)) {
-      await this.fill(offset);
-      if (generation === this.generation && this.lacks(offset, recipient)) {
-        const older = await this.readOlderFor(offset, recipient);
-        if (!older) {
-          return undefined;
-        }
-        missed.push(...older.missed);
-        offset = older.upTo;
-      }
-      if (generation !== this.generation) {
-        return undefined;
-      }
-    }
-    for (let i = this.indexAfter(offset); i < this.entries.length; i++) {
-      const entry = this.entries[i]!;
-      if (isFor(entry, recipient)) {
-        missed.push(entry);
-      }
-    }
-    onComplete();
-    return missed;
+    return last === since ? undefined : last;
   }
 
   /** Whether an entry after `offset` that is not here may have been for the recipient. */
-  private lacks(offset: StreamId, recipient: Recipient): boolean {
-    return compareStreamIds(offset, this.floor!) < 0 && this.mayHaveLeft(offset, recipient);
-  }
-
-  /** Whether an entry after `offset` and up to the floor, which is not here, may have been for the recipient. */
-  private mayHaveLeft(offset: StreamId, { nsp, rooms }: Recipient): boolean {
-    if (compareStreamIds(offset, this.forgotten!) < 0) {
+  private lacks(offset: StreamId, { nsp, rooms }: Recipient): boolean {
+    if (compareStreamIds(offset, this.floor!) >= 0) {
+      return false;
+    }
+    if (compareStreamIds(offset, this.forgotten) < 0) {
       return true;
     }
-    const left = (room: string): boolean => {
-      const id = this.lastLeft.get(key(nsp, room));
+    return ['', ...rooms].some((room) => {
+      const id = this.lastLeft.get(shelfName(nsp, room));
       return id !== undefined && compareStreamIds(id, offset) > 0;
-    };
-    return left('') || [...rooms].some(left);
+    });
   }
 
-  private indexAfter(offset: StreamId): number {
-    let low = this.head;
-    let high = this.entries.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (compareStreamIds(this.entries[middle]!.id, offset) <= 0) {
-        low = middle + 1;
-      } else {
-        high = middle;
-      }
-    }
-    return low;
-  }
-
-  /** Brings the floor down to the oldest entry of the stream, as far as the bounds allow. */
-  private async fill(offset: StreamId): Promise<void> {
-    await this.filling;
-    if (compareStreamIds(offset, this.floor!) < 0 && this.size < this.options.maxEntries) {
-      this.filling ??= this.readOlder().finally(() => (this.filling = undefined));
-      await this.filling;
-    }
-  }
-
-  /** Reads what one recipient missed of the entries that are too many to keep; undefined if some are gone. */
-  private async readOlderFor(
-    offset: StreamId,
-    recipient: Recipient,
-  ): Promise<{ missed: LogEntry[]; upTo: StreamId } | undefined> {
-    const before = this.readingOlder;
-    let done!: () => void;
-    this.readingOlder = new Promise<void>((resolve) => (done = resolve));
-    await before; // one at a time
-    try {
-      const missed: LogEntry[] = [];
-      const seen = new Map<string, number>();
-      let upTo = offset;
-      while (compareStreamIds(upTo, this.floor!) < 0) {
-        const floor = this.floor!;
-        const { entries, last } = await this.older.after(upTo, floor, READ_COUNT);
-        const oldest = await this.older.oldest();
-        if (oldest === undefined || compareStreamIds(oldest, upTo) > 0) {
-          return undefined; // trimmed past what had been read
-        }
-        missed.push(...entries.filter((entry) => isFirst(entry, seen) && isFor(entry, recipient)));
-        upTo = last ?? floor;
-      }
-      return { missed, upTo };
-    } finally {
-      done();
-    }
-  }
-
+  /** Reads what the waiting replays need; those that come meanwhile have their turn in the next pass. */
   private async readOlder(): Promise<void> {
-    const generation = this.generation;
-    const upTo = this.floor!;
-    const oldest = await this.older.oldest();
-    if (oldest === undefined || compareStreamIds(oldest, upTo) > 0) {
+    if (this.reading) {
       return;
     }
-    let read: LogEntry[] = [];
-    // All after the stream's oldest entry will be known. What lay before it, nobody knows.
-    const beforeOldest = predecessor(oldest);
-    let floor = beforeOldest;
-    const seen = new Map<string, number>();
-    for (let at: StreamId | undefined = STREAM_START; ; ) {
-      const batch: Awaited<ReturnType<OlderEntries['after']>> = await this.older.after(at, upTo, READ_COUNT);
-      at = batch.last;
-      if (at === undefined) {
-        break;
-      }
-      for (const entry of batch.entries) {
-        if (entry.type === EntryType.Broadcast && isFirst(entry, seen)) {
-          read.push(entry);
+    this.reading = true;
+    try {
+      while (this.backlogs.length > 0) {
+        const waiting = this.backlogs.splice(0).filter((backlog) => !this.findHere(backlog));
+        if (waiting.length > 0) {
+          await this.readFor(waiting).catch(() => undefined); // Redis is away
+          for (const { settle } of waiting) {
+            settle(false); // unless it is settled
+          }
         }
       }
-      // Trimmed while it was read, or too much to keep: the newest of it is what counts.
-      const surplus = read.length + this.size - this.options.maxEntries;
-      if (surplus > 0) {
-        this.noteLeft(read.slice(0, surplus));
-        floor = read[surplus - 1]?.id ?? upTo;
-        read = read.slice(surplus);
+    } finally {
+      this.reading = false;
+    }
+  }
+
+  /** Takes what an earlier pass has brought. Returns whether the backlog is settled by that. */
+  private findHere({ recipient, offset, upTo, generation, parts, settle }: Backlog): boolean {
+    if (generation !== this.generation) {
+      settle(false);
+      return true;
+    }
+    parts.push(this.index.entriesFor(recipient, offset, upTo));
+    if (this.lacks(offset, recipient)) {
+      return false;
+    }
+    settle(true);
+    return true;
+  }
+
+  /** Reads backwards from the floor to the oldest of the offsets, and settles all that become complete. */
+  private async readFor(waiting: Backlog[]): Promise<void> {
+    const { generation } = this;
+    const joint = this.floor!;
+    const wanted = waiting.map(({ offset }) => offset).reduce(min);
+    const kept = new Older(this.options.maxEntries - this.size, this.options.maxBytes - this.byteCount);
+    let known = joint; // all entries after this one, and up to the joint, have been read
+    let count = FIRST_READ;
+    for (let enough = false, atStart = false; !enough && !atStart;) {
+      // One batch more than is wanted: of an entry that was appended twice, the first copy counts.
+      enough = compareStreamIds(known, wanted) <= 0;
+      const batch = await this.older.upTo(known, count);
+      if (generation !== this.generation) {
+        return; // what was read may be of another history
+      }
+      atStart = batch.atStart;
+      known = batch.oldest === undefined ? known : predecessor(batch.oldest);
+      const broadcasts = batch.entries.filter(({ type }) => type === EntryType.Broadcast).reverse();
+      const index = new RoomIndex(broadcasts);
+      for (const { recipient, upTo, parts } of waiting) {
+        parts.push(index.entriesFor(recipient, STREAM_START, upTo));
+      }
+      kept.add(broadcasts, known);
+      const bytes = batch.entries.reduce((sum, entry) => sum + weight(entry), 1);
+      count = Math.min(MAX_READ, Math.ceil((MAX_READ_BYTES / bytes) * Math.max(1, batch.entries.length)));
+    }
+    if (this.floor === joint && kept.floor !== undefined) {
+      this.prepend(kept.entries(), kept.floor);
+    } // else the log is full
+    for (const { offset, settle } of waiting) {
+      if (compareStreamIds(known, offset) <= 0) {
+        settle(true);
       }
     }
-    if (generation !== this.generation || this.floor !== upTo) {
-      return; // the log was restarted, or has shed entries meanwhile: what was read no longer joins it
-    }
-    this.entries = [...read, ...this.entries.slice(this.head)];
-    this.head = 0;
-    for (const entry of read) {
-      this.byteCount += weight(entry);
-    }
-    this.forgotten = min(this.forgotten!, beforeOldest);
+  }
+
+  private prepend(older: LogEntry[], floor: StreamId): void {
+    this.setEntries([...firstCopies(older), ...this.entries.slice(this.head)]);
     this.floor = floor;
+    this.forgotten = min(this.forgotten, floor);
     this.evict();
+  }
+
+  private setEntries(entries: LogEntry[]): void {
+    this.entries = entries;
+    this.head = 0;
+    this.byteCount = entries.reduce((sum, entry) => sum + weight(entry), 0);
+    this.index = new RoomIndex(entries);
   }
 
   private evict(): void {
@@ -247,9 +256,10 @@ export class ReplayLog {
     while (this.size > maxEntries || (this.byteCount > maxBytes && this.size > 0)) {
       const entry = this.entries[this.head]!;
       this.entries[this.head++] = undefined as never;
+      this.index.removeOldest(entry);
       this.byteCount -= weight(entry);
       this.floor = entry.id;
-      this.noteLeft([entry]);
+      this.noteLeft(entry);
     }
     if (this.head > 1_024 && this.head * 2 > this.entries.length) {
       this.entries = this.entries.slice(this.head);
@@ -257,101 +267,71 @@ export class ReplayLog {
     }
   }
 
-  private noteLeft(entries: readonly LogEntry[]): void {
-    for (const entry of entries) {
-      const dropped = note(entry, this.lastLeft);
-      this.forgotten = max(this.forgotten!, dropped);
+  private noteLeft(entry: LogEntry): void {
+    for (const name of shelfNames(entry)) {
+      this.lastLeft.delete(name);
+      this.lastLeft.set(name, entry.id);
+    }
+    if (this.lastLeft.size > MAX_ROOMS) {
+      // Many at once, for finding the first of a map passes over all that were deleted before it.
+      let surplus = MAX_ROOMS / 10;
+      for (const [name, id] of this.lastLeft) {
+        this.lastLeft.delete(name);
+        this.forgotten = max(this.forgotten, id);
+        if (--surplus <= 0) {
+          break;
+        }
+      }
+    }
+  }
+}
+
+/** Batches that were read backwards, the newest of them as far as there is room. */
+class Older {
+  private readonly batches: LogEntry[][] = [];
+  /** Entries after this one are here. */
+  floor: StreamId | undefined;
+  private full = false;
+
+  constructor(
+    private room: number,
+    private bytes: number,
+  ) {}
+
+  add(batch: LogEntry[], floor: StreamId): void {
+    this.room -= batch.length;
+    this.bytes -= batch.reduce((sum, entry) => sum + weight(entry), 0);
+    this.full ||= this.room < 0 || this.bytes < 0;
+    if (!this.full) {
+      this.batches.push(batch);
+      this.floor = floor;
     }
   }
 
-  /**
-   * The id of an entry at or after the last one for the recipient that was read after `since`; `since` itself if there
-   * was none.
-   */
-  lastFor({ nsp, rooms }: Recipient, since: StreamId): StreamId {
-    let last = since;
-    for (const room of ['', ...rooms]) {
-      last = max(last, this.lastRead.get(key(nsp, room)) ?? this.untold);
+  /** Oldest first. */
+  entries(): LogEntry[] {
+    return this.batches.reverse().flat();
+  }
+}
+
+/** Entries, oldest first, without those that were appended a second time because the first answer was lost. */
+function firstCopies(entries: LogEntry[]): LogEntry[] {
+  const seen = new Map<string, number>();
+  return entries.filter(({ origin }) => {
+    if (!origin) {
+      return true;
     }
-    return last;
-  }
-}
-
-/** Notes an entry as the last one of its rooms. Returns the id that was dropped for want of room, if one was. */
-function note(entry: LogEntry, lastByRoom: Map<string, StreamId>): StreamId {
-  for (const room of entry.rooms?.length ? entry.rooms : ['']) {
-    const name = key(entry.nsp, room);
-    lastByRoom.delete(name);
-    lastByRoom.set(name, entry.id);
-  }
-  let dropped = STREAM_START;
-  while (lastByRoom.size > MAX_ROOMS) {
-    const [name, id] = lastByRoom.entries().next().value!;
-    lastByRoom.delete(name);
-    dropped = id;
-  }
-  return dropped;
-}
-
-/** Whether a recipient of these rooms is given this entry. */
-export function isFor(entry: LogEntry, recipient: Recipient): boolean {
-  const isIn = (room: string): boolean => recipient.wasIn(room, entry.id);
-  if (entry.nsp !== recipient.nsp || entry.type !== EntryType.Broadcast) {
-    return false;
-  }
-  if (entry.rooms?.length && !entry.rooms.some(isIn)) {
-    return false; // told without decoding
-  }
-  const broadcast = broadcastOf(entry);
-  return (
-    broadcast !== undefined &&
-    broadcast.packet.id === undefined &&
-    (broadcast.opts.rooms.length === 0 || broadcast.opts.rooms.some(isIn)) &&
-    !broadcast.opts.except.some(isIn)
-  );
-}
-
-const decoded = new WeakMap<LogEntry, Broadcast | null>();
-
-/** The decoded broadcast of an entry, kept as long as the entry is; undefined if it is none or cannot be decoded. */
-export function broadcastOf(entry: LogEntry): Broadcast | undefined {
-  let broadcast = decoded.get(entry);
-  if (broadcast === undefined) {
-    broadcast = decodeBroadcast(entry);
-    decoded.set(entry, broadcast);
-  }
-  return broadcast ?? undefined;
-}
-
-function decodeBroadcast(entry: LogEntry): Broadcast | null {
-  try {
-    const message = decodeEntry(entry);
-    return message?.type === EntryType.Broadcast ? message.data : null;
-  } catch (error) {
-    if (error instanceof InvalidEntryError) {
-      return null; // was told when it was read
+    const isFirst = (seen.get(origin.node) ?? 0) < origin.seq;
+    if (isFirst) {
+      seen.set(origin.node, origin.seq);
     }
-    throw error;
-  }
+    return isFirst;
+  });
 }
 
-function isFirst({ origin }: LogEntry, seen: Map<string, number>): boolean {
-  if (!origin) {
-    return true;
-  }
-  if ((seen.get(origin.node) ?? 0) >= origin.seq) {
-    return false;
-  }
-  seen.set(origin.node, origin.seq);
-  return true;
-}
-
+/** About how many bytes an entry takes here. */
 function weight(entry: LogEntry): number {
-  return 256 + entry.data.length + (entry.rooms?.length ?? 0) * 32;
-}
-
-function key(nsp: string, room: string): string {
-  return `${nsp}\u0000${room}`;
+  return 320 + entry.data.length + (entry.rooms?.length ?? 0) * 64;
 }
 
 function predecessor(id: StreamId): StreamId {

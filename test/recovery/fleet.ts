@@ -1,0 +1,125 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Redis, type RedisOptions } from 'ioredis';
+import type { Namespace, ServerOptions, Socket } from 'socket.io';
+import type { RedisStreamsAdapterOptions } from '../../lib/adapter/index.js';
+import { Member } from '../faults/fleet.js';
+import { until } from '../kit/index.js';
+import { Visitor, type VisitorOptions } from './visitor.js';
+
+export interface NodeOptions {
+  /** Redis' port. */
+  port: number;
+  /** The port that its reader connects to, if that is another. */
+  readerPort?: number;
+  adapter?: RedisStreamsAdapterOptions;
+  server?: Partial<ServerOptions>;
+  /** @default { maxDisconnectionDuration: 60_000 } */
+  recovery?: ServerOptions['connectionStateRecovery'];
+  /** Namespaces besides "/". */
+  namespaces?: string[];
+  /** Milliseconds that the middleware takes, asked for each connection. */
+  middleware?: (socket: Socket) => number | Promise<unknown>;
+}
+
+/** A node with connection state recovery. Clients join the rooms of their `auth` when they connect for the first time. */
+export async function startNode({
+  port,
+  readerPort,
+  adapter,
+  server,
+  recovery = { maxDisconnectionDuration: 60_000 },
+  namespaces = [],
+  middleware,
+}: NodeOptions): Promise<Member> {
+  const member = await Member.start({
+    port,
+    client: false,
+    ...(readerPort !== undefined && { Client: readingFrom(readerPort) }),
+    ...(adapter && { adapter }),
+    server: { connectionStateRecovery: recovery, ...server },
+  });
+  for (const namespace of ['/', ...namespaces].map((name) => member.io.of(name))) {
+    serve(namespace, middleware);
+  }
+  return member;
+}
+
+/** A client whose duplicates that read the stream go to another port. */
+function readingFrom(port: number): new (options: RedisOptions) => Redis {
+  return class extends Redis {
+    override duplicate(override: Partial<RedisOptions> = {}): Redis {
+      const isReader = override.connectionName?.endsWith(':reader');
+      return super.duplicate({ ...override, ...(isReader && { port }) });
+    }
+  };
+}
+
+/** A door that is closed until it is opened: a middleware waits at it. */
+export class Gate {
+  private open!: () => void;
+  private readonly opened = new Promise<void>((resolve) => (this.open = resolve));
+  /** How many have come to it. */
+  arrivals = 0;
+
+  pass(): Promise<void> {
+    this.arrivals++;
+    return this.opened;
+  }
+
+  release(): void {
+    this.open();
+  }
+}
+
+function serve(namespace: Namespace, middleware: NodeOptions['middleware']): void {
+  if (middleware) {
+    namespace.use(async (socket, next) => {
+      try {
+        const work = middleware(socket);
+        await (typeof work === 'number' ? sleep(work) : work);
+        next();
+      } catch (error) {
+        next(error as Error);
+      }
+    });
+  }
+  namespace.on('connection', (socket) => {
+    if (!socket.recovered) {
+      void socket.join((socket.handshake.auth as { rooms?: string[] }).rooms ?? []);
+    }
+    socket.on('join', (room: string, done?: () => void) => {
+      void socket.join(room);
+      done?.();
+    });
+    socket.on('leave', (room: string, done?: () => void) => {
+      void socket.leave(room);
+      done?.();
+    });
+  });
+}
+
+/** A client that is connected, and in its rooms. */
+export async function visit(node: { url: string }, options: VisitorOptions = {}): Promise<Visitor> {
+  const visitor = new Visitor(node.url, options);
+  await until(() => visitor.isConnected, { what: 'a client to connect' });
+  return visitor;
+}
+
+/** Waits until a client has come back `times` times, counted from its first connection. */
+export function visits(visitor: Visitor, times: number): Promise<unknown> {
+  return until(() => visitor.visits.length >= times && visitor.isConnected, {
+    what: `connection ${times} of a client, which has ${visitor.visits.length}`,
+  });
+}
+
+/** Waits until a client has received so many messages. */
+export async function receives(visitor: Visitor, count: number): Promise<void> {
+  await until(() => visitor.received.length >= count, { what: `${count} messages` }).catch((error: Error) => {
+    throw new Error(`${error.message}: there are ${visitor.received.length}`);
+  });
+}
+
+/** The server's sockets of a client. */
+export function socketsOf(node: Member, visitor: Visitor, namespace = '/'): Socket[] {
+  return [...node.io.of(namespace).sockets.values()].filter(({ id }) => id === visitor.sid);
+}

@@ -1,0 +1,132 @@
+import type { Server } from 'socket.io';
+import { until } from '../kit/index.js';
+import type { Random } from '../soak/random.js';
+import { disordered, type Visitor } from './visitor.js';
+
+/** Whom a message is for, as it was sent. */
+export type Addressing =
+  { to: 'all' } | { to: 'room'; room: string } | { to: 'except'; room: string } | { to: 'client'; client: number };
+
+export interface Message {
+  id: number;
+  addressing: Addressing;
+}
+
+/** What the clients saw, compared with what was sent. */
+export interface LedgerReport {
+  sent: number;
+  expected: number;
+  received: number;
+  recoveries: number;
+  /** Clients that came back and were not recovered. */
+  refused: number;
+  missing: number;
+  doubled: number;
+  /** Messages that came to somebody for whom they were not. */
+  misdelivered: number;
+  /** Messages that came after one that is later in the log. */
+  disordered: number;
+}
+
+const ROOMS = ['red', 'green', 'blue'];
+
+/** Knows what was sent, and to whom. Client `i` is in two of three rooms, always the same. */
+export class Ledger {
+  readonly messages: Message[] = [];
+
+  roomsOf(client: number): string[] {
+    return [ROOMS[client % 3]!, ROOMS[(client + 1) % 3]!];
+  }
+
+  next(random: Random, clients: number): Message {
+    const room = random.pick(ROOMS);
+    const addressing = random.pick<Addressing>([
+      { to: 'all' },
+      { to: 'room', room },
+      { to: 'except', room },
+      { to: 'client', client: random.between(0, clients - 1) },
+    ]);
+    const message = { id: this.messages.length, addressing };
+    this.messages.push(message);
+    return message;
+  }
+
+  isFor({ addressing }: Message, client: number): boolean {
+    switch (addressing.to) {
+      case 'all':
+        return true;
+      case 'room':
+        return this.roomsOf(client).includes(addressing.room);
+      case 'except':
+        return !this.roomsOf(client).includes(addressing.room);
+      case 'client':
+        return addressing.client === client;
+    }
+  }
+
+  expectedOf(client: number): number[] {
+    return this.messages.filter((message) => this.isFor(message, client)).map(({ id }) => id);
+  }
+
+  /** Waits until each client has received as many messages as were for it; not for ever. */
+  async arrived(visitors: Visitor[]): Promise<void> {
+    const counts = visitors.map((_, i) => this.expectedOf(i).length);
+    const isComplete = () => visitors.every(({ received }, i) => received.length >= counts[i]!);
+    await until(isComplete, { what: 'all messages to arrive', timeout: 15_000 }).catch(() => undefined);
+  }
+
+  check(visitors: Visitor[]): LedgerReport {
+    const report: LedgerReport = {
+      ...{ sent: this.messages.length, expected: 0, received: 0, recoveries: 0, refused: 0 },
+      ...{ missing: 0, doubled: 0, misdelivered: 0, disordered: 0 },
+    };
+    for (const [client, visitor] of visitors.entries()) {
+      const expected = new Set(this.expectedOf(client));
+      const ids = visitor.values as number[];
+      const distinct = new Set(ids);
+      report.expected += expected.size;
+      report.received += ids.length;
+      report.recoveries += visitor.recoveries;
+      report.refused += visitor.refused;
+      report.missing += [...expected].filter((id) => !distinct.has(id)).length;
+      report.doubled += ids.length - distinct.size;
+      report.misdelivered += [...distinct].filter((id) => !expected.has(id)).length;
+      report.disordered += disordered(visitor.received).length;
+    }
+    return report;
+  }
+}
+
+/** Sends a message of the ledger. */
+export function send(io: Server, { id, addressing }: Message, sids: string[]): void {
+  switch (addressing.to) {
+    case 'all':
+      io.emit('msg', id);
+      break;
+    case 'room':
+      io.to(addressing.room).emit('msg', id);
+      break;
+    case 'except':
+      io.except(addressing.room).emit('msg', id);
+      break;
+    case 'client':
+      io.to(sids[addressing.client]!).emit('msg', id);
+      break;
+  }
+}
+
+/** All nodes broadcast, until it is stopped. */
+export function startLoad(
+  nodes: { io: Server }[],
+  ledger: Ledger,
+  visitors: Visitor[],
+  random: Random,
+): { stop(): void } {
+  const sids = visitors.map(({ sid }) => sid);
+  const timer = setInterval(() => {
+    for (const { io } of nodes) {
+      send(io, ledger.next(random, visitors.length), sids);
+    }
+  }, 5);
+  return { stop: () => clearInterval(timer) };
+}

@@ -1,0 +1,140 @@
+import { io as connect, type ManagerOptions, type Socket, type SocketOptions } from 'socket.io-client';
+import { closeAfterwards } from '../kit/index.js';
+
+export interface VisitorOptions extends Partial<ManagerOptions & SocketOptions> {
+  /** Rooms that the server has it join when it connects for the first time. */
+  rooms?: string[];
+  /** @default "/" */
+  namespace?: string;
+}
+
+/** A message as it was received: what was sent, and the offset at its end. */
+export interface Received {
+  value: any;
+  offset: string | undefined;
+}
+
+/** One time that a client was connected. */
+export interface Visit {
+  sid: string;
+  recovered: boolean;
+  url: string;
+}
+
+/** A client that notes what it receives, that can be cut off, and that comes back to the node that it is sent to. */
+export class Visitor {
+  readonly socket: Socket;
+  readonly received: Received[] = [];
+  readonly visits: Visit[] = [];
+  readonly errors: Error[] = [];
+
+  constructor(
+    private url: string,
+    { rooms = [], namespace = '/', ...options }: VisitorOptions = {},
+  ) {
+    this.socket = connect(url + (namespace === '/' ? '' : namespace), {
+      transports: ['websocket'],
+      forceNew: true,
+      reconnectionDelay: 5,
+      reconnectionDelayMax: 40,
+      auth: { rooms },
+      ...options,
+    });
+    this.socket.on('connect', () =>
+      this.visits.push({ sid: this.socket.id!, recovered: this.socket.recovered, url: this.url }),
+    );
+    this.socket.on('connect_error', (error) => this.errors.push(error));
+    this.socket.on('msg', (value: unknown, ...rest: unknown[]) =>
+      this.received.push({ value, offset: rest.at(-1) as string | undefined }),
+    );
+    closeAfterwards(this);
+  }
+
+  get sid(): string {
+    return this.visits.at(-1)!.sid;
+  }
+
+  get values(): any[] {
+    return this.received.map(({ value }) => value);
+  }
+
+  /** The offset that it sends when it comes back. */
+  get offset(): string | undefined {
+    return (this.socket as unknown as { _lastOffset?: string })._lastOffset;
+  }
+
+  set offset(offset: string | undefined) {
+    (this.socket as unknown as { _lastOffset?: string | undefined })._lastOffset = offset;
+  }
+
+  /** The private session id that it sends when it comes back. */
+  get pid(): string | undefined {
+    return (this.socket as unknown as { _pid?: string })._pid;
+  }
+
+  set pid(pid: string | undefined) {
+    (this.socket as unknown as { _pid?: string | undefined })._pid = pid;
+  }
+
+  /** How often it has come back without being recovered. */
+  get refused(): number {
+    return this.visits.slice(1).filter(({ recovered }) => !recovered).length;
+  }
+
+  get recoveries(): number {
+    return this.visits.filter(({ recovered }) => recovered).length;
+  }
+
+  get isConnected(): boolean {
+    return this.socket.connected;
+  }
+
+  /** It will come back to this node. */
+  goTo(url: string): void {
+    this.url = url;
+    (this.socket.io as unknown as { uri: string }).uri = url;
+  }
+
+  /** Its connection is closed as a browser does it, or breaks. */
+  cut(how: 'close' | 'destroy' = 'destroy'): void {
+    const engine = this.socket.io.engine as unknown as {
+      close(): void;
+      transport: { ws?: { _socket?: { destroy(): void } } };
+    };
+    const stream = engine.transport.ws?._socket;
+    if (how === 'destroy' && stream) {
+      stream.destroy();
+    } else {
+      engine.close();
+    }
+  }
+
+  /** It stays away until `comeBack`. */
+  stayAway(): void {
+    this.socket.io.reconnection(false);
+    this.cut();
+  }
+
+  comeBack(url?: string): void {
+    if (url !== undefined) {
+      this.goTo(url);
+    }
+    this.socket.io.reconnection(true);
+    this.socket.connect();
+  }
+
+  close(): void {
+    this.socket.disconnect();
+  }
+}
+
+/** The offsets of what was received, if they do not grow: messages that came twice or out of order. */
+export function disordered(received: Received[]): Received[] {
+  return received.filter(({ offset }, i) => i > 0 && !isBefore(received[i - 1]!.offset!, offset!));
+}
+
+function isBefore(a: string, b: string): boolean {
+  const [aMs, aSeq] = a.split('-').map(BigInt) as [bigint, bigint];
+  const [bMs, bSeq] = b.split('-').map(BigInt) as [bigint, bigint];
+  return aMs < bMs || (aMs === bMs && aSeq < bSeq);
+}
