@@ -15,3 +15,4 @@ export {
   type RedisConnection,
   type RedisDriver,
 } from '../redis/driver.js';
+export { redisSentinelDriver } from '../redis/node-redis-sentinel.driver.js';

@@ -7,10 +7,12 @@ const RECHECK = 250;
 export type RequestOutcome = (error: Error | undefined, responses: unknown[]) => void;
 
 interface PendingRequest {
-  /** Uids that have not answered. */
+  /** Uids that were known when it was sent. */
+  named: ReadonlySet<string>;
+  /** Those of them that have not answered. */
   missing: Set<string>;
   answered: Set<string>;
-  /** Servers without a heartbeat that have not answered. */
+  /** Servers whose uids were not known then, and that have not answered. */
   missingOthers: number;
   expected: number;
   responses: unknown[];
@@ -40,11 +42,10 @@ export class PendingRequests {
   open(id: string, servers: Census, timeout: number, responses: unknown[], done: RequestOutcome): void {
     const timer = setTimeout(() => {
       const { answered, expected } = request;
-      request.finish(
-        new Error(`timeout reached: only ${answered.size} responses received out of ${expected}`),
-      );
+      request.finish(new Error(`timeout reached: only ${answered.size} responses received out of ${expected}`));
     }, timeout);
     const request: PendingRequest = {
+      named: servers.named,
       missing: new Set(servers.named),
       answered: new Set(),
       missingOthers: servers.others,
@@ -89,8 +90,12 @@ export class PendingRequests {
             request.missing.delete(uid);
           }
         }
-        const answeredOthers = [...request.answered].filter((uid) => !present.named.has(uid)).length;
-        request.missingOthers = Math.min(request.missingOthers, Math.max(0, present.others - answeredOthers));
+        const { named, answered } = request;
+        const answeredOthers = [...answered].filter((uid) => !present.named.has(uid)).length;
+        // Some of the others may have become known since.
+        const nowNamed = [...present.named].filter((uid) => !named.has(uid) && !answered.has(uid)).length;
+        const others = Math.max(0, present.others - answeredOthers) + nowNamed;
+        request.missingOthers = Math.min(request.missingOthers, others);
         this.settle(request);
       }
     } catch {

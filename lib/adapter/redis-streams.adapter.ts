@@ -13,6 +13,7 @@ import type {
 import type { ClusterNode, NamespaceMember } from '../cluster/cluster-node.js';
 import { InvalidOptionError } from '../cluster/options.js';
 import type { BusMessage } from '../cluster/request-bus.js';
+import { toPlain } from '../stream/binary.js';
 import {
   decodeEntry,
   encodeMessage,
@@ -43,6 +44,11 @@ export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMemb
   private readonly namespace: NamespaceLike;
   private readonly log: StreamLog;
   private readonly pendingRequests: PendingRequests;
+  /** Broadcasts that wait for the acknowledgements of other servers' clients. */
+  private readonly ackListeners = new Map<
+    string,
+    { onClientCount: (clientCount: number) => void; onAck: (...args: unknown[]) => void }
+  >();
   private readonly recovery: SessionRecovery | undefined;
   private readonly ordering: 'log' | 'local-first';
   private censusUnderWay: ReturnType<ClusterNode['census']> | undefined;
@@ -100,7 +106,9 @@ export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMemb
       this.broadcastHere(this.keepingOffset(packet), opts);
     } else if (flags.local || packet.id !== undefined) {
       // An acknowledgement can be called only here, so nobody else needs the packet; but it keeps its place in the order.
-      this.inOrder(() => this.broadcastHere(this.keepingOffset(packet), opts));
+      // Its turn may come later, so it is sent as it is now.
+      const kept = this.ordering === 'log' ? { ...packet, data: toPlain(packet.data) as unknown[] } : packet;
+      this.inOrder(() => this.broadcastHere(this.keepingOffset(kept), opts));
     } else {
       this.append({ type: EntryType.Broadcast, data: { packet, opts: toWire(opts) } });
       if (this.ordering === 'local-first') {
@@ -108,6 +116,22 @@ export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMemb
       }
     }
     return Promise.resolve();
+  }
+
+  override broadcastWithAck(
+    packet: EventPacket,
+    opts: BroadcastOptions,
+    onClientCount: (clientCount: number) => void,
+    onAck: (...args: unknown[]) => void,
+  ): void {
+    if (!opts.flags?.local) {
+      const requestId = newRequestId();
+      this.ackListeners.set(requestId, { onClientCount, onAck });
+      // Nobody here knows whether all clients have answered; after this time, nobody listens any more.
+      setTimeout(() => this.ackListeners.delete(requestId), opts.flags?.timeout).unref();
+      this.publish({ type: MessageType.BROADCAST, data: { packet, requestId, opts: toWire(opts) } });
+    }
+    Adapter.prototype.broadcastWithAck.call(this, packet, opts, onClientCount, onAck);
   }
 
   override addSockets(opts: BroadcastOptions, rooms: Room[]): Promise<void> {
@@ -150,13 +174,21 @@ export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMemb
     });
   }
 
-  override async serverSideEmit(packet: unknown[]): Promise<void> {
+  /** @throws TypeError at once, if the packet cannot be serialized */
+  override serverSideEmit(packet: unknown[]): Promise<void> {
     const ack = packet.at(-1);
-    if (typeof ack !== 'function') {
-      this.publish({ type: MessageType.SERVER_SIDE_EMIT, data: { packet } });
-      return;
+    if (typeof ack === 'function') {
+      const question = toPlain(packet.slice(0, -1)) as unknown[];
+      return this.askServers(question, ack as (error: Error | null, responses: unknown[]) => void);
     }
-    const done = ack as (error: Error | null, responses: unknown[]) => void;
+    this.publish({ type: MessageType.SERVER_SIDE_EMIT, data: { packet: toPlain(packet) as unknown[] } });
+    return Promise.resolve();
+  }
+
+  private async askServers(
+    packet: unknown[],
+    done: (error: Error | null, responses: unknown[]) => void,
+  ): Promise<void> {
     let servers;
     try {
       servers = await this.census();
@@ -168,7 +200,7 @@ export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMemb
     this.pendingRequests.open(requestId, servers, DEFAULT_REQUEST_TIMEOUT, [], (error, responses) =>
       done(error ?? null, responses),
     );
-    this.publish({ type: MessageType.SERVER_SIDE_EMIT, data: { requestId, packet: packet.slice(0, -1) } });
+    this.publish({ type: MessageType.SERVER_SIDE_EMIT, data: { requestId, packet } });
   }
 
   override async serverCount(): Promise<number> {
@@ -202,7 +234,6 @@ export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMemb
     const opts = fromWire(message.data.opts);
     switch (message.type) {
       case EntryType.Broadcast:
-        this.recovery?.hold(entry);
         this.broadcastHere(this.withOffset(message.data.packet, entry.id), opts);
         break;
       case EntryType.SocketsJoin:
@@ -218,9 +249,6 @@ export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMemb
   }
 
   private hasRecipient(rooms: readonly Room[]): boolean {
-    if (this.recovery?.isHolding) {
-      return true;
-    }
     return rooms.length === 0 ? this.sids.size > 0 : rooms.some((room) => this.rooms.has(room));
   }
 
@@ -263,8 +291,10 @@ export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMemb
         this.pendingRequests.answer(toRequestId(data.requestId), message.uid, [data.packet]);
         return;
       case MessageType.BROADCAST_CLIENT_COUNT:
+        this.ackListeners.get(toRequestId(data.requestId))?.onClientCount(Number(data.clientCount));
+        return;
       case MessageType.BROADCAST_ACK:
-        super.onResponse({ ...message, data } as ClusterResponse);
+        this.ackListeners.get(toRequestId(data.requestId))?.onAck(data.packet);
         return;
       default:
         throw new Error(`the type ${message.type} is not known to this version`);
@@ -313,10 +343,6 @@ export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMemb
     return (this.recovery?.restore(pid, offset) ?? Promise.resolve(undefined)) as Promise<SocketIoSession>;
   }
 
-  onSessionMoved(sid: string, pid: string): void {
-    this.recovery?.onMoved(sid, pid);
-  }
-
   saveSessions(): void {
     this.recovery?.saveAll();
   }
@@ -334,7 +360,16 @@ export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMemb
   }
 
   override async doPublishResponse(requesterUid: string, response: ClusterResponse): Promise<void> {
-    await this.node.bus.respond(requesterUid, response as BusMessage);
+    try {
+      await this.node.bus.respond(requesterUid, response as BusMessage);
+    } catch (error) {
+      if (error instanceof TypeError) {
+        this.node.reject(this.name, `an answer to another node cannot be sent: ${error.message}`);
+      } else {
+        this.node.counters.droppedRequests++;
+      }
+      throw error;
+    }
   }
 
   // ── the rest ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -358,11 +393,22 @@ export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMemb
 
   /** Does something here after what this node has appended so far. */
   private inOrder(run: () => unknown): void {
-    if (this.ordering === 'log') {
-      this.log.publisher.afterDelivery(run);
-    } else {
+    if (this.ordering === 'local-first') {
       run();
+      return;
     }
+    let atOnce = true;
+    this.log.publisher.afterDelivery(() => {
+      try {
+        run();
+      } catch (error) {
+        if (atOnce) {
+          throw error;
+        }
+        this.node.reject(this.name, (error as Error).message); // what a listener of the app throws
+      }
+    });
+    atOnce = false;
   }
 
   /** Writes a packet to the sockets of this server. */
@@ -381,7 +427,9 @@ export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMemb
    */
   private keepingOffset(packet: EventPacket): EventPacket {
     const { position } = this.log.reader;
-    return position !== undefined && typeof packet.data.at(-1) === 'string' ? this.withOffset(packet, position) : packet;
+    return position !== undefined && typeof packet.data.at(-1) === 'string'
+      ? this.withOffset(packet, position)
+      : packet;
   }
 
   private census(): ReturnType<ClusterNode['census']> {

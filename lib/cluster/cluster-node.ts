@@ -1,16 +1,28 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { driverFor } from '../redis/driver-for.js';
-import { RedisClientError, type ConnectionListener, type ConnectionRole, type RedisConnection, type RedisDriver } from '../redis/driver.js';
+import {
+  RedisClientError,
+  type ConnectionListener,
+  type ConnectionRole,
+  type RedisConnection,
+  type RedisDriver,
+} from '../redis/driver.js';
 import { SessionStore } from '../session/session-store.js';
-import type { LogEntry } from '../stream/entry.js';
+import { nodeOf, type LogEntry } from '../stream/entry.js';
 import { StreamLog } from '../stream/stream-log.js';
 import { isStreamId } from '../stream/stream-id.js';
 import { describeEvent } from './describe-event.js';
 import type { ClusterEvent, ClusterNodeStatus, NodeStatus } from './events.js';
 import type { RedisStreamsLogger } from './logger.js';
 import { NodeRegistry, type Announcement } from './node-registry.js';
-import { resolveOptions, streamIndexOf, streamNames, type RedisStreamsAdapterOptions, type ResolvedOptions } from './options.js';
+import {
+  resolveOptions,
+  streamIndexOf,
+  streamNames,
+  type RedisStreamsAdapterOptions,
+  type ResolvedOptions,
+} from './options.js';
 import { RequestBus, type BusMember, type Census } from './request-bus.js';
 
 /** Milliseconds before channels that Redis refused are tried again, at the start. */
@@ -22,8 +34,6 @@ export interface NamespaceMember extends BusMember {
   deliver(entry: LogEntry, fromThisNode: boolean): void;
   /** A node is gone, or the nodes that have the namespace may have changed. */
   onPeersChanged(): void;
-  /** A client was recovered elsewhere: what still seems to be its connection is to be closed. */
-  onSessionMoved(sid: string, pid: string): void;
   /** Writes the sessions of clients that are still connected, for the node closes. */
   saveSessions(): void;
   readonly socketCount: number;
@@ -41,7 +51,8 @@ export interface ClusterNodeListener {
 type HeartbeatMessage =
   | { kind: 'hello' | 'beat'; node: Announcement; streams: Record<string, [seq: number, id: string]> }
   | { kind: 'bye'; node: Announcement }
-  | { kind: 'moved'; node: Announcement; nsp: string; sid: string; pid: string };
+  | { kind: 'release'; node: Announcement; pid: string; at: string }
+  | { kind: 'released'; node: Announcement; pid: string; to: string; session: string | null };
 
 /**
  * This process as a member of the cluster: owner of the connections to Redis and of all that works on them.
@@ -73,6 +84,7 @@ export class ClusterNode {
   private readonly told = new Set<string>();
   private lostSince: number | undefined;
   private heardOwnAt = performance.now();
+  private checkedAt = performance.now();
   private mode: 'starting' | 'running' | 'closing' | 'closed' = 'starting';
   private heartbeatTimer: NodeJS.Timeout | undefined;
   private checkTimer: NodeJS.Timeout | undefined;
@@ -132,7 +144,12 @@ export class ClusterNode {
       keyPrefix: this.options.sessionKeyPrefix,
       nodeId: this.id,
       checkpoints: this.options.sessionCheckpoints,
+      grace: 2 * heartbeatTimeout,
       commandTimeout,
+      peers: {
+        canHear: (nsp, node) => this.bus.isSubscribedTo(nsp, serverUid(node, 0)),
+        askRelease: (pid, at) => this.bus.announce({ kind: 'release', node: this.announcement(), pid, at }),
+      },
       onError: (operation, error) => {
         if (this.once(`session ${operation} ${error.message}`)) {
           this.emit({ type: 'session-refused', operation, error });
@@ -220,8 +237,12 @@ export class ClusterNode {
 
   /** The uid of one more server of this node that has the namespace. */
   nextUid(nsp: string): string {
-    const servers = this.members.get(nsp)?.length ?? 0;
-    return serverUid(this.id, servers);
+    const taken = new Set(this.members.get(nsp)?.map(({ uid }) => uid));
+    let index = 0;
+    while (taken.has(serverUid(this.id, index))) {
+      index++;
+    }
+    return serverUid(this.id, index);
   }
 
   attach(member: NamespaceMember): void {
@@ -253,11 +274,6 @@ export class ClusterNode {
       }
     }
     return { named, others };
-  }
-
-  /** Tells the node on which a recovered client may still seem connected. */
-  tellMoved(nsp: string, sid: string, pid: string): void {
-    this.bus.announce({ kind: 'moved', node: this.announcement(), nsp, sid, pid }).catch(() => undefined);
   }
 
   /** All nodes, this one first. */
@@ -338,17 +354,17 @@ export class ClusterNode {
 
   private beat(kind: 'hello' | 'beat'): void {
     const streams: Record<string, [number, string]> = {};
-    for (const { name, publisher } of this.logs) {
-      if (publisher.lastAppended) {
-        streams[name] = [publisher.lastAppended.seq, publisher.lastAppended.id];
-      }
+    for (const { name, publisher, reader } of this.logs) {
+      const { seq, id } = publisher.lastAppended;
+      streams[name] = [seq, id];
+      reader.announce(this.id, seq, id); // what is lost unread is lost for this node too
     }
     this.bus.announce({ kind, node: this.announcement(), streams }).then(
       () => (this.announceError = undefined),
       (error: Error) => (this.announceError = error),
     );
     if (kind === 'beat') {
-      this.sessions.keepAlive(2 * this.options.heartbeatTimeout).catch(() => undefined);
+      this.sessions.keepAlive().catch(() => undefined);
     }
     if (this.subscriber.ready && !this.bus.isSubscribed) {
       void this.subscribeAll();
@@ -360,11 +376,15 @@ export class ClusterNode {
     const deaf = !this.bus.isSubscribed;
     this.registry.check(deaf);
     // Who does not even hear itself, though its heartbeats are sent, is subscribed on a connection that is dead.
-    const { heartbeatTimeout } = this.options;
-    if (deaf || this.announceError) {
-      this.heardOwnAt = performance.now();
-    } else if (performance.now() - this.heardOwnAt > heartbeatTimeout) {
-      this.heardOwnAt = performance.now();
+    const { heartbeatInterval, heartbeatTimeout } = this.options;
+    const now = performance.now();
+    // What was sent to a process that was stopped, or busy, may still wait in its socket.
+    const asleep = now - this.checkedAt > heartbeatInterval / 2;
+    this.checkedAt = now;
+    if (deaf || this.announceError || asleep) {
+      this.heardOwnAt = now;
+    } else if (now - this.heardOwnAt > heartbeatTimeout) {
+      this.heardOwnAt = now;
       this.subscriber.reset();
     }
   }
@@ -378,7 +398,7 @@ export class ClusterNode {
       startedAt: this.startedAt,
       sockets: members.reduce((sum, member) => sum + member.socketCount, 0),
       backlog: this.logs.reduce((sum, { reader }) => sum + reader.backlog, 0),
-      servers: Math.max(1, ...[...this.members.values()].map((servers) => servers.length)),
+      servers: members.reduce((most, { uid }) => Math.max(most, indexOf(uid) + 1), 1),
     };
   }
 
@@ -392,9 +412,12 @@ export class ClusterNode {
       case 'bye':
         this.registry.left(message.node.id);
         break;
-      case 'moved':
-        for (const member of this.members.get(message.nsp) ?? []) {
-          member.onSessionMoved(message.sid, message.pid);
+      case 'release':
+        this.releaseSession(message.pid, message.node.id, message.at);
+        break;
+      case 'released':
+        if (message.to === this.id) {
+          this.sessions.onReleased(message.pid, message.session);
         }
         break;
       default:
@@ -408,6 +431,15 @@ export class ClusterNode {
         if (message.kind === 'hello' && this.mode === 'running') {
           this.beat('beat');
         }
+    }
+  }
+
+  /** A client has come to another node, which is told its session as it is now if it is this node that was asked. */
+  private releaseSession(pid: string, to: string, at: string): void {
+    const session = this.sessions.letGo(pid);
+    if (session || at === this.id) {
+      const answer = { kind: 'released', node: this.announcement(), pid, to, session };
+      this.bus.announce(answer).catch(() => undefined);
     }
   }
 
@@ -486,6 +518,9 @@ export class ClusterNode {
       publisher.onReady();
     }
     this.sessions.onReady();
+    if (this.announceError && this.mode === 'running') {
+      this.beat('hello'); // the one before was in vain
+    }
   }
 
   private async subscribeAll(): Promise<void> {
@@ -553,9 +588,8 @@ function serverUids(node: string, servers: number): string[] {
   return Array.from({ length: servers }, (_, index) => serverUid(node, index));
 }
 
-/** The node of a server's uid. */
-export function nodeOf(uid: string): string {
-  return uid.split('.', 1)[0]!;
+function indexOf(uid: string): number {
+  return Number(uid.split('.', 2)[1] ?? 0);
 }
 
 /** @throws Error if the value, which anybody may have published, is no heartbeat */
@@ -580,10 +614,17 @@ function toHeartbeat(value: unknown): HeartbeatMessage {
       return { kind: message!.kind, node: announcement, streams: toPositions(message!.streams) };
     case 'bye':
       return { kind: 'bye', node: announcement };
-    case 'moved': {
-      const { nsp, sid, pid } = message!;
-      if (typeof nsp === 'string' && typeof sid === 'string' && typeof pid === 'string') {
-        return { kind: 'moved', node: announcement, nsp, sid, pid };
+    case 'release': {
+      const { pid, at } = message!;
+      if (typeof pid === 'string' && typeof at === 'string') {
+        return { kind: 'release', node: announcement, pid, at };
+      }
+      break;
+    }
+    case 'released': {
+      const { pid, to, session } = message!;
+      if (typeof pid === 'string' && typeof to === 'string') {
+        return { kind: 'released', node: announcement, pid, to, session: typeof session === 'string' ? session : null };
       }
     }
   }

@@ -29,9 +29,15 @@ export function describeEvent(event: ClusterEvent): { level: keyof RedisStreamsL
     case 'stream-refused':
       return { level: 'error', text: `stream "${event.stream}": ${event.operation} refused: ${event.error.message}` };
     case 'stream-usable':
-      return { level: 'log', text: `stream "${event.stream}": ${event.operation} works again after ${event.afterMs} ms` };
+      return {
+        level: 'log',
+        text: `stream "${event.stream}": ${event.operation} works again after ${event.afterMs} ms`,
+      };
     case 'outbox-overflow':
-      return { level: 'error', text: `stream "${event.stream}": the outbox is full, the oldest broadcasts are dropped` };
+      return {
+        level: 'error',
+        text: `stream "${event.stream}": the outbox is full, the oldest broadcasts are dropped`,
+      };
     case 'outbox-drained':
       return { level: 'error', text: `stream "${event.stream}": ${event.dropped} broadcasts were dropped` };
     case 'entry-rejected':

@@ -8,7 +8,7 @@ export interface Announcement {
   startedAt: number;
   sockets: number;
   backlog: number;
-  /** How many Socket.IO servers of the node have the same namespace, at most. */
+  /** How many Socket.IO servers of the node have, or had, the same namespace, at most: their uids are counted through. */
   servers: number;
 }
 

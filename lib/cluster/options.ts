@@ -241,5 +241,8 @@ export function streamIndexOf(nsp: string, streamCount: number): number {
 }
 
 function show(value: unknown): string {
-  return typeof value === 'string' ? JSON.stringify(value) : typeof value === 'object' ? 'an object' : String(value);
+  if (typeof value === 'string') {
+    return JSON.stringify(value);
+  }
+  return typeof value === 'object' && value !== null ? 'an object' : String(value);
 }

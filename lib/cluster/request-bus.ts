@@ -1,8 +1,6 @@
-import { encode } from '@msgpack/msgpack';
 import { withDeadline } from '../redis/deadline.js';
 import type { RedisConnection } from '../redis/driver.js';
-import { toPlain } from '../stream/binary.js';
-import { decodeMsgpack } from '../stream/msgpack.js';
+import { decodeMsgpack, encodeMsgpack } from '../stream/msgpack.js';
 
 /** A request, an answer or a volatile broadcast: who sent it, in which namespace, its type and what it holds. */
 export interface BusMessage {
@@ -103,17 +101,17 @@ export class RequestBus {
 
   /** Sends to all other servers of the namespace. Rejected if Redis cannot be reached now. */
   async publish(message: BusMessage): Promise<void> {
-    await this.commands.publish(this.publicChannel(message.nsp), pack(message));
+    await this.commands.publish(this.publicChannel(message.nsp), encodeMsgpack(message));
   }
 
   /** Sends to one server. */
   async respond(uid: string, message: BusMessage): Promise<void> {
-    await this.commands.publish(this.privateChannel(message.nsp, uid), pack(message));
+    await this.commands.publish(this.privateChannel(message.nsp, uid), encodeMsgpack(message));
   }
 
   /** A heartbeat. It has a deadline, so it also finds out whether the connection still answers. */
   async announce(message: unknown): Promise<void> {
-    await this.within('PUBLISH', this.commands.publish(this.heartbeatChannel, Buffer.from(encode(message))));
+    await this.within('PUBLISH', this.commands.publish(this.heartbeatChannel, encodeMsgpack(message)));
   }
 
   /**
@@ -131,6 +129,12 @@ export class RequestBus {
     const processes = [own, ...peers].filter((servers) => servers.some((uid) => subscribed.has(uid))).length;
     subscribed.delete(member.uid);
     return { named: subscribed, others: Math.max(0, all - processes) };
+  }
+
+  /** Whether a server is there to hear what is sent to it alone. */
+  async isSubscribedTo(nsp: string, uid: string): Promise<boolean> {
+    const counts = this.commands.countSubscribers([this.privateChannel(nsp, uid)]);
+    return (await this.within('PUBSUB NUMSUB', counts))[0]! > 0;
   }
 
   /** A message of a subscribed channel. */
@@ -185,10 +189,6 @@ export class RequestBus {
     this.subscribing = done.catch(() => undefined); // the connection was lost: all is subscribed again when it is back
     return done;
   }
-}
-
-function pack(message: BusMessage): Buffer {
-  return Buffer.from(encode(toPlain(message)));
 }
 
 function isBusMessage(value: unknown): value is BusMessage {

@@ -1,5 +1,13 @@
-/** Whether a value holds binary data anywhere, so that JSON cannot carry it. */
+/**
+ * Whether a value holds binary data anywhere, so that JSON cannot carry it.
+ *
+ * @throws TypeError if the value is circular
+ */
 export function hasBinary(value: unknown): boolean {
+  return ofFiniteDepth(() => holdsBinary(value));
+}
+
+function holdsBinary(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) {
     return false;
   }
@@ -7,14 +15,14 @@ export function hasBinary(value: unknown): boolean {
     return true;
   }
   if (Array.isArray(value)) {
-    return value.some(hasBinary);
+    return value.some(holdsBinary);
   }
   const toJSON = (value as { toJSON?: unknown }).toJSON;
   if (typeof toJSON === 'function') {
-    return hasBinary(toJSON.call(value));
+    return holdsBinary(toJSON.call(value));
   }
   for (const key in value) {
-    if (Object.hasOwn(value, key) && hasBinary((value as Record<string, unknown>)[key])) {
+    if (Object.hasOwn(value, key) && holdsBinary((value as Record<string, unknown>)[key])) {
       return true;
     }
   }
@@ -24,8 +32,17 @@ export function hasBinary(value: unknown): boolean {
 /**
  * The value as JSON would carry it (`toJSON` called, functions and undefined left out), but with its binary data kept:
  * what a client receives must not depend on whether there is a buffer beside.
+ *
+ * @throws TypeError if the value is circular or holds a BigInt
  */
 export function toPlain(value: unknown): unknown {
+  return ofFiniteDepth(() => plain(value));
+}
+
+function plain(value: unknown): unknown {
+  if (typeof value === 'bigint') {
+    throw new TypeError('Do not know how to serialize a BigInt');
+  }
   if (typeof value !== 'object' || value === null) {
     return value;
   }
@@ -36,19 +53,29 @@ export function toPlain(value: unknown): unknown {
     return value;
   }
   if (Array.isArray(value)) {
-    return value.map((item) => (isOmitted(item) ? null : toPlain(item)));
+    return value.map((item) => (isOmitted(item) ? null : plain(item)));
   }
   const toJSON = (value as { toJSON?: unknown }).toJSON;
   if (typeof toJSON === 'function') {
-    return toPlain(toJSON.call(value));
+    return plain(toJSON.call(value));
   }
-  const plain: Record<string, unknown> = {};
+  const copy: Record<string, unknown> = {};
   for (const [key, item] of Object.entries(value)) {
     if (!isOmitted(item)) {
-      plain[key] = toPlain(item);
+      copy[key] = plain(item);
     }
   }
-  return plain;
+  return copy;
+}
+
+function ofFiniteDepth<T>(walk: () => T): T {
+  try {
+    return walk();
+  } catch (error) {
+    throw error instanceof RangeError
+      ? new TypeError('A circular reference, or objects nested too deeply, cannot be sent', { cause: error })
+      : error;
+  }
 }
 
 function isBinary(value: object): boolean {

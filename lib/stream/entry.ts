@@ -1,6 +1,5 @@
-import { encode as encodeMsgpack } from '@msgpack/msgpack';
-import { hasBinary, toPlain } from './binary.js';
-import { decodeMsgpack } from './msgpack.js';
+import { hasBinary } from './binary.js';
+import { decodeMsgpack, encodeMsgpack } from './msgpack.js';
 import type { StreamId } from './stream-id.js';
 
 /**
@@ -50,9 +49,9 @@ export interface LogEntry {
   /** Undecoded: JSON, or base64 of MessagePack. */
   readonly data: string;
   /** Absent on entries of the reference adapter. */
-  readonly origin?: Origin;
+  readonly origin?: Origin | undefined;
   /** The rooms that it is for; empty: all sockets; absent on entries of the reference adapter: decode to know. */
-  readonly rooms?: readonly string[];
+  readonly rooms?: readonly string[] | undefined;
 }
 
 /** An entry that cannot be understood. It is passed over. */
@@ -60,7 +59,8 @@ export class InvalidEntryError extends Error {
   override readonly name = 'InvalidEntryError';
 }
 
-const FIELD = { origin: 'from', rooms: 'rooms' } as const;
+/** Our fields, beside those of the reference. There are no rooms in an entry for all sockets. */
+const FIELD = { seq: 'seq', rooms: 'rooms' } as const;
 
 /** Which types of value may hold binary data. */
 export interface EncodeOptions {
@@ -69,23 +69,31 @@ export interface EncodeOptions {
 }
 
 /**
- * The fields of an entry but for its origin, which is known only when it is sent: names and values by turns.
+ * The fields of an entry but for its sequence number, which is known only when it is sent: names and values by turns.
  *
  * @throws TypeError if the message cannot be serialized (a BigInt, a circular reference)
  */
 export function encodeMessage(message: LogMessage, { onlyPlaintext }: EncodeOptions): string[] {
-  const binary = message.type === EntryType.Broadcast && !onlyPlaintext && hasBinary(message.data.packet.data);
-  const data = binary
-    ? Buffer.from(encodeMsgpack(toPlain(message.data))).toString('base64')
-    : JSON.stringify(message.data);
-  return [
-    ...['uid', message.uid, 'nsp', message.nsp, 'type', String(message.type), 'data', data],
-    ...[FIELD.rooms, JSON.stringify(message.data.opts.rooms)],
-  ];
+  const { uid, nsp, type } = message;
+  const { rooms } = message.data.opts;
+  const binary = type === EntryType.Broadcast && !onlyPlaintext && hasBinary(message.data.packet.data);
+  const data = binary ? encodeMsgpack(message.data).toString('base64') : JSON.stringify(message.data);
+  const fields = ['uid', uid, 'nsp', nsp, 'type', String(type), 'data', data];
+  if (rooms.length > 0) {
+    fields.push(FIELD.rooms, JSON.stringify(rooms));
+  }
+  return fields;
 }
 
-export function encodeOrigin({ node, seq }: Origin): string[] {
-  return [FIELD.origin, `${node}:${seq}`];
+/** The field that makes it known which of its server's node's entries in this stream this is. */
+export function encodeSeq(seq: number): [name: string, value: string] {
+  return [FIELD.seq, String(seq)];
+}
+
+/** The node of a server's uid: the first server of a node that has a namespace has the node's id, further ones a suffix. */
+export function nodeOf(uid: string): string {
+  const dot = uid.indexOf('.');
+  return dot < 0 ? uid : uid.slice(0, dot);
 }
 
 /**
@@ -94,7 +102,7 @@ export function encodeOrigin({ node, seq }: Origin): string[] {
  * @throws InvalidEntryError
  */
 export function parseEntry(id: StreamId, fields: readonly unknown[]): LogEntry {
-  let uid, nsp, type, data, origin, rooms: unknown;
+  let uid, nsp, type, data, seq, rooms: unknown;
   for (let i = 0; i + 1 < fields.length; i += 2) {
     const value = fields[i + 1];
     switch (fields[i]) {
@@ -110,8 +118,8 @@ export function parseEntry(id: StreamId, fields: readonly unknown[]): LogEntry {
       case 'data':
         data = value;
         break;
-      case FIELD.origin:
-        origin = value;
+      case FIELD.seq:
+        seq = value;
         break;
       case FIELD.rooms:
         rooms = value;
@@ -127,23 +135,22 @@ export function parseEntry(id: StreamId, fields: readonly unknown[]): LogEntry {
     nsp,
     type: Number(type),
     data: typeof data === 'string' ? data : '',
-    ...(typeof origin === 'string' && { origin: parseOrigin(origin) }),
-    ...(typeof rooms === 'string' && { rooms: parseRooms(rooms) }),
+    origin: typeof seq === 'string' ? parseOrigin(uid, seq) : undefined,
+    rooms: typeof rooms === 'string' ? parseRooms(rooms) : typeof seq === 'string' ? ALL : undefined,
   };
 }
 
-function parseOrigin(value: string): Origin {
-  const [, node, seq] = /^([\w-]{1,64}):([1-9]\d{0,14})$/.exec(value) ?? [];
-  if (!node) {
-    throw new InvalidEntryError(`the field "${FIELD.origin}" is not node:sequence`);
+const ALL: readonly string[] = [];
+
+function parseOrigin(uid: string, seq: string): Origin {
+  const node = nodeOf(uid);
+  if (!/^[1-9]\d{0,14}$/.test(seq) || !/^[\w-]{1,64}$/.test(node)) {
+    throw new InvalidEntryError(`the field "${FIELD.seq}" is no number, or the uid with it is not of a node`);
   }
   return { node, seq: Number(seq) };
 }
 
 function parseRooms(value: string): string[] {
-  if (value === '[]') {
-    return [];
-  }
   const rooms = parseJson(value);
   if (!isRooms(rooms)) {
     throw new InvalidEntryError(`the field "${FIELD.rooms}" is not an array of room names`);
@@ -190,7 +197,9 @@ function decodeData(data: string): unknown {
   try {
     return decodeMsgpack(Buffer.from(data, 'base64'));
   } catch (cause) {
-    throw new InvalidEntryError(`the field "data" is neither JSON nor base64 of MessagePack: ${String(cause)}`, { cause });
+    throw new InvalidEntryError(`the field "data" is neither JSON nor base64 of MessagePack: ${String(cause)}`, {
+      cause,
+    });
   }
 }
 
@@ -216,7 +225,11 @@ export function toPacket(value: unknown): EventPacket {
   if (!isRecord(value) || value.type !== EVENT || !Array.isArray(value.data) || value.data.length === 0) {
     throw new InvalidEntryError('"packet" is not an event packet');
   }
-  return { type: EVENT, data: value.data as unknown[], ...(typeof value.id === 'number' && { id: value.id }) };
+  const packet: EventPacket = { type: EVENT, data: value.data as unknown[] };
+  if (typeof value.id === 'number') {
+    packet.id = value.id;
+  }
+  return packet;
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

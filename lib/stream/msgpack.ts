@@ -1,6 +1,21 @@
-import { decode } from '@msgpack/msgpack';
+import { decode, encode } from '@msgpack/msgpack';
+import { toPlain } from './binary.js';
 
 const MAX_DEPTH = 256;
+
+/**
+ * Encodes a value as JSON would carry it, but with its binary data kept.
+ *
+ * @throws TypeError if the value is circular, nested more than 256 deep, or holds a BigInt
+ */
+export function encodeMsgpack(value: unknown): Buffer {
+  const plain = toPlain(value);
+  try {
+    return Buffer.from(encode(plain, { maxDepth: MAX_DEPTH }));
+  } catch (cause) {
+    throw new TypeError(`cannot be sent: ${(cause as Error).message}`, { cause });
+  }
+}
 
 /**
  * Decodes MessagePack that anybody who can write to Redis may have made. The lengths that the bytes state are checked

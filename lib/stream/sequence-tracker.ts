@@ -1,18 +1,20 @@
 import type { Origin } from './entry.js';
 
-/** How many publishers are remembered, the latest heard first. */
-const MAX_PUBLISHERS = 4_096;
+/** At least how many publishers are remembered, the latest heard, and at most twice as many. */
+const MIN_PUBLISHERS = 2_048;
 
 /**
  * Knows the last sequence number of each publisher, and so tells an entry that was appended twice from a new one, and
  * how many are missing before it.
  */
 export class SequenceTracker {
-  private readonly last = new Map<string, number>();
+  /** The publishers heard lately, and those heard before these became too many. */
+  private recent = new Map<string, number>();
+  private older = new Map<string, number>();
 
   /** What an entry is: a duplicate, or a new one before which `lost` entries of its publisher are missing. */
   admit({ node, seq }: Origin): { duplicate: boolean; lost: number } {
-    const last = this.last.get(node);
+    const last = this.get(node);
     if (last !== undefined && seq <= last) {
       return { duplicate: true, lost: 0 };
     }
@@ -22,29 +24,33 @@ export class SequenceTracker {
 
   /** Notes that a publisher's entries up to `seq` lie before all that will be admitted. */
   skipTo({ node, seq }: Origin): void {
-    if (seq > (this.last.get(node) ?? 0)) {
+    if (!this.knows(node) || seq > this.lastOf(node)) {
       this.set(node, seq);
     }
   }
 
   /** The last sequence number seen of a publisher; 0 if none was. */
   lastOf(node: string): number {
-    return this.last.get(node) ?? 0;
+    return this.get(node) ?? 0;
   }
 
   knows(node: string): boolean {
-    return this.last.has(node);
+    return this.get(node) !== undefined;
   }
 
   get size(): number {
-    return this.last.size;
+    return new Set([...this.recent.keys(), ...this.older.keys()]).size;
   }
 
   private set(node: string, seq: number): void {
-    this.last.delete(node);
-    this.last.set(node, seq);
-    if (this.last.size > MAX_PUBLISHERS) {
-      this.last.delete(this.last.keys().next().value!);
+    this.recent.set(node, seq);
+    if (this.recent.size === MIN_PUBLISHERS) {
+      this.older = this.recent;
+      this.recent = new Map();
     }
+  }
+
+  private get(node: string): number | undefined {
+    return this.recent.get(node) ?? this.older.get(node);
   }
 }

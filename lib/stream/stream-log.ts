@@ -37,7 +37,7 @@ export class StreamLog {
    * @param open - opens the connection on which they are read
    */
   constructor(
-    private readonly commands: RedisConnection,
+    commands: RedisConnection,
     open: (listener: ConnectionListener) => RedisConnection,
     private readonly options: StreamLogOptions,
   ) {
@@ -61,14 +61,14 @@ export class StreamLog {
       onProgress: () => this.onProgress(),
     });
     this.publisher = new StreamPublisher(commands, this.reader, {
-      ...{ stream, nodeId, maxLen, commandTimeout, emit },
+      ...{ stream, maxLen, commandTimeout, emit },
       outbox: options.outbox,
     });
     this.replay = new ReplayLog(options.replay, {
-      oldest: async () => (await this.range('-', '+', 1))[0]?.id,
-      after: async (id, upTo, count) => {
-        const raw = await this.range(`(${id}`, upTo, count);
-        return { entries: raw.flatMap(parseLeniently), last: raw.at(-1)?.id };
+      upTo: async (id, count) => {
+        const reply = commands.call(['XREVRANGE', stream, id, '-', 'COUNT', String(count)]);
+        const raw = toEntries(await withDeadline(commands, commandTimeout, 'XREVRANGE', reply));
+        return { entries: raw.flatMap(parseLeniently), oldest: raw.at(-1)?.id, atStart: raw.length < count };
       },
     });
   }
@@ -100,13 +100,10 @@ export class StreamLog {
     await Promise.all([this.reader.stop(), this.connection.close()]);
   }
 
-  private async range(from: string, to: string, count: number): Promise<RawEntry[]> {
-    // Exclusive ranges came with Redis 6.2, which is the oldest version supported.
-    const reply = this.commands.call(['XRANGE', this.name, from, to, 'COUNT', String(count)]);
-    return toEntries(await withDeadline(this.commands, this.options.commandTimeout, 'XRANGE', reply));
-  }
-
   private deliver(entry: LogEntry): void {
+    if (entry.origin?.node === this.options.nodeId) {
+      this.publisher.onDelivering(entry.origin.seq);
+    }
     if (this.replaying) {
       this.replay.push(entry);
     }

@@ -1,18 +1,16 @@
 import { Backoff } from '../redis/backoff.js';
 import { withDeadline } from '../redis/deadline.js';
 import type { Command, RedisConnection } from '../redis/driver.js';
-import { encodeOrigin } from './entry.js';
+import { encodeSeq } from './entry.js';
 import type { StreamEvent } from './events.js';
 import { Outbox, type OutboxLimits } from './outbox.js';
-import type { StreamId } from './stream-id.js';
+import { STREAM_START, type StreamId } from './stream-id.js';
 
 const BATCH_ENTRIES = 512;
 const BATCH_BYTES = 1024 * 1024;
 
 export interface StreamPublisherOptions {
   stream: string;
-  /** This node's id; names the origin of its entries. */
-  nodeId: string;
   /** About how many entries the stream keeps. */
   maxLen: number;
   outbox: OutboxLimits;
@@ -53,7 +51,7 @@ export class StreamPublisher {
   private batch: Command[] = [];
   private batchBytes = 0;
   private seq = 0;
-  private lastId: StreamId | undefined;
+  private lastId: StreamId = STREAM_START;
   private sending = false;
   private closed = false;
   private retryTimer: NodeJS.Timeout | undefined;
@@ -88,15 +86,15 @@ export class StreamPublisher {
     return this.appendedTotal;
   }
 
-  /** The last entry that Redis is known to hold: its sequence number and id. */
-  get lastAppended(): { seq: number; id: StreamId } | undefined {
-    return this.lastId === undefined ? undefined : { seq: this.seq - this.batch.length, id: this.lastId };
+  /** The last entry that Redis has acknowledged: its sequence number (0 if there was none) and its id. */
+  get lastAppended(): { seq: number; id: StreamId } {
+    return { seq: this.seq - this.batch.length, id: this.lastId };
   }
 
   /** Why appending does not work, if it does not. */
   error: Error | undefined;
 
-  /** Takes an entry (its fields but for the origin). It is appended as soon as all before it are. */
+  /** Takes an entry (its fields but for the sequence number). It is appended as soon as all before it are. */
   append(fields: readonly string[]): void {
     let bytes = 64;
     for (const field of fields) {
@@ -112,6 +110,11 @@ export class StreamPublisher {
     } else {
       this.push({ kind: 'fence', run, bytes: 512 });
     }
+  }
+
+  /** To be called before an entry of this node is delivered: what was to be done before it is done now. */
+  onDelivering(seq: number): void {
+    this.releaseFences(seq - 1);
   }
 
   /** To be called when the reader has fetched or delivered entries of this node, or has lost some. */
@@ -204,9 +207,8 @@ export class StreamPublisher {
   }
 
   private command(fields: readonly string[]): Command {
-    const { stream, maxLen, nodeId } = this.options;
-    const origin = encodeOrigin({ node: nodeId, seq: ++this.seq });
-    return ['XADD', stream, 'MAXLEN', '~', String(maxLen), '*', ...fields, ...origin];
+    const { stream, maxLen } = this.options;
+    return ['XADD', stream, 'MAXLEN', '~', String(maxLen), '*', ...fields, ...encodeSeq(++this.seq)];
   }
 
   private async send(): Promise<void> {

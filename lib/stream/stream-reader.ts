@@ -5,6 +5,7 @@ import type { Command, RedisConnection } from '../redis/driver.js';
 import { toEntries, toInfo, toStreamEntries, type RawEntry } from '../redis/stream-reply.js';
 import { InvalidEntryError, parseEntry, type LogEntry } from './entry.js';
 import type { StreamEvent } from './events.js';
+import { History, markOf } from './history.js';
 import { SequenceTracker } from './sequence-tracker.js';
 import { compareStreamIds, STREAM_START, type StreamId } from './stream-id.js';
 
@@ -16,8 +17,6 @@ const MAX_AHEAD_ENTRIES = 50_000;
 const MAX_AHEAD_BYTES = 64 * 1024 * 1024;
 /** Milliseconds for which entries are delivered before others get their turn in the event loop. */
 const SLICE = 8;
-/** How many ids are remembered, to find where two histories of a stream part. */
-const REMEMBERED_IDS = 1_024;
 /** How many of the latest entries are looked at when reading begins, so that one sent again is known. */
 const LOOK_BACK = 16;
 
@@ -74,8 +73,8 @@ export class StreamReader {
   private deliveredId: StreamId | undefined;
   private readonly sequences = new SequenceTracker();
   private readonly backoff = new Backoff();
-  /** The last entries that were fetched: id and mark. An id alone can recur in another history. */
-  private readonly recent = new Map<StreamId, string>();
+  /** What was fetched. */
+  private readonly history = new History();
 
   private queue: LogEntry[] = [];
   private queueHead = 0;
@@ -192,10 +191,13 @@ export class StreamReader {
     return true;
   }
 
-  /** Takes note that another node says to have appended its entry number `seq` with this id. */
+  /** Takes note that a node says to have appended its entry number `seq` with this id; 0 if it has appended nothing. */
   announce(node: string, seq: number, id: StreamId): void {
-    const isNews = this.announced.get(node)?.seq !== seq && this.sequences.lastOf(node) < seq;
-    if (isNews && node !== this.options.nodeId) {
+    if (seq === 0) {
+      if (this.deliveredId !== undefined && !this.sequences.knows(node)) {
+        this.sequences.skipTo({ node, seq }); // all that it appends comes after our position
+      }
+    } else if (this.announced.get(node)?.seq !== seq && this.sequences.lastOf(node) < seq) {
       this.announced.set(node, { seq, id, verified: false, idleReads: 0 });
       this.verifyNow = true;
     }
@@ -228,19 +230,17 @@ export class StreamReader {
 
   private async open(): Promise<void> {
     const { stream } = this.options;
-    const latest = this.parse(
-      toEntries(await this.ask(['XREVRANGE', stream, '+', '-', 'COUNT', String(LOOK_BACK)])).reverse(),
-      (id, entry) => this.remember(id, markOf(entry)),
-    );
+    const reply = await this.ask(['XREVRANGE', stream, '+', '-', 'COUNT', String(LOOK_BACK)]);
+    const latest = this.parse(toEntries(reply).reverse());
     for (const { origin } of latest) {
       if (origin) {
         this.sequences.skipTo(origin);
       }
     }
-    if (this.recent.size === 0) {
-      this.remember(STREAM_START, '');
+    if (this.history.isEmpty) {
+      this.history.add(STREAM_START, '');
     }
-    this.fetchedId = this.deliveredId = [...this.recent.keys()].at(-1)!;
+    this.fetchedId = this.deliveredId = this.history.newest!;
     this.verifyNow = false;
     this.verifiedAt = performance.now();
     this.setMode('catching-up');
@@ -267,11 +267,11 @@ export class StreamReader {
     this.setMode(this.lastFull ? 'catching-up' : 'following');
     if (raw.length > 0) {
       this.fetchedId = raw.at(-1)!.id;
-      this.enqueue(this.parse(raw, (id, entry) => this.remember(id, markOf(entry))));
+      this.enqueue(this.parse(raw));
     } else if (block) {
       this.verifyNow = true;
     }
-    this.settleAnnouncements(raw.length === 0);
+    this.settleAnnouncements(raw.length === 0 && this.backlog === 0);
   }
 
   private lastFull = false;
@@ -279,14 +279,17 @@ export class StreamReader {
 
   private readCount(): number {
     const affordable = Math.max(1, Math.floor(MAX_READ_BYTES / this.averageBytes));
-    return Math.max(1, Math.min(this.options.readCount * this.growth, MAX_READ_COUNT, Math.max(this.options.readCount, affordable)));
+    return Math.max(
+      1,
+      Math.min(this.options.readCount * this.growth, MAX_READ_COUNT, Math.max(this.options.readCount, affordable)),
+    );
   }
 
   private ask(command: Command, timeout = this.options.commandTimeout): Promise<unknown> {
     return withDeadline(this.connection, timeout, String(command[0]), this.connection.call(command));
   }
 
-  private parse(raw: readonly RawEntry[], each: (id: StreamId, entry: LogEntry | undefined) => void): LogEntry[] {
+  private parse(raw: readonly RawEntry[]): LogEntry[] {
     const entries: LogEntry[] = [];
     let bytes = 0;
     for (const { id, fields } of raw) {
@@ -301,7 +304,7 @@ export class StreamReader {
         }
         this.reject(id, error.message);
       }
-      each(id, entry);
+      this.history.add(id, markOf(entry));
     }
     if (raw.length > 0) {
       this.averageBytes = Math.max(256, bytes / raw.length);
@@ -443,8 +446,8 @@ export class StreamReader {
 
   /** The last entry that both the stream and what was read of it have. */
   private async commonAncestor(): Promise<StreamId> {
-    const oldest = this.recent.keys().next().value!;
-    for (let upTo = '+'; ; ) {
+    const oldest = this.history.oldest!;
+    for (let upTo = '+'; ;) {
       const raw = toEntries(await this.ask(['XREVRANGE', this.options.stream, upTo, '-', 'COUNT', '256']));
       for (const entry of raw) {
         if (this.knows(entry) || compareStreamIds(entry.id, oldest) < 0) {
@@ -461,9 +464,7 @@ export class StreamReader {
   private async replace(reason: 'deleted' | 'rewound' | 'recreated', position: StreamId): Promise<void> {
     await this.drained();
     this.fetchedId = this.deliveredId = position;
-    const mark = this.recent.get(position) ?? '';
-    this.recent.clear();
-    this.remember(position, mark);
+    this.history.restart(position);
     this.announced.clear(); // their ids may be of another history
     this.growth = 1;
     this.setMode('catching-up');
@@ -471,17 +472,9 @@ export class StreamReader {
     this.options.emit({ type: 'stream-replaced', stream: this.options.stream, reason, position });
   }
 
-  private remember(id: StreamId, mark: string): void {
-    this.recent.delete(id);
-    this.recent.set(id, mark);
-    if (this.recent.size > REMEMBERED_IDS) {
-      this.recent.delete(this.recent.keys().next().value!);
-    }
-  }
-
   /** Whether this very entry was fetched. */
   private knows({ id, fields }: RawEntry): boolean {
-    const mark = this.recent.get(id);
+    const mark = this.history.markOf(id);
     if (mark === undefined) {
       return false;
     }
@@ -493,10 +486,7 @@ export class StreamReader {
   }
 
   private async queueHasRoom(): Promise<void> {
-    while (
-      !this.stopping.signal.aborted &&
-      (this.backlog >= MAX_AHEAD_ENTRIES || this.queueBytes >= MAX_AHEAD_BYTES)
-    ) {
+    while (!this.stopping.signal.aborted && (this.backlog >= MAX_AHEAD_ENTRIES || this.queueBytes >= MAX_AHEAD_BYTES)) {
       await this.nextProgress(1_000);
     }
   }
@@ -557,13 +547,4 @@ export class StreamReader {
       waiter();
     }
   }
-}
-
-/** What tells an entry from another with the same id: who appended it, and as which of its entries. */
-function markOf(entry: LogEntry | undefined): string {
-  if (!entry) {
-    return '';
-  }
-  const { origin, uid, data } = entry;
-  return origin ? `${origin.node}:${origin.seq}` : `${uid}:${data.length}:${data.slice(0, 64)}`;
 }
