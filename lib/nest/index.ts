@@ -1,0 +1,18 @@
+export { InjectRedisStreamsClient } from './inject-redis-streams-client.decorator.js';
+export { RedisStreamsIoAdapter } from './redis-streams-io.adapter.js';
+export type {
+  RedisClusterOptions,
+  RedisConnectionOptions,
+  RedisStreamsModuleOptions,
+  RedisStreamsOptionsFactory,
+  RedisStreamsServerOptions,
+} from './redis-streams-options.interface.js';
+export { REDIS_STREAMS_CLIENT } from './redis-streams.constants.js';
+export {
+  RedisStreamsHealthIndicator,
+  type RedisStreamsHealthChecks,
+  type RedisStreamsHealthDetails,
+} from './redis-streams.health.js';
+export { RedisStreamsAdapterModule } from './redis-streams.module.js';
+export type { RedisStreamsModuleExtras } from './redis-streams.module-definition.js';
+export { RedisStreamsMonitor } from './redis-streams.monitor.js';

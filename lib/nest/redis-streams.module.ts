@@ -1,0 +1,87 @@
+import { Inject, Module, type DynamicModule, type OnApplicationShutdown } from '@nestjs/common';
+import { HealthIndicatorService } from '@nestjs/terminus';
+import { ClusterNode } from '../cluster/cluster-node.js';
+import { InvalidOptionError } from '../cluster/options.js';
+import { closeNode, clusterNodeProvider, redisClientProvider } from './cluster-node.provider.js';
+import { RedisStreamsIoAdapter } from './redis-streams-io.adapter.js';
+import { REDIS_STREAMS_CLIENT } from './redis-streams.constants.js';
+import { RedisStreamsHealthIndicator } from './redis-streams.health.js';
+import {
+  ConfigurableModuleClass,
+  type ASYNC_OPTIONS_TYPE,
+  type OPTIONS_TYPE,
+} from './redis-streams.module-definition.js';
+import { RedisStreamsMonitor } from './redis-streams.monitor.js';
+
+/**
+ * Makes the application a node of the cluster: all nodes that use the same stream are one Socket.IO server.
+ *
+ * The application starts when the node can read the stream, and not before (see `startTimeout` and `onStartTimeout`).
+ * The node is closed after the application's sockets, by `app.close()` or, with `app.enableShutdownHooks()`, by a signal.
+ *
+ * @example
+ * ```typescript
+ * @Module({
+ *   imports: [RedisStreamsAdapterModule.forRoot({ connection: { url: 'redis://localhost:6379' } })],
+ * })
+ * export class AppModule {}
+ *
+ * const app = await NestFactory.create(AppModule);
+ * app.useWebSocketAdapter(app.get(RedisStreamsIoAdapter));
+ * app.enableShutdownHooks();
+ * await app.listen(3000);
+ * ```
+ *
+ * @publicApi
+ */
+@Module({
+  providers: [
+    redisClientProvider,
+    clusterNodeProvider,
+    RedisStreamsIoAdapter,
+    RedisStreamsMonitor,
+    RedisStreamsHealthIndicator,
+    // Terminus' own needs TerminusModule in this module; a service without state or dependencies does not.
+    HealthIndicatorService,
+  ],
+  exports: [REDIS_STREAMS_CLIENT, RedisStreamsIoAdapter, RedisStreamsMonitor, RedisStreamsHealthIndicator],
+})
+export class RedisStreamsAdapterModule extends ConfigurableModuleClass implements OnApplicationShutdown {
+  constructor(
+    private readonly node: ClusterNode,
+    @Inject(REDIS_STREAMS_CLIENT) private readonly client: object,
+  ) {
+    super();
+  }
+
+  /**
+   * With options that are known when the module is imported.
+   *
+   * Starting the application fails with an `InvalidOptionError` if an option has a value that is not allowed, and with a
+   * `RedisClientError` if the client is of no known kind or Redis cannot be used.
+   */
+  static override forRoot(options: typeof OPTIONS_TYPE): DynamicModule {
+    return super.forRoot(options ?? {}); // what is missing is told at the start
+  }
+
+  /**
+   * With options that `useFactory`, or a `RedisStreamsOptionsFactory` given as `useClass` or `useExisting`, makes.
+   *
+   * @throws InvalidOptionError if none of the three is given
+   */
+  static override forRootAsync(options: typeof ASYNC_OPTIONS_TYPE): DynamicModule {
+    if (!options?.useFactory && !options?.useClass && !options?.useExisting) {
+      throw new InvalidOptionError(
+        'useFactory',
+        options?.useFactory,
+        'RedisStreamsAdapterModule.forRootAsync a function that returns the options, or "useClass" or "useExisting"',
+      );
+    }
+    return super.forRootAsync(options);
+  }
+
+  /** Nest has closed the sockets, whose sessions were written meanwhile, and calls this last. */
+  async onApplicationShutdown(): Promise<void> {
+    await closeNode(this.node, this.client);
+  }
+}

@@ -1,0 +1,93 @@
+import { isDeepStrictEqual } from 'node:util';
+import { Injectable, type OnApplicationShutdown } from '@nestjs/common';
+import {
+  concat,
+  distinctUntilChanged,
+  map,
+  Observable,
+  of,
+  ReplaySubject,
+  startWith,
+  takeUntil,
+  throttleTime,
+} from 'rxjs';
+import { ClusterNode, type ClusterNodeListener } from '../cluster/cluster-node.js';
+import type { ClusterEvent, ClusterNodeStatus, NodeStatus } from '../cluster/events.js';
+
+/** Milliseconds between two values of `status$`. */
+const STATUS_INTERVAL = 100;
+
+/**
+ * The cluster as this node sees it, at this moment and as it changes. The streams complete when the application is
+ * closed; each subscription is independent of the others.
+ *
+ * @publicApi
+ */
+@Injectable()
+export class RedisStreamsMonitor implements OnApplicationShutdown {
+  /**
+   * All nodes, this one first: on subscription, and then whenever a node joins, is suspected, goes down, comes back or
+   * leaves, whenever another is heard (every `heartbeatInterval`) and when this node's own numbers have changed. The
+   * last list, at the end, has this node as `left`.
+   */
+  readonly nodes$: Observable<NodeStatus[]>;
+  /** What happens, as it happens. Nothing is repeated for those who subscribe later. */
+  readonly events$: Observable<ClusterEvent>;
+  /**
+   * This node: on subscription, and then when something has changed, looked at with each of its events and heartbeats, at
+   * most every 100 ms. The last one, at the end, is `closed`.
+   */
+  readonly status$: Observable<ClusterNodeStatus>;
+
+  private readonly closed = new ReplaySubject<void>(1);
+
+  constructor(private readonly node: ClusterNode) {
+    this.events$ = this.listen<ClusterEvent>((next) => ({ onEvent: next }));
+    this.nodes$ = this.follow(
+      this.listen<void>((next) => ({ onNodes: () => next(), onStatus: () => next() })).pipe(startWith(undefined)),
+      () => this.nodes,
+      (before, now) => isDeepStrictEqual(before.map(withoutOwnTime), now.map(withoutOwnTime)),
+    );
+    this.status$ = this.follow(
+      this.listen<void>((next) => ({ onStatus: () => next() })).pipe(
+        startWith(undefined),
+        throttleTime(STATUS_INTERVAL, undefined, { leading: true, trailing: true }),
+      ),
+      () => this.status,
+      isDeepStrictEqual,
+    );
+  }
+
+  /** All nodes now, this one first. */
+  get nodes(): NodeStatus[] {
+    return this.node.nodes();
+  }
+
+  /** This node now: what it does, where it is in the streams, and how far behind. */
+  get status(): ClusterNodeStatus {
+    return this.node.status();
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.node.close(); // by whoever asks first
+    this.closed.next();
+    this.closed.complete();
+  }
+
+  /** What `look` sees with each tick and at the end, if it has changed. */
+  private follow<T>(ticks: Observable<void>, look: () => T, same: (before: T, now: T) => boolean): Observable<T> {
+    const end = of(undefined);
+    return concat(ticks.pipe(takeUntil(this.closed)), end).pipe(map(look), distinctUntilChanged(same));
+  }
+
+  private listen<T>(listener: (next: (value: T) => void) => ClusterNodeListener): Observable<T> {
+    return new Observable<T>((subscriber) => this.node.subscribe(listener((value) => subscriber.next(value)))).pipe(
+      takeUntil(this.closed),
+    );
+  }
+}
+
+/** This node has always been seen just now. */
+function withoutOwnTime(node: NodeStatus): NodeStatus {
+  return node.self ? { ...node, lastSeen: 0 } : node;
+}
