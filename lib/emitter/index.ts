@@ -1,0 +1,4 @@
+export { RedisStreamsEmitter, type BroadcastTarget, type RedisStreamsEmitterOptions } from './redis-streams.emitter.js';
+export { InvalidOptionError } from '../cluster/options.js';
+export { RedisClientError } from '../redis/driver.js';
+export type { StreamEvent } from '../stream/events.js';

@@ -1,0 +1,206 @@
+import { randomBytes } from 'node:crypto';
+import { resolveOptions, streamIndexOf, streamNames, type RedisStreamsAdapterOptions } from '../cluster/options.js';
+import { driverFor } from '../redis/driver-for.js';
+import type { RedisConnection } from '../redis/driver.js';
+import { encodeMessage, EntryType, type LogMessage, type WireOptions } from '../stream/entry.js';
+import type { StreamEvent } from '../stream/events.js';
+import { encodeMsgpack } from '../stream/msgpack.js';
+import { StreamPublisher } from '../stream/stream-publisher.js';
+
+/** Servers know by this uid that nobody waits for an answer. */
+const EMITTER_UID = 'emitter';
+const EVENT = 2;
+const BROADCAST = 3;
+const SERVER_SIDE_EMIT = 9;
+
+/** Options of the emitter: those of the cluster's nodes that say where broadcasts go, and how many may wait. */
+export type RedisStreamsEmitterOptions = Pick<
+  RedisStreamsAdapterOptions,
+  | 'streamName'
+  | 'streamCount'
+  | 'channelPrefix'
+  | 'useShardedPubSub'
+  | 'maxLen'
+  | 'onlyPlaintext'
+  | 'outboxMaxEntries'
+  | 'outboxMaxBytes'
+  | 'commandTimeout'
+  | 'closeTimeout'
+>;
+
+/**
+ * Broadcasts to the clients of a cluster from a process that serves no sockets, such as a worker or a cron job.
+ *
+ * Broadcasts wait in an outbox while Redis is away, as a node's do. Nothing is answered: there is no `fetchSockets`, and
+ * there are no acknowledgements.
+ *
+ * @publicApi
+ */
+export class RedisStreamsEmitter {
+  private readonly connection: RedisConnection;
+  private readonly publishers: StreamPublisher[];
+  private readonly options;
+  private readonly target: BroadcastTarget;
+
+  /**
+   * @param client - a Redis client. It is duplicated, never used, changed or closed.
+   * @param onEvent - told when Redis refuses broadcasts, and when some were dropped because the outbox was full
+   * @throws InvalidOptionError, RedisClientError
+   */
+  constructor(
+    client: unknown,
+    options: RedisStreamsEmitterOptions = {},
+    onEvent: (event: StreamEvent) => void = () => undefined,
+  ) {
+    const driver = driverFor(client);
+    this.options = resolveOptions(options);
+    const { maxLen, commandTimeout, useShardedPubSub, outboxMaxEntries, outboxMaxBytes } = this.options;
+    const nodeId = randomBytes(8).toString('hex');
+    this.connection = driver.open({
+      role: 'commands',
+      connectionName: `redis-streams:${nodeId}:emitter`,
+      sharded: useShardedPubSub,
+      listener: {
+        onReady: () => this.publishers.forEach((publisher) => publisher.onReady()),
+        onLost: () => undefined,
+      },
+    });
+    const noReader = { isReading: false, lastOwnFetched: 0, lastOwnDelivered: 0 };
+    this.publishers = streamNames(this.options).map(
+      (stream) =>
+        new StreamPublisher(this.connection, noReader, {
+          ...{ stream, nodeId, maxLen, commandTimeout, emit: onEvent },
+          outbox: { maxEntries: outboxMaxEntries, maxBytes: outboxMaxBytes },
+        }),
+    );
+    this.target = new BroadcastTarget(this, '/');
+  }
+
+  /** The same for another namespace than `/`. */
+  of(nsp: string): BroadcastTarget {
+    return new BroadcastTarget(this, nsp.startsWith('/') ? nsp : `/${nsp}`);
+  }
+
+  /** Only to sockets in one of these rooms. */
+  to(rooms: string | string[]): BroadcastTarget {
+    return this.target.to(rooms);
+  }
+
+  /** @see to */
+  in(rooms: string | string[]): BroadcastTarget {
+    return this.target.to(rooms);
+  }
+
+  /** Only to sockets in none of these rooms. */
+  except(rooms: string | string[]): BroadcastTarget {
+    return this.target.except(rooms);
+  }
+
+  /** May be lost, and never waits for Redis. */
+  get volatile(): BroadcastTarget {
+    return this.target.volatile;
+  }
+
+  /** To all clients. @throws TypeError if an argument cannot be serialized */
+  emit(event: string, ...args: unknown[]): void {
+    this.target.emit(event, ...args);
+  }
+
+  socketsJoin(rooms: string | string[]): void {
+    this.target.socketsJoin(rooms);
+  }
+
+  socketsLeave(rooms: string | string[]): void {
+    this.target.socketsLeave(rooms);
+  }
+
+  /** @param close - whether to close the underlying connections */
+  disconnectSockets(close = false): void {
+    this.target.disconnectSockets(close);
+  }
+
+  /** Emits an event to the servers. It is lost if Redis is away. */
+  serverSideEmit(event: string, ...args: unknown[]): void {
+    this.target.serverSideEmit(event, ...args);
+  }
+
+  /** Appends what waits, for at most `closeTimeout` milliseconds, and closes its connection. */
+  async close(): Promise<void> {
+    await Promise.all(this.publishers.map((publisher) => publisher.close(this.options.closeTimeout)));
+    await this.connection.close();
+  }
+
+  /** @internal */
+  append(message: LogMessage): void {
+    const { streamCount, onlyPlaintext } = this.options;
+    this.publishers[streamIndexOf(message.nsp, streamCount)]!.append(encodeMessage(message, { onlyPlaintext }));
+  }
+
+  /** @internal */
+  publish(nsp: string, type: number, data: unknown): void {
+    const channel = `${this.options.channelPrefix}#${nsp}#`;
+    this.connection.publish(channel, encodeMsgpack({ uid: EMITTER_UID, nsp, type, data })).catch(() => undefined);
+  }
+}
+
+/** Which sockets of a namespace are meant. */
+export class BroadcastTarget {
+  constructor(
+    private readonly emitter: RedisStreamsEmitter,
+    private readonly nsp: string,
+    private readonly opts: WireOptions = { rooms: [], except: [], flags: {} },
+  ) {}
+
+  to(rooms: string | string[]): BroadcastTarget {
+    return this.with({ rooms: [...new Set([...this.opts.rooms, ...[rooms].flat()])] });
+  }
+
+  in(rooms: string | string[]): BroadcastTarget {
+    return this.to(rooms);
+  }
+
+  except(rooms: string | string[]): BroadcastTarget {
+    return this.with({ except: [...new Set([...this.opts.except, ...[rooms].flat()])] });
+  }
+
+  compress(compress: boolean): BroadcastTarget {
+    return this.with({ flags: { ...this.opts.flags, compress } });
+  }
+
+  get volatile(): BroadcastTarget {
+    return this.with({ flags: { ...this.opts.flags, volatile: true } });
+  }
+
+  emit(event: string, ...args: unknown[]): void {
+    const data = { packet: { type: EVENT, data: [event, ...args] }, opts: this.opts };
+    if (this.opts.flags.volatile) {
+      this.emitter.publish(this.nsp, BROADCAST, data);
+    } else {
+      this.append({ type: EntryType.Broadcast, data });
+    }
+  }
+
+  socketsJoin(rooms: string | string[]): void {
+    this.append({ type: EntryType.SocketsJoin, data: { opts: this.opts, rooms: [rooms].flat() } });
+  }
+
+  socketsLeave(rooms: string | string[]): void {
+    this.append({ type: EntryType.SocketsLeave, data: { opts: this.opts, rooms: [rooms].flat() } });
+  }
+
+  disconnectSockets(close = false): void {
+    this.append({ type: EntryType.DisconnectSockets, data: { opts: this.opts, close } });
+  }
+
+  serverSideEmit(event: string, ...args: unknown[]): void {
+    this.emitter.publish(this.nsp, SERVER_SIDE_EMIT, { packet: [event, ...args] });
+  }
+
+  private with(opts: Partial<WireOptions>): BroadcastTarget {
+    return new BroadcastTarget(this.emitter, this.nsp, { ...this.opts, ...opts });
+  }
+
+  private append(message: Pick<LogMessage, 'type' | 'data'>): void {
+    this.emitter.append({ uid: EMITTER_UID, nsp: this.nsp, ...message } as LogMessage);
+  }
+}

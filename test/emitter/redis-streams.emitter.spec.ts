@@ -1,0 +1,75 @@
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { Redis } from 'ioredis';
+import { RedisStreamsEmitter } from '../../lib/emitter/index.js';
+import { allReceived, Member, numbers } from '../faults/fleet.js';
+import { RedisServer, until } from '../kit/index.js';
+
+let redis: RedisServer;
+let members: Member[];
+let client: Redis;
+let emitter: RedisStreamsEmitter;
+
+beforeEach(async () => {
+  redis = await RedisServer.start({ appendonly: true });
+  members = [await Member.start({ port: redis.port }), await Member.start({ port: redis.port })];
+  client = new Redis(redis.port, { lazyConnect: true });
+  client.on('error', () => undefined);
+  emitter = new RedisStreamsEmitter(client);
+});
+
+afterEach(async () => {
+  await emitter.close();
+  client.disconnect();
+});
+
+test('a process that serves no sockets broadcasts to all, to rooms, with except, and with binary', async () => {
+  const [a, b] = members as [Member, Member];
+  a.io.socketsJoin('everybody');
+  await until(() => b.io.sockets.adapter.rooms.has('everybody'), { what: 'the room' });
+  await a.io.in([...b.io.sockets.sockets.keys()]).fetchSockets();
+  b.io.local.socketsJoin('b');
+
+  emitter.emit('msg', 'all');
+  emitter.to('b').emit('msg', 'b only');
+  emitter.to('everybody').except('b').emit('msg', 'a only');
+  emitter.emit('msg', { binary: Buffer.from('x') });
+
+  await until(() => a.received.length === 3 && b.received.length === 3, { what: 'all messages' });
+  expect(a.received).toEqual(['all', 'a only', { binary: Buffer.from('x') }]);
+  expect(b.received).toEqual(['all', 'b only', { binary: Buffer.from('x') }]);
+  expect(client.status).toBe('wait'); // the client that was passed in is not used
+});
+
+test('it makes sockets join, leave and disconnect, and emits to servers', async () => {
+  const [a, b] = members as [Member, Member];
+  const heard: unknown[] = [];
+  b.io.on('hello', (value) => heard.push(value));
+  emitter.socketsJoin('room');
+  await until(() => members.every(({ io }) => io.sockets.adapter.rooms.has('room')), { what: 'the room' });
+  emitter.socketsLeave('room');
+  await until(() => !members.some(({ io }) => io.sockets.adapter.rooms.has('room')), { what: 'the room to end' });
+  await until(
+    () => {
+      emitter.serverSideEmit('hello', 'servers');
+      return heard.length > 0;
+    },
+    { what: 'the server to hear it' },
+  );
+  expect(heard[0]).toBe('servers');
+  emitter.disconnectSockets();
+  await until(() => !a.socket.connected && !b.socket.connected, { what: 'the clients to be disconnected' });
+});
+
+test('what it broadcasts while Redis is away arrives in order when it is back', async () => {
+  emitter.emit('msg', 0);
+  await allReceived(members, 1);
+  await redis.kill();
+  for (const i of numbers(100)) {
+    emitter.emit('msg', 1 + i);
+  }
+  await redis.restart();
+  await allReceived(members, 101);
+  for (const { received } of members) {
+    expect(received).toEqual(numbers(101));
+  }
+});
