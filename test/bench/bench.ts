@@ -1,0 +1,61 @@
+import { NodeProcess } from '../kit/index.js';
+import { Fleet, type Measurement } from './fleet.js';
+import { ADAPTERS, SCENARIOS, takesPart, type AdapterName, type Scenario } from './scenarios.js';
+
+export interface BenchOptions {
+  rounds: number;
+  /** How long each scenario runs with each adapter in each round. */
+  seconds: number;
+  /** Names of scenarios. */
+  only?: string[] | undefined;
+  adapters?: AdapterName[] | undefined;
+  /** A folder for CPU profiles, one of each node in each scenario. */
+  profiles?: string | undefined;
+  onProgress?(text: string): void;
+}
+
+/** The measurements of one scenario, by adapter, one for each round. */
+export interface Result {
+  scenario: Scenario;
+  rounds: Partial<Record<AdapterName, Measurement[]>>;
+}
+
+/** Runs all adapters by turns, so that whatever else the machine does meets all of them. */
+export async function runBench(options: BenchOptions): Promise<Result[]> {
+  const { rounds, seconds, only, adapters = ADAPTERS, profiles, onProgress = () => undefined } = options;
+  const scenarios = SCENARIOS.filter(({ name }) => !only || only.includes(name));
+  const clients = await NodeProcess.start(new URL('./clients.child.ts', import.meta.url), { startTimeout: 60_000 });
+  const results: Result[] = [];
+  for (const recovery of [false, true]) {
+    const here = scenarios.filter((scenario) => scenario.recovery === recovery);
+    const competing = adapters.filter((adapter) => here.length > 0 && takesPart(adapter, { recovery }));
+    const fleets: Fleet[] = [];
+    for (const adapter of competing) {
+      fleets.push(await Fleet.start(adapter, recovery, clients));
+    }
+    const group = here.map((scenario): Result => ({ scenario, rounds: {} }));
+    for (let round = 0; round <= rounds; round++) {
+      for (const { scenario, rounds: measured } of group) {
+        for (let i = 0; i < fleets.length; i++) {
+          const fleet = fleets[(i + round) % fleets.length]!;
+          const measurement = await fleet.run(scenario, round === 0 ? seconds / 2 : seconds);
+          if (round > 0) {
+            (measured[fleet.adapter] ??= []).push(measurement); // the first is to warm up
+          }
+        }
+        onProgress(`${scenario.name}: ${round === 0 ? 'warmed up' : `round ${round} of ${rounds}`}`);
+      }
+    }
+    for (const scenario of profiles === undefined ? [] : here) {
+      for (const fleet of fleets) {
+        await fleet.profile(scenario, seconds, profiles!);
+      }
+    }
+    results.push(...group);
+    for (const fleet of fleets) {
+      await fleet.close();
+    }
+  }
+  await clients.close();
+  return results;
+}

@@ -1,0 +1,162 @@
+import { join } from 'node:path';
+import { NodeProcess, RedisServer } from '../kit/index.js';
+import { NODES, RECIPIENTS, type AdapterName, type Scenario } from './scenarios.js';
+
+/** How many messages may be on their way: the same for all, for some lose messages when there are more. */
+const WINDOW = 2_000;
+/** How many are asked for at once. */
+const STEP = 250;
+
+/** One run of a scenario. Times are microseconds of CPU a message, but for the latencies, which are milliseconds. */
+export interface Measurement {
+  perSecond: number;
+  publisher: number;
+  /** Of a node, other than the publisher, whose client is a recipient. */
+  recipient?: number;
+  /** Of a node, other than the publisher, without a recipient. */
+  bystander?: number;
+  redis: number;
+  /** Bytes that Redis sent to all nodes together, a message. */
+  bytes: number;
+  p50: number;
+  p99: number;
+  sent: number;
+  lost: number;
+}
+
+interface Usage {
+  at: number;
+  nodes: number[];
+  redis: number;
+  bytes: number;
+}
+
+/** Three nodes with one adapter on a Redis of their own. */
+export class Fleet {
+  private static lastRun = 0;
+
+  private constructor(
+    readonly adapter: AdapterName,
+    private readonly name: string,
+    private readonly redis: RedisServer,
+    private readonly nodes: NodeProcess[],
+    private readonly clients: NodeProcess,
+  ) {}
+
+  static async start(adapter: AdapterName, recovery: boolean, clients: NodeProcess): Promise<Fleet> {
+    const redis = await RedisServer.start();
+    const name = recovery ? `${adapter} with recovery` : adapter;
+    const nodes = await Promise.all(
+      Array.from({ length: NODES }, (_, i) =>
+        NodeProcess.start(new URL('./node.child.ts', import.meta.url), {
+          args: [String(redis.port), adapter, String(i), String(recovery)],
+          name: `node ${i} of ${name}`,
+          startTimeout: 60_000,
+        }),
+      ),
+    );
+    const fleet = new Fleet(adapter, name, redis, nodes, clients);
+    if (adapter !== 'raw') {
+      const urls = await Promise.all(nodes.map((node) => node.call<string>('url')));
+      await clients.call('connect', name, urls, RECIPIENTS.room[0]);
+    }
+    return fleet;
+  }
+
+  async run(scenario: Scenario, seconds: number): Promise<Measurement> {
+    const { target, payload, rate } = scenario;
+    const recipients = RECIPIENTS[target];
+    const run = ++Fleet.lastRun;
+    const publisher = this.nodes[0]!;
+    await this.start(run, recipients);
+    const before = await this.usage();
+    let sent = 0;
+    if (rate === undefined) {
+      const until = performance.now() + seconds * 1_000;
+      do {
+        await publisher.call('publish', target, payload, run, STEP);
+        sent += STEP;
+      } while ((await this.reached(recipients, sent - WINDOW + STEP)) && performance.now() < until);
+    } else {
+      sent = await publisher.call<number>('pace', target, payload, run, rate, seconds);
+    }
+    await this.reached(recipients, sent);
+    const after = await this.usage();
+    const { received, latencies } = await this.finish(recipients);
+    const cpu = after.nodes.map((used, i) => (used - before.nodes[i]!) / sent);
+    const others = cpu.map((used, i) => ({ used, given: recipients.includes(i) })).slice(1);
+    return {
+      perSecond: (sent / (after.at - before.at)) * 1_000,
+      publisher: cpu[0]!,
+      ...mean('recipient', others.filter(({ given }) => given)),
+      ...mean('bystander', others.filter(({ given }) => !given)),
+      redis: (after.redis - before.redis) / sent,
+      bytes: (after.bytes - before.bytes) / sent,
+      p50: quantile(latencies, 0.5) / 1_000,
+      p99: quantile(latencies, 0.99) / 1_000,
+      sent,
+      lost: sent * recipients.length - received,
+    };
+  }
+
+  /** Runs a scenario, and writes a CPU profile of each node into a folder. */
+  async profile(scenario: Scenario, seconds: number, folder: string): Promise<void> {
+    await Promise.all(this.nodes.map((node) => node.call('profile')));
+    await this.run(scenario, seconds);
+    const fileOf = (i: number): string => join(folder, `${scenario.name}.${this.adapter}.${i}.cpuprofile`);
+    await Promise.all(this.nodes.map((node, i) => node.call('profiled', fileOf(i))));
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.nodes.map((node) => node.close()));
+    await this.redis.close();
+  }
+
+  private async usage(): Promise<Usage> {
+    const [nodes, cpu, stats] = await Promise.all([
+      Promise.all(this.nodes.map((node) => node.call<number>('cpu'))),
+      this.redis.info('cpu'),
+      this.redis.info('stats'),
+    ]);
+    return {
+      at: performance.now(),
+      nodes,
+      redis: (Number(cpu['used_cpu_user']) + Number(cpu['used_cpu_sys'])) * 1e6,
+      bytes: Number(stats['total_net_output_bytes']),
+    };
+  }
+
+  private async start(run: number, recipients: number[]): Promise<void> {
+    await (this.adapter === 'raw'
+      ? Promise.all(recipients.map((i) => this.nodes[i]!.call('start', run, [i])))
+      : this.clients.call('start', this.name, run, recipients));
+  }
+
+  private async reached(recipients: number[], target: number): Promise<boolean> {
+    if (this.adapter !== 'raw') {
+      return this.clients.call<boolean>('reached', this.name, target);
+    }
+    const reached = await Promise.all(recipients.map((i) => this.nodes[i]!.call<boolean>('reached', target)));
+    return reached.every(Boolean);
+  }
+
+  private async finish(recipients: number[]): Promise<{ received: number; latencies: number[] }> {
+    const receipts = await (this.adapter === 'raw'
+      ? Promise.all(recipients.map((i) => this.nodes[i]!.call('finish')))
+      : [await this.clients.call('finish', this.name)]);
+    return {
+      received: receipts.reduce((sum: number, { received }) => sum + received, 0),
+      latencies: receipts.flatMap(({ latencies }) => [...latencies]),
+    };
+  }
+}
+
+function mean<K extends string>(key: K, nodes: { used: number }[]): Partial<Record<K, number>> {
+  const sum = nodes.reduce((total, { used }) => total + used, 0);
+  return nodes.length > 0 ? ({ [key]: sum / nodes.length } as Record<K, number>) : {};
+}
+
+export function quantile(values: readonly number[], q: number): number {
+  const sorted = Float64Array.from(values).sort();
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? NaN;
+}

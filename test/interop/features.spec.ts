@@ -1,0 +1,12 @@
+import { describeFeatures } from '../e2e/features.js';
+
+// Nodes of both kinds in one cluster, each feature in both directions. With several streams, only namespaces whose hash
+// is not negative are used: the reference writes the others to a stream that nobody reads, itself not excepted.
+const row = { client: 'ioredis 6', server: 'Redis', topology: 'single' } as const;
+const mostlyOurs = ['ours', 'reference', 'ours'] as const;
+const mostlyReference = ['reference', 'ours', 'reference'] as const;
+
+describeFeatures({ ...row, nodes: mostlyOurs });
+describeFeatures({ ...row, nodes: mostlyReference, recovery: true });
+describeFeatures({ ...row, nodes: mostlyOurs, recovery: true, options: { streamCount: 3 } });
+describeFeatures({ ...row, nodes: mostlyReference, options: { streamCount: 3, useShardedPubSub: true } });
