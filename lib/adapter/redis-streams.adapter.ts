@@ -260,7 +260,7 @@ export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMemb
     if (typeof data !== 'object' || data === null) {
       throw new Error(`a message of type ${message.type} without data`);
     }
-    switch (message.type) {
+    switch (message.type as MessageType) {
       case MessageType.BROADCAST: {
         const packet = toPacket(data.packet);
         const opts = toWireOptions(data.opts);
@@ -312,21 +312,19 @@ export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMemb
   // ── connection state recovery ───────────────────────────────────────────────────────────────────────────────────
 
   override addAll(id: SocketId, rooms: Set<Room>): void {
-    const before = this.recovery && new Set(this.sids.get(id));
-    super.addAll(id, rooms);
-    if (before) {
-      this.recovery!.onJoin(
-        id,
-        [...rooms].filter((room) => !before.has(room)),
-      );
-    }
+    const before = new Set(this.recovery && this.sids.get(id));
+    void super.addAll(id, rooms);
+    this.recovery?.onJoin(
+      id,
+      [...rooms].filter((room) => !before.has(room)),
+    );
   }
 
   override del(id: SocketId, room: Room): void {
     if (this.sids.get(id)?.has(room)) {
       this.recovery?.onLeave(id, room);
     }
-    super.del(id, room);
+    void super.del(id, room);
   }
 
   override delAll(id: SocketId): void {
@@ -351,7 +349,7 @@ export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMemb
 
   override async doPublish(message: ClusterMessage): Promise<string> {
     try {
-      await this.node.bus.publish(message as BusMessage);
+      await this.node.bus.publish(message);
     } catch (error) {
       this.node.counters.droppedRequests++;
       throw error;
@@ -361,7 +359,7 @@ export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMemb
 
   override async doPublishResponse(requesterUid: string, response: ClusterResponse): Promise<void> {
     try {
-      await this.node.bus.respond(requesterUid, response as BusMessage);
+      await this.node.bus.respond(requesterUid, response);
     } catch (error) {
       if (error instanceof TypeError) {
         this.node.reject(this.name, `an answer to another node cannot be sent: ${error.message}`);

@@ -73,7 +73,7 @@ export class TcpProxy {
   cut(): void {
     this.#swallow = false;
     for (const { client, server } of this.#connections) {
-      client.resetAndDestroy();
+      reset(client);
       server.destroy();
     }
   }
@@ -192,9 +192,15 @@ export class TcpProxy {
     this.#lost = this.#lost.filter((other) => other !== lost);
     connection.mute = true;
     connection.server.once('data', () => {
-      connection.client.resetAndDestroy();
+      reset(connection.client);
       connection.server.destroy();
       lost.done();
     });
   }
+}
+
+/** Breaks a connection as a network does. One that is being shut down cannot be reset: libuv would keep its handle. */
+function reset(socket: Socket): void {
+  if (socket.writableEnded) socket.destroy();
+  else socket.resetAndDestroy();
 }
