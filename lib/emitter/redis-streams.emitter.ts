@@ -7,8 +7,6 @@ import type { StreamEvent } from '../stream/events.js';
 import { encodeMsgpack } from '../stream/msgpack.js';
 import { StreamPublisher } from '../stream/stream-publisher.js';
 
-/** Servers know by this uid that nobody waits for an answer. */
-const EMITTER_UID = 'emitter';
 const EVENT = 2;
 const BROADCAST = 3;
 const SERVER_SIDE_EMIT = 9;
@@ -37,6 +35,8 @@ export type RedisStreamsEmitterOptions = Pick<
  * @publicApi
  */
 export class RedisStreamsEmitter {
+  /** Random: its entries are numbered, and told from those of other emitters. @internal */
+  readonly uid = randomBytes(8).toString('hex');
   private readonly connection: RedisConnection;
   private readonly publishers: StreamPublisher[];
   private readonly options;
@@ -55,10 +55,9 @@ export class RedisStreamsEmitter {
     const driver = driverFor(client);
     this.options = resolveOptions(options);
     const { maxLen, commandTimeout, useShardedPubSub, outboxMaxEntries, outboxMaxBytes } = this.options;
-    const nodeId = randomBytes(8).toString('hex');
     this.connection = driver.open({
       role: 'commands',
-      connectionName: `redis-streams:${nodeId}:emitter`,
+      connectionName: `redis-streams:${this.uid}:emitter`,
       sharded: useShardedPubSub,
       listener: {
         onReady: () => this.publishers.forEach((publisher) => publisher.onReady()),
@@ -69,7 +68,7 @@ export class RedisStreamsEmitter {
     this.publishers = streamNames(this.options).map(
       (stream) =>
         new StreamPublisher(this.connection, noReader, {
-          ...{ stream, nodeId, maxLen, commandTimeout, emit: onEvent },
+          ...{ stream, nodeId: this.uid, maxLen, commandTimeout, emit: onEvent },
           outbox: { maxEntries: outboxMaxEntries, maxBytes: outboxMaxBytes },
         }),
     );
@@ -139,7 +138,7 @@ export class RedisStreamsEmitter {
   /** @internal */
   publish(nsp: string, type: number, data: unknown): void {
     const channel = `${this.options.channelPrefix}#${nsp}#`;
-    this.connection.publish(channel, encodeMsgpack({ uid: EMITTER_UID, nsp, type, data })).catch(() => undefined);
+    this.connection.publish(channel, encodeMsgpack({ uid: this.uid, nsp, type, data })).catch(() => undefined);
   }
 }
 
@@ -201,6 +200,6 @@ export class BroadcastTarget {
   }
 
   private append(message: Pick<LogMessage, 'type' | 'data'>): void {
-    this.emitter.append({ uid: EMITTER_UID, nsp: this.nsp, ...message } as LogMessage);
+    this.emitter.append({ uid: this.emitter.uid, nsp: this.nsp, ...message } as LogMessage);
   }
 }

@@ -8,8 +8,8 @@ import { LinkedConnection } from './linked-connection.js';
 
 /** How often one command is sent on from node to node. */
 const MAX_REDIRECTS = 5;
-/** Milliseconds that a command waits for a connection to a node that it was sent on to. */
-const REDIRECT_TIMEOUT = 1_000;
+/** Milliseconds that a command waits for a node to which a connection is only being opened. */
+const OPEN_WAIT = 1_000;
 /** Milliseconds in which a node must have counted its subscribers. */
 const COUNT_TIMEOUT = 2_000;
 /** Milliseconds after which the nodes are looked up again although nothing has failed: there may be new replicas. */
@@ -19,6 +19,8 @@ interface Node {
   connection: LinkedConnection;
   /** Whether it was ready once, or has failed. */
   settled: boolean;
+  /** Since when the cluster does not list it any more. */
+  unlistedSince?: number | undefined;
 }
 
 /**
@@ -105,6 +107,7 @@ export class ClusterConnection implements RedisConnection {
 
   /** Each node knows its own subscribers only. One that cannot be reached has none. */
   async countSubscribers(channels: readonly string[]): Promise<number[]> {
+    await this.until(() => [...this.nodes.values()].every(({ settled }) => settled));
     const nodes = this.readyNodes();
     if (nodes.length === 0) {
       throw this.unavailable();
@@ -173,14 +176,19 @@ export class ClusterConnection implements RedisConnection {
       : formatAddress(this.topology.access.map(address));
   }
 
-  /** The connection to a node, once it is ready or has failed. */
+  /** The connection to a node, once it is ready or has failed to become so. */
   private async connected(address: string): Promise<LinkedConnection> {
     const { connection } = this.nodes.get(address) ?? this.openNode(address);
-    const until = performance.now() + REDIRECT_TIMEOUT;
-    while (!connection.ready && !this.isClosed && performance.now() < until) {
+    await this.until(() => connection.ready);
+    return connection;
+  }
+
+  /** Waits for a condition for at most OPEN_WAIT. */
+  private async until(condition: () => boolean): Promise<void> {
+    const end = performance.now() + OPEN_WAIT;
+    while (!condition() && !this.isClosed && performance.now() < end) {
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
-    return connection;
   }
 
   /** Looks at the topology after a while, unless it is looked at sooner. */
@@ -205,10 +213,12 @@ export class ClusterConnection implements RedisConnection {
     }
     const { masters, replicas } = this.needed(current);
     const needed = new Set([...masters, ...replicas]);
-    for (const [address, { connection }] of this.nodes) {
-      if (!needed.has(address)) {
+    for (const [address, node] of this.nodes) {
+      if (needed.has(address)) {
+        node.unlistedSince = undefined;
+      } else if (!this.isKept(node)) {
         this.nodes.delete(address);
-        void connection.close();
+        void node.connection.close();
       }
     }
     for (const address of needed) {
@@ -217,6 +227,19 @@ export class ClusterConnection implements RedisConnection {
       }
     }
     this.settle();
+  }
+
+  /**
+   * In a failover, a master that is on its way to being a replica is not listed for a while. Those who are subscribed
+   * there are to be counted all the same.
+   */
+  private isKept(node: Node): boolean {
+    node.unlistedSince ??= performance.now();
+    return (
+      this.options.role === 'commands' &&
+      node.connection.ready &&
+      performance.now() - node.unlistedSince < LOOK_INTERVAL
+    );
   }
 
   private openNode(address: string): Node {

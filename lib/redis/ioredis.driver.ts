@@ -100,6 +100,7 @@ export class IoredisLink implements Link {
       autoResendUnfulfilledCommands: false,
       autoResubscribe: false,
       maxRetriesPerRequest: 0,
+      disconnectTimeout: 1, // its timer would outlive a socket that is closed already
       // It would warn on the console of a user who may not call INFO; the server is checked above.
       enableReadyCheck: false,
       enableAutoPipelining: false,

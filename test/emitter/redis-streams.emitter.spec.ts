@@ -73,3 +73,15 @@ test('what it broadcasts while Redis is away arrives in order when it is back', 
     expect(received).toEqual(numbers(101));
   }
 });
+
+test('several emitters do not get in each other’s way', async () => {
+  const other = new RedisStreamsEmitter(client);
+  emitter.emit('msg', 'one');
+  await allReceived(members, 1);
+  other.emit('msg', 'two');
+  await allReceived(members, 2);
+  emitter.emit('msg', 'three');
+  await allReceived(members, 3);
+  expect(members[0]!.received).toEqual(['one', 'two', 'three']);
+  await other.close();
+});
