@@ -36,7 +36,7 @@ export class Member {
   private readonly http: HttpServer;
 
   private constructor(options: MemberOptions) {
-    const redisOptions = { port: options.port, host: '127.0.0.1', ...options.redis };
+    const redisOptions = { port: options.port, host: '127.0.0.1', disconnectTimeout: 1, ...options.redis };
     this.redis = (options.Client ? new options.Client(redisOptions) : new Redis(redisOptions)) as Member['redis'];
     this.redis.on('error', () => undefined);
     const log = (line: string): void => void this.log.push(line);

@@ -53,6 +53,7 @@ export async function soakDelivery({
     proxies.map((proxy, i) =>
       NodeProcess.start(new URL('../faults/member.child.ts', import.meta.url), {
         name: `node ${i}`,
+        startTimeout: 60_000,
         args: [String(proxy.port), JSON.stringify({ ordering })],
       }),
     ),
