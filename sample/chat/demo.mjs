@@ -79,7 +79,7 @@ try {
   // Heartbeats are more frequent than by default, so that the page is lively.
   const env = { STREAM_NAME, HEARTBEAT_INTERVAL: '1000', HEARTBEAT_TIMEOUT: '3000', ...process.env, REDIS_URL: url };
   for (const number of [1, 2, 3]) {
-    const print = (line) => ready && !stopping && say(`  node ${number}: ${line}`);
+    const print = (line) => ready && !stopping && say(line);
     nodes.push(new DemoNode(number, env, print));
   }
   await Promise.all(nodes.map((node) => node.start()));

@@ -22,14 +22,15 @@ export class DemoNode {
   pids = [];
   #child;
   #ended = Promise.resolve();
-  /** The last lines of its output, and the errors among them. */
-  #log = [];
-  #errors = [];
+  /** Whether it ends because it is told to. */
+  #isTold = false;
+  /** The last lines of its output that are errors, or of no known form, as a crash's are. */
+  #complaints = [];
 
   /**
    * @param {number} number
    * @param {NodeJS.ProcessEnv} env settings of the app
-   * @param {(line: string) => void} print told what the node's package logs
+   * @param {(line: string) => void} print told what the package logs, and when the process ends by itself
    */
   constructor(number, env, print) {
     this.number = number;
@@ -41,8 +42,8 @@ export class DemoNode {
   async start() {
     if (this.state !== 'stopped') return;
     this.state = 'starting';
-    this.#log = [];
-    this.#errors = [];
+    this.#complaints = [];
+    this.#isTold = false;
     const child = fork('src/main.ts', [], {
       cwd: app,
       env: { ...this.env, NODE_NAME: `node ${this.number}`, HOST: '127.0.0.1', PORT: '0', NO_COLOR: '1' },
@@ -62,19 +63,24 @@ export class DemoNode {
         createInterface({ input: stream }).on('line', (line) => this.#read(line, resolve));
       }
     });
-    void this.#ended.then(() => (this.state = 'stopped'));
+    void this.#ended.then(() => {
+      if (this.state === 'running' && !this.#isTold) this.print(this.#obituary('has ended'));
+      this.state = 'stopped';
+    });
     await Promise.race([listening, this.#ended]);
-    if (this.state === 'stopped') throw new Error(`Node ${this.number} ended at its start:\n${this.#why()}`);
+    if (this.state === 'stopped') throw new Error(this.#obituary('ended at its start'));
   }
 
   /** Ends it as a crash would. */
   async kill() {
+    this.#isTold = true;
     this.#child?.kill('SIGKILL');
     await this.#ended;
   }
 
   /** Ends it as a deployment would: it says goodbye to its clients and to the cluster. */
   async stop() {
+    this.#isTold = true;
     this.#child?.kill('SIGTERM');
     const late = setTimeout(() => this.#child?.kill('SIGKILL'), PATIENCE);
     await this.#ended;
@@ -88,14 +94,15 @@ export class DemoNode {
       this.state = 'running';
       onListening();
     }
-    const [, level, context, text] = /^\[Nest\].* (LOG|WARN|ERROR|FATAL) \[(\w+)\] (.*)$/.exec(line) ?? [];
-    if (level !== undefined && (level !== 'LOG' || context === 'RedisStreams')) this.print(text);
-    if (level === 'ERROR') this.#errors.push(text);
-    if (line.trim() !== '') this.#log.push(line);
-    this.#log.splice(0, this.#log.length - 40);
+    const [, level, context, text] = /^\[Nest\].* (LOG|WARN|ERROR) \[(\w+)\] (.*)$/.exec(line) ?? [];
+    if (level !== undefined && (level !== 'LOG' || context === 'RedisStreams'))
+      this.print(`  node ${this.number}: ${text}`);
+    const isTrace = /^\s+at /.test(line);
+    if ((level === undefined && !isTrace) || level === 'ERROR') this.#complaints.push(text ?? line);
+    this.#complaints.splice(0, this.#complaints.length - 15);
   }
 
-  #why() {
-    return this.#errors.at(-1) ?? this.#log.join('\n');
+  #obituary(what) {
+    return [`Node ${this.number} ${what}.`, ...this.#complaints].join('\n');
   }
 }
