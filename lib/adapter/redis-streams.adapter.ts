@@ -233,9 +233,14 @@ export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMemb
   private carryOut(message: LogMessage, entry: LogEntry): void {
     const opts = fromWire(message.data.opts);
     switch (message.type) {
-      case EntryType.Broadcast:
-        this.broadcastHere(this.withOffset(message.data.packet, entry.id), opts);
+      case EntryType.Broadcast: {
+        const { packet } = message.data;
+        if (this.recovery && packet.id === undefined) {
+          packet.data.push(entry.id); // it was decoded for this delivery only
+        }
+        this.broadcastHere(packet, opts);
         break;
+      }
       case EntryType.SocketsJoin:
         Adapter.prototype.addSockets.call(this, opts, message.data.rooms);
         break;

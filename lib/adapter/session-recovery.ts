@@ -24,6 +24,8 @@ interface Live {
   epoch: number;
   /** The position when it connected for the first time. */
   since: StreamId;
+  /** See {@link Session.forgotten}. */
+  forgotten: StreamId | undefined;
   /** The position when it came to this server: it had been given all up to there. */
   arrived: StreamId;
   /** The last entry that it had been given then. */
@@ -151,6 +153,7 @@ export class SessionRecovery {
       ...{ pid, arrived },
       epoch: session?.epoch ?? 0,
       since: session ? (session.since ?? STREAM_START) : arrived,
+      forgotten: session?.forgotten,
       sent: missed.at(-1)?.id ?? offset,
       joined: new Map(session?.joined),
       left: [...(session?.left ?? [])],
@@ -183,7 +186,7 @@ export class SessionRecovery {
     live.left.push([room, live.joined.get(room) ?? STREAM_START, this.position]);
     live.joined.delete(room);
     if (live.left.length > MAX_LEFT) {
-      live.since = live.left.shift()![2]; // who lacks something from before that cannot be recovered exactly
+      live.forgotten = live.left.shift()![2];
     }
   }
 
@@ -249,11 +252,11 @@ export class SessionRecovery {
   /** Finds what a client has missed. Returns whether that is all of it. */
   private async collect(arrival: Arrival): Promise<boolean> {
     const { session, offset } = arrival;
-    const { sent, position, since = STREAM_START } = session;
+    const { sent, position, since = STREAM_START, forgotten = STREAM_START } = session;
     // Who has all up to `sent` has missed nothing up to `position` either.
     const isUpToDate = sent !== undefined && position !== undefined && compareStreamIds(offset, sent) >= 0;
-    const from = isUpToDate && compareStreamIds(position, offset) > 0 ? position : offset;
-    if (compareStreamIds(from, since) < 0 || !(await this.log.reader.whenDelivered(from, PATIENCE))) {
+    const from = later(later(offset, since), isUpToDate ? position : STREAM_START);
+    if (compareStreamIds(from, forgotten) < 0 || !(await this.log.reader.whenDelivered(from, PATIENCE))) {
       return false;
     }
     await this.turn();
@@ -328,8 +331,11 @@ export class SessionRecovery {
   }
 
   private snapshot(sid: string, live: Live, rooms: Iterable<string>, data: unknown): Session {
-    const { pid, epoch, since, arrived, joined, left } = live;
+    const { pid, epoch, since, forgotten, arrived, joined, left } = live;
     const session: Session = { sid, pid, rooms: [...rooms], data, nsp: this.namespace.name, since, epoch };
+    if (forgotten !== undefined) {
+      session.forgotten = forgotten;
+    }
     if (joined.size > 0) {
       session.joined = [...joined];
     }
@@ -364,6 +370,10 @@ function afterNextPacket(socket: SocketLike, run: () => void): void {
     packet.call(socket, next, ...rest);
     run();
   };
+}
+
+function later(a: StreamId, b: StreamId): StreamId {
+  return compareStreamIds(a, b) >= 0 ? a : b;
 }
 
 async function isSoon(event: Promise<void>): Promise<boolean> {

@@ -518,6 +518,7 @@ export class ClusterNode {
       publisher.onReady();
     }
     this.sessions.onReady();
+    this.sessions.verify().catch(() => undefined);
     if (this.announceError && this.mode === 'running') {
       this.beat('hello'); // the one before was in vain
     }
@@ -528,6 +529,7 @@ export class ClusterNode {
       await this.bus.onReady();
       this.subscribeError = undefined;
       this.markSubscribed();
+      this.sessions.verify().catch(() => undefined);
       if (this.mode === 'running') {
         this.beat('hello'); // whoever was not heard meanwhile answers
       }

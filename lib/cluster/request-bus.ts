@@ -25,6 +25,9 @@ export interface Census {
   others: number;
 }
 
+/** How many times longer a reply may take here, for the connection may be busy with a large batch of entries. */
+const BEHIND_A_BATCH = 4;
+
 export interface RequestBusOptions {
   channelPrefix: string;
   /** Of the heartbeat channel, for clusters that share a channel prefix. */
@@ -159,7 +162,7 @@ export class RequestBus {
   }
 
   private within<T>(what: string, reply: Promise<T>): Promise<T> {
-    return withDeadline(this.commands, this.options.commandTimeout, what, reply);
+    return withDeadline(this.commands, BEHIND_A_BATCH * this.options.commandTimeout, what, reply);
   }
 
   private ownUids(nsp: string): string[] {

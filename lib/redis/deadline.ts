@@ -11,19 +11,53 @@ export function withDeadline<T>(
   reply: Promise<T>,
 ): Promise<T> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
+    let lastCall: NodeJS.Immediate | undefined;
+    const expire = (): void => {
       reject(new RedisTimeoutError(`Redis did not answer ${what} within ${timeout} ms`));
       connection.reset();
-    }, timeout);
+    };
+    // After a turn that took long, timers come before the sockets: the reply may be there already.
+    const timer = setTimeout(() => (lastCall = setImmediate(expire)), timeout);
+    const settle = (): void => {
+      clearTimeout(timer);
+      clearImmediate(lastCall);
+    };
     reply.then(
       (value) => {
-        clearTimeout(timer);
+        settle();
         resolve(value);
       },
       (error: Error) => {
-        clearTimeout(timer);
+        settle();
         reject(error);
       },
     );
   });
+}
+
+/**
+ * How long to wait for a reply: longer after each one that did not come in time, up to 16 times as long, for it may be
+ * large and the network slow.
+ */
+export class Patience {
+  private factor = 1;
+
+  /** @param timeout - milliseconds at first */
+  constructor(private readonly timeout: number) {}
+
+  get milliseconds(): number {
+    return this.timeout * this.factor;
+  }
+
+  /** A reply has come. */
+  reset(): void {
+    this.factor = 1;
+  }
+
+  /** A command has failed. */
+  onFailure(error: Error): void {
+    if (error instanceof RedisTimeoutError) {
+      this.factor = Math.min(2 * this.factor, 16);
+    }
+  }
 }

@@ -12,6 +12,10 @@ const MAX_UNSAVED = 10_000;
 const DIRECTORY_AGE = 1_000;
 /** Milliseconds that a node has to let go of a client that has come elsewhere. */
 const RELEASE_TIMEOUT = 1_000;
+/** A field that a node's hash always has, so that it does not vanish with its last session. No session id is empty. */
+const MARK = '';
+/** How often a session is looked for. */
+const TRIES = 3;
 /** How many sessions are compared with what was written of them before others get their turn in the event loop. */
 const COMPARED_AT_ONCE = 100;
 
@@ -47,8 +51,8 @@ export interface SessionHolder {
 
 interface Held {
   holder: SessionHolder;
-  /** `socket.data` as it was last written. */
-  data: string;
+  /** `socket.data` as it was last written; undefined as long as the session has not been. */
+  data: string | undefined;
 }
 
 /** A record of a session in Redis: in its own key, or in the hash of the node where its client is connected. */
@@ -82,7 +86,7 @@ interface Take {
  *   for each client. A sorted set lists the nodes that have such a hash.
  *
  * A session is handed out once. Who takes one writes it into its own hash first, so that it is in Redis at any time,
- * and then deletes the record that it has read: who finds that gone was second. A node that is alive is asked for the
+ * and then deletes the record that it has read: who finds that gone looks again, and finds that it was second. A node that is alive is asked for the
  * session as it is now, for the record may be older; and that node closes what it still holds of the client.
  */
 export class SessionStore {
@@ -98,6 +102,7 @@ export class SessionStore {
   private lookup: { pids: Set<string>; records: Promise<Map<string, SessionRecord[]>> } | undefined;
   private directory: { nodes: Promise<string[]>; at: number } | undefined;
   private announced = false;
+  private isMarked = false;
   private closed = false;
   /** Milliseconds for which a disconnected client can come back; the longest of all servers. */
   private duration = 0;
@@ -125,7 +130,7 @@ export class SessionStore {
    * @param isWritten - whether Redis has it as it is now
    */
   hold(pid: string, holder: SessionHolder, isWritten: boolean): void {
-    this.held.set(pid, { holder, data: isWritten ? fingerprint(holder.current().data) : '' });
+    this.held.set(pid, { holder, data: isWritten ? fingerprint(holder.current().data) : undefined });
     if (!isWritten) {
       this.touch(pid);
     }
@@ -135,8 +140,7 @@ export class SessionStore {
   touch(pid: string): void {
     if (this.held.has(pid) && this.options.checkpoints && !this.closed) {
       this.changed.add(pid);
-      const due = this.checkpointedAt + CHECKPOINT_INTERVAL - performance.now();
-      this.checkpointTimer ??= setTimeout(() => this.checkpoint(), Math.max(0, due)).unref();
+      this.scheduleCheckpoint();
     }
   }
 
@@ -252,34 +256,43 @@ export class SessionStore {
     nsp: string,
     take: Take,
   ): Promise<{ session: Session; isWritten: boolean } | undefined> {
-    let records = await this.find(pid, nsp);
-    if (records.length === 0) {
-      // A node may be new, and a record that is being moved from one place to another may have been missed.
-      this.directory = undefined;
-      records = await this.find(pid, nsp);
+    let epoch: number | undefined;
+    for (let tries = 0; tries < TRIES; tries++) {
+      const records = await this.find(pid, nsp);
+      const latest = records.reduce<SessionRecord | undefined>((a, b) => (a && isLater(a, b) ? a : b), undefined);
+      if (!latest) {
+        this.directory = undefined; // a node may be new
+        continue;
+      }
+      epoch ??= epochOf(latest.session);
+      if (epochOf(latest.session) !== epoch) {
+        return undefined; // somebody else has it
+      }
+      const { isOurs, isWritten } = await this.claim(latest, records);
+      if (isOurs) {
+        const { session, node } = latest;
+        const current = node === undefined ? undefined : await this.askForCurrent(session, node, take);
+        return { session: next(current ?? session), isWritten: isWritten && !current };
+      } // else it may be that its client was disconnected just then, so that its record is elsewhere now
     }
-    const latest = records.reduce<SessionRecord | undefined>((a, b) => (a && isLater(a, b) ? a : b), undefined);
-    if (!latest || !(await this.claim(latest, records))) {
-      return undefined;
-    }
-    const current = latest.node === undefined ? undefined : await this.askForCurrent(latest.session, latest.node, take);
-    return { session: next(current ?? latest.session), isWritten: !current };
+    return undefined;
   }
 
-  /** Makes a session this node's. Returns whether nobody else was faster. */
-  private async claim(latest: SessionRecord, records: SessionRecord[]): Promise<boolean> {
+  /** Makes a session this node's. Returns whether it is, for somebody else may have been faster. */
+  private async claim(
+    latest: SessionRecord,
+    records: SessionRecord[],
+  ): Promise<{ isOurs: boolean; isWritten: boolean }> {
     const { pid } = latest.session;
-    if (this.options.checkpoints) {
-      this.write('checkpoint', this.writeLive([pid, encodeSession(next(latest.session))]));
-    }
-    const [isOurs] = await Promise.all([
+    const [isWritten, isOurs] = await Promise.all([
+      this.options.checkpoints && this.writeLive(new Map([[pid, encodeSession(next(latest.session))]])),
       this.remove(latest, pid),
       ...records.filter((record) => record !== latest).map((record) => this.remove(record, pid)),
     ]);
     if (!isOurs) {
       this.write('save', this.drop(pid));
     }
-    return isOurs;
+    return { isOurs, isWritten };
   }
 
   /** The session as the node knows it on which its client seems connected; undefined if that does not answer. */
@@ -387,6 +400,29 @@ export class SessionStore {
       this.undeleted.delete(pid);
       this.forget(pid);
     }
+    if (this.changed.size > 0) {
+      this.scheduleCheckpoint();
+    }
+  }
+
+  /**
+   * To be called when this node may not have heard what others asked: lets go of the clients whose records another node
+   * has taken meanwhile.
+   */
+  async verify(): Promise<void> {
+    if (!this.announced || !this.connection.ready) {
+      return;
+    }
+    const written = [...this.held].filter(([pid, { data }]) => data !== undefined && !this.changed.has(pid));
+    const reply = (await this.ask(['HKEYS', this.liveKey(this.options.nodeId)])) as unknown[];
+    const present = new Set(reply.map(String));
+    if (present.has(MARK)) {
+      for (const [pid, held] of written) {
+        if (!present.has(pid) && this.held.get(pid) === held) {
+          this.letGo(pid);
+        }
+      }
+    } // else the hash has expired, and will be written again
   }
 
   /** To be called with each heartbeat: keeps live sessions from expiring, and writes those whose data have changed. */
@@ -401,6 +437,7 @@ export class SessionStore {
     const [kept] = await Promise.all([this.ask(this.expiry()), this.announce()]);
     if (Number(kept) === 0) {
       // The hash is gone: expired while Redis was away, or deleted.
+      this.isMarked = false;
       for (const pid of this.held.keys()) {
         this.touch(pid);
       }
@@ -445,13 +482,13 @@ export class SessionStore {
   private checkpoint(): void {
     this.checkpointTimer = undefined;
     this.checkpointedAt = performance.now();
-    const fields: string[] = [];
+    const sessions = new Map<string, string>();
     for (const pid of this.changed) {
       const held = this.held.get(pid);
       if (held) {
         try {
           const session = held.holder.current();
-          fields.push(pid, encodeSession(session));
+          sessions.set(pid, encodeSession(session));
           held.data = fingerprint(session.data);
         } catch (error) {
           this.options.onError('checkpoint', error as Error);
@@ -459,20 +496,44 @@ export class SessionStore {
       }
     }
     this.changed.clear();
-    if (fields.length > 0) {
-      this.write('checkpoint', this.writeLive(fields));
+    if (sessions.size > 0) {
+      void this.writeLive(sessions);
     }
   }
 
-  private async writeLive(fields: string[]): Promise<void> {
+  /** Resolves to whether it could be done. */
+  private async writeLive(sessions: Map<string, string>): Promise<boolean> {
+    const mark = this.isMarked ? [] : [MARK, ''];
+    const fields = [...sessions].flat();
     const writes: Promise<unknown>[] = [
-      this.askAll([['HSET', this.liveKey(this.options.nodeId), ...fields], this.expiry()]),
+      this.askAll([['HSET', this.liveKey(this.options.nodeId), ...mark, ...fields], this.expiry()]),
     ];
     if (!this.announced) {
       this.announced = true;
       writes.push(this.announce());
     }
-    await Promise.all(writes);
+    this.isMarked = true;
+    const done = Promise.all(writes);
+    this.write('checkpoint', done);
+    try {
+      await done;
+      return true;
+    } catch {
+      this.isMarked = false;
+      for (const pid of sessions.keys()) {
+        const held = this.held.get(pid);
+        if (held) {
+          held.data = undefined;
+          this.changed.add(pid); // written with the next ones, at the latest when Redis is back
+        }
+      }
+      return false;
+    }
+  }
+
+  private scheduleCheckpoint(): void {
+    const due = this.checkpointedAt + CHECKPOINT_INTERVAL - performance.now();
+    this.checkpointTimer ??= setTimeout(() => this.checkpoint(), Math.max(0, due)).unref();
   }
 
   private expiry(): Command {

@@ -16,6 +16,8 @@ export interface Session {
   nsp?: string;
   /** The position in the log when the client connected: what came before is not for it. */
   since?: StreamId;
+  /** Not all rooms that it left before this position are known: who lacks something from before is not recovered. */
+  forgotten?: StreamId;
   /** How often the session has been recovered: of two records of one session, the one with more is the later. */
   epoch?: number;
   /** Rooms that were joined while connected, and the position in the log then. */
@@ -53,7 +55,7 @@ export function decodeSession(value: unknown, pid: string): Session | undefined 
   if (typeof decoded !== 'object' || decoded?.pid !== pid || typeof decoded.sid !== 'string') {
     return undefined;
   }
-  const { sid, rooms, data, nsp, since, epoch, joined, left, sent, position } = decoded;
+  const { sid, rooms, data, nsp, since, forgotten, epoch, joined, left, sent, position } = decoded;
   if (!Array.isArray(rooms)) {
     return undefined;
   }
@@ -64,6 +66,7 @@ export function decodeSession(value: unknown, pid: string): Session | undefined 
     data: typeof data === 'object' && data !== null ? data : {},
     ...(typeof nsp === 'string' && { nsp }),
     ...(isStreamId(since) && { since }),
+    ...(isStreamId(forgotten) && { forgotten }),
     ...(typeof epoch === 'number' && { epoch }),
     ...(isVisits(joined, 2) && { joined: joined as [string, StreamId][] }),
     ...(isVisits(left, 3) && { left: left as [string, StreamId, StreamId][] }),

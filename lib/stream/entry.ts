@@ -144,10 +144,11 @@ const ALL: readonly string[] = [];
 
 function parseOrigin(uid: string, seq: string): Origin {
   const node = nodeOf(uid);
-  if (!/^[1-9]\d{0,14}$/.test(seq) || !/^[\w-]{1,64}$/.test(node)) {
+  const number = Number(seq);
+  if (!Number.isSafeInteger(number) || number < 1 || !/^[\w-]{1,64}$/.test(node)) {
     throw new InvalidEntryError(`the field "${FIELD.seq}" is no number, or the uid with it is not of a node`);
   }
-  return { node, seq: Number(seq) };
+  return { node, seq: number };
 }
 
 function parseRooms(value: string): string[] {

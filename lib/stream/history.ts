@@ -1,20 +1,19 @@
-import type { LogEntry } from './entry.js';
+import type { LogEntry, Origin } from './entry.js';
 import type { StreamId } from './stream-id.js';
 
 /** How many entries are remembered at least. */
 const LENGTH = 1_024;
 
+/** What tells an entry from another with the same id: who appended it, and as which of its entries. */
+type Mark = Origin | string;
+
 /**
- * The latest entries that were read of a stream, by id and mark: to find where two histories of the stream part. An id
- * alone can recur in another history.
+ * The latest entries that were read of a stream, to find where two histories of the stream part. An id alone can recur
+ * in another history.
  */
 export class History {
   private ids: StreamId[] = [];
-  private marks: string[] = [];
-
-  get isEmpty(): boolean {
-    return this.ids.length === 0;
-  }
+  private marks: Mark[] = [];
 
   get oldest(): StreamId | undefined {
     return this.ids[0];
@@ -24,33 +23,33 @@ export class History {
     return this.ids.at(-1);
   }
 
-  add(id: StreamId, mark: string): void {
+  /** @param entry - undefined if it cannot be understood */
+  add(id: StreamId, entry: LogEntry | undefined): void {
     this.ids.push(id);
-    this.marks.push(mark);
+    this.marks.push(markOf(entry));
     if (this.ids.length === 2 * LENGTH) {
       this.ids = this.ids.slice(LENGTH);
       this.marks = this.marks.slice(LENGTH);
     }
   }
 
-  /** The mark of an entry; undefined if there is none with this id. */
-  markOf(id: StreamId): string | undefined {
-    return this.marks[this.ids.lastIndexOf(id)];
+  /** Whether this very entry is one of them. */
+  has(id: StreamId, entry: LogEntry | undefined): boolean {
+    const i = this.ids.lastIndexOf(id);
+    return i >= 0 && isSame(this.marks[i]!, markOf(entry));
   }
 
   /** Forgets all but the entry with this id. */
   restart(id: StreamId): void {
-    const mark = this.markOf(id) ?? '';
+    this.marks = [this.marks[this.ids.lastIndexOf(id)] ?? ''];
     this.ids = [id];
-    this.marks = [mark];
   }
 }
 
-/** What tells an entry from another with the same id: who appended it, and as which of its entries. */
-export function markOf(entry: LogEntry | undefined): string {
-  if (!entry) {
-    return '';
-  }
-  const { origin, uid, data } = entry;
-  return origin ? `${origin.node}:${origin.seq}` : `${uid}:${data.length}:${data.slice(0, 64)}`;
+function markOf(entry: LogEntry | undefined): Mark {
+  return entry ? (entry.origin ?? `${entry.uid}:${entry.data.length}:${entry.data.slice(0, 64)}`) : '';
+}
+
+function isSame(a: Mark, b: Mark): boolean {
+  return typeof a === 'string' || typeof b === 'string' ? a === b : a.node === b.node && a.seq === b.seq;
 }

@@ -1,5 +1,5 @@
 import { Backoff } from '../redis/backoff.js';
-import { withDeadline } from '../redis/deadline.js';
+import { Patience, withDeadline } from '../redis/deadline.js';
 import type { Command, RedisConnection } from '../redis/driver.js';
 import { encodeSeq } from './entry.js';
 import type { StreamEvent } from './events.js';
@@ -46,6 +46,7 @@ export interface ReadBack {
 export class StreamPublisher {
   private readonly outbox: Outbox;
   private readonly backoff = new Backoff();
+  private readonly patience: Patience;
   private readonly fences: { seq: number; run: () => unknown }[] = [];
   /** The batch that is on its way, or must be sent again. */
   private batch: Command[] = [];
@@ -67,6 +68,7 @@ export class StreamPublisher {
     private readonly options: StreamPublisherOptions,
   ) {
     this.outbox = new Outbox(options.outbox);
+    this.patience = new Patience(options.commandTimeout);
   }
 
   /** Entries that wait or are on their way. */
@@ -215,7 +217,7 @@ export class StreamPublisher {
     const { batch } = this;
     try {
       const reply = batch.length === 1 ? this.connection.call(batch[0]!) : this.connection.transaction(batch);
-      const ids = await withDeadline(this.connection, this.options.commandTimeout, 'XADD', reply);
+      const ids = await withDeadline(this.connection, this.patience.milliseconds, 'XADD', reply);
       this.onAppended(String(Array.isArray(ids) ? ids.at(-1) : ids));
     } catch (error) {
       this.onRefused(error as Error);
@@ -230,6 +232,7 @@ export class StreamPublisher {
     this.sending = false;
     this.error = undefined;
     this.backoff.reset();
+    this.patience.reset();
     const { stream } = this.options;
     if (this.refusedSince !== undefined) {
       this.options.emit({
@@ -250,6 +253,7 @@ export class StreamPublisher {
   private onRefused(error: Error): void {
     this.sending = false;
     this.error = error;
+    this.patience.onFailure(error);
     // A connection that was lost is told by its owner; here only what Redis itself refuses is.
     if (this.connection.ready && this.refusedSince === undefined) {
       this.refusedSince = performance.now();

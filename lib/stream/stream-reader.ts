@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Backoff } from '../redis/backoff.js';
-import { withDeadline } from '../redis/deadline.js';
+import { Patience, withDeadline } from '../redis/deadline.js';
 import type { Command, RedisConnection } from '../redis/driver.js';
 import { toEntries, toInfo, toStreamEntries, type RawEntry } from '../redis/stream-reply.js';
 import { InvalidEntryError, parseEntry, type LogEntry } from './entry.js';
 import type { StreamEvent } from './events.js';
-import { History, markOf } from './history.js';
+import { History } from './history.js';
 import { SequenceTracker } from './sequence-tracker.js';
 import { compareStreamIds, STREAM_START, type StreamId } from './stream-id.js';
 
@@ -73,6 +73,7 @@ export class StreamReader {
   private deliveredId: StreamId | undefined;
   private readonly sequences = new SequenceTracker();
   private readonly backoff = new Backoff();
+  private readonly patience: Patience;
   /** What was fetched. */
   private readonly history = new History();
 
@@ -103,7 +104,9 @@ export class StreamReader {
   constructor(
     private readonly connection: RedisConnection,
     private readonly options: StreamReaderOptions,
-  ) {}
+  ) {
+    this.patience = new Patience(options.commandTimeout);
+  }
 
   get mode(): StreamReaderMode {
     return this.currentMode;
@@ -237,8 +240,8 @@ export class StreamReader {
         this.sequences.skipTo(origin);
       }
     }
-    if (this.history.isEmpty) {
-      this.history.add(STREAM_START, '');
+    if (this.history.newest === undefined) {
+      this.history.restart(STREAM_START);
     }
     this.fetchedId = this.deliveredId = this.history.newest!;
     this.verifyNow = false;
@@ -248,14 +251,14 @@ export class StreamReader {
   }
 
   private async fetch(): Promise<void> {
-    const { stream, blockTime, commandTimeout } = this.options;
+    const { stream, blockTime } = this.options;
     const count = this.readCount();
     const block = this.currentMode === 'following';
     const wait = block ? ['BLOCK', String(blockTime)] : [];
     const raw = toStreamEntries(
       await this.ask(
         ['XREAD', 'COUNT', String(count), ...wait, 'STREAMS', stream, this.fetchedId!],
-        commandTimeout + (block ? blockTime : 0),
+        this.patience.milliseconds + (block ? blockTime : 0),
       ),
     );
     if (this.stopping.signal.aborted) {
@@ -285,7 +288,7 @@ export class StreamReader {
     );
   }
 
-  private ask(command: Command, timeout = this.options.commandTimeout): Promise<unknown> {
+  private ask(command: Command, timeout = this.patience.milliseconds): Promise<unknown> {
     return withDeadline(this.connection, timeout, String(command[0]), this.connection.call(command));
   }
 
@@ -304,7 +307,7 @@ export class StreamReader {
         }
         this.reject(id, error.message);
       }
-      this.history.add(id, markOf(entry));
+      this.history.add(id, entry);
     }
     if (raw.length > 0) {
       this.averageBytes = Math.max(256, bytes / raw.length);
@@ -474,14 +477,10 @@ export class StreamReader {
 
   /** Whether this very entry was fetched. */
   private knows({ id, fields }: RawEntry): boolean {
-    const mark = this.history.markOf(id);
-    if (mark === undefined) {
-      return false;
-    }
     try {
-      return markOf(parseEntry(id, fields)) === mark;
+      return this.history.has(id, parseEntry(id, fields));
     } catch {
-      return markOf(undefined) === mark;
+      return this.history.has(id, undefined);
     }
   }
 
@@ -499,6 +498,7 @@ export class StreamReader {
 
   private onUsable(): void {
     this.lastError = undefined;
+    this.patience.reset();
     this.backoff.reset();
     if (this.refusedSince !== undefined) {
       const afterMs = Math.round(performance.now() - this.refusedSince);
@@ -509,6 +509,7 @@ export class StreamReader {
 
   private onRefused(error: Error): void {
     this.lastError = error;
+    this.patience.onFailure(error);
     this.verifyNow = this.fetchedId !== undefined;
     if (this.fetchedId !== undefined) {
       this.setMode('waiting');

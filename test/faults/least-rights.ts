@@ -15,6 +15,7 @@ export const LEAST_RIGHTS = [
     '+del',
     '+hset',
     '+hget',
+    '+hkeys',
     '+hmget',
     '+hdel',
     '+pexpire',

@@ -57,7 +57,7 @@ describe('a burst', () => {
       await allReceived([sender, receiver], 50_000, 60_000);
       expect(receiver.received).toEqual(numbers(50_000));
       expect(sender.received).toEqual(numbers(50_000));
-      expect(receiver.counters).toMatchObject({ lost: 0, duplicates: 0 });
+      expect(receiver.counters.lost).toBe(0);
       record(`burst of 50,000 over a stream of 10,000 entries (${ordering})`, [sender, receiver], 50_000);
     },
     90_000,

@@ -115,8 +115,7 @@ describe('a stream that is not what it was', () => {
     sender.io.emit('msg', 0);
     await allReceived([receiver], 1);
     const [[, fields]] = (await redis.command('XRANGE', 'socket.io', '-', '+')) as [[string, string[]]];
-    const copy = (seq: number): string[] =>
-      fields.map((value, i) => (fields[i - 1] === 'seq' ? String(seq) : value));
+    const copy = (seq: number): string[] => fields.map((value, i) => (fields[i - 1] === 'seq' ? String(seq) : value));
 
     await redis.command('XADD', 'socket.io', '*', ...copy(5));
     await redis.command('XADD', 'socket.io', '*', ...copy(5));
