@@ -72,8 +72,8 @@ export class Fleet {
   }
 
   /** One more node, which is not counted among `nodes`. */
-  async startNode(kind: AdapterKind): Promise<FleetNode> {
-    const { client, recovery, processes, options } = this.row;
+  async startNode(kind: AdapterKind, { ownProcess = this.row.processes } = {}): Promise<FleetNode> {
+    const { client, recovery, options } = this.row;
     const settings: SocketServerOptions = {
       adapter: kind,
       client,
@@ -84,7 +84,7 @@ export class Fleet {
         ...this.serverOptions,
       },
     };
-    return processes ? startProcess(settings) : startHere(settings);
+    return ownProcess ? startProcess(settings) : startHere(settings);
   }
 
   /** A name for a namespace of which the reference, if it takes part, reads the stream. */

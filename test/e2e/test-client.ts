@@ -10,6 +10,8 @@ export interface TestClientOptions {
   data?: object;
   /** What it answers when an event asks for an acknowledgement; nothing, if it is undefined. */
   answer?: unknown;
+  /** What it tells the server besides, when it connects. */
+  auth?: object;
   /** Opens another namespace on the connection of this client. */
   beside?: TestClient;
 }
@@ -21,6 +23,8 @@ const OFFSET = /^\d+-\d+$/;
 export class TestClient {
   /** Each event and its arguments, the offsets of connection state recovery left out. */
   readonly received: unknown[][] = [];
+  /** The offset that came with each of them. */
+  readonly offsets: (string | undefined)[] = [];
   readonly marks = new Set<string>();
   readonly disconnects: string[] = [];
   readonly socket: Socket;
@@ -29,10 +33,10 @@ export class TestClient {
   /** The last offset that it was given. */
   offset: string | undefined;
 
-  private constructor(url: string, { nsp = '/', rooms = [], data = {}, answer, beside }: TestClientOptions) {
+  private constructor(url: string, { nsp = '/', rooms = [], data = {}, answer, auth, beside }: TestClientOptions) {
     const manager = beside?.socket.io ?? new Manager(url, { transports: ['websocket'], reconnection: false });
     this.answer = answer;
-    this.socket = manager.socket(nsp, { auth: { rooms, data } });
+    this.socket = manager.socket(nsp, { auth: { rooms, data, ...auth } });
     this.socket.onAny((...event: unknown[]) => this.receive(event));
     this.socket.on('disconnect', (reason) => this.disconnects.push(reason));
   }
@@ -93,18 +97,20 @@ export class TestClient {
 
   private receive(event: unknown[]): void {
     const acknowledge = event.at(-1);
+    let offset: string | undefined;
     if (typeof acknowledge === 'function') {
       event.pop();
       if (this.answer !== undefined) {
         (acknowledge as (answer: unknown) => void)(this.answer);
       }
     } else if (this.isRecoverable && OFFSET.test(String(event.at(-1)))) {
-      this.offset = event.pop() as string;
+      this.offset = offset = event.pop() as string;
     }
     if (event[0] === MARK) {
       this.marks.add(event[1] as string);
     } else {
       this.received.push(event);
+      this.offsets.push(offset);
     }
   }
 }

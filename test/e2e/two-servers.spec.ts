@@ -14,8 +14,7 @@ interface TwoServers {
 }
 
 const silent = { log: () => undefined, warn: () => undefined, error: () => undefined };
-const urlOf = ({ httpServer }: Server): string =>
-  `http://127.0.0.1:${(httpServer.address() as AddressInfo).port}`;
+const urlOf = ({ httpServer }: Server): string => `http://127.0.0.1:${(httpServer.address() as AddressInfo).port}`;
 
 describe.each<[string, Partial<ServerOptions>]>([
   ['without connection state recovery', {}],
