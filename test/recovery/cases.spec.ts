@@ -64,7 +64,7 @@ describe('a client that comes back', () => {
     const visitor = await visit(a, { rooms: ['red'] });
     a.io.emit('msg', 0);
     await receives(visitor, 1);
-    visitor.stayAway();
+    await visitor.stayAway();
     for (let i = 1; i < 3_000; i++) {
       (i % 2 ? a.io.to('red') : a.io.except('blue')).emit('msg', i);
       a.io.to('blue').emit('msg', 'not for it');
@@ -86,7 +86,7 @@ describe('a client that comes back', () => {
     const visitor = await visit(a);
     a.io.emit('msg', 0);
     await receives(visitor, 1);
-    visitor.stayAway();
+    await visitor.stayAway();
     let sent = 1;
     while (sent < 2_000) {
       a.io.emit('msg', sent++);
@@ -150,7 +150,7 @@ describe('a client that comes back', () => {
       const visitor = await visit(a);
       a.io.to(visitor.sid).emit('msg', 0);
       await receives(visitor, 1);
-      visitor.stayAway();
+      await visitor.stayAway();
       a.io.to(visitor.sid).emit('msg', 1);
 
       const again = [a, where === 'two nodes' ? b : a].map(({ url }) => {
@@ -298,7 +298,7 @@ describe('a client that comes back', () => {
     const values = [Buffer.from([0, 255]), { deep: [Buffer.from('x'), 'ä', null, 1.5] }, [], new Uint8Array([7])];
     a.io.emit('msg', values[0]);
     await receives(visitor, 1);
-    visitor.stayAway();
+    await visitor.stayAway();
     a.io.emit('msg', values[1]);
     b.io.emit('msg', values[2]);
     visitor.comeBack(c.url);
@@ -415,13 +415,13 @@ describe('a client that comes back', () => {
     const visitor = await visit(a);
     a.io.emit('msg', 0);
     await receives(visitor, 1);
-    visitor.stayAway();
+    await visitor.stayAway();
     const text = 'x'.repeat(10_000);
     numbers(400).forEach((i) => a.io.emit('msg', i + 1, text));
     await until(() => b.counters.read === 401, { what: 'all to be read' });
 
     visitor.comeBack(`http://127.0.0.1:${network.port}`);
-    for (let cuts = 0; visitor.received.length < 401; ) {
+    for (let cuts = 0; visitor.received.length < 401;) {
       const before = visitor.received.length;
       await until(() => visitor.received.length > before, { what: 'some of it to arrive', interval: 1 });
       if (cuts++ < 10) {

@@ -13,7 +13,7 @@ export interface NodeOptions {
   readerPort?: number;
   adapter?: RedisStreamsAdapterOptions;
   server?: Partial<ServerOptions>;
-  /** @default { maxDisconnectionDuration: 60_000 } */
+  /** @default { maxDisconnectionDuration: 60_000, skipMiddlewares: false } */
   recovery?: ServerOptions['connectionStateRecovery'];
   /** Namespaces besides "/". */
   namespaces?: string[];
@@ -27,7 +27,7 @@ export async function startNode({
   readerPort,
   adapter,
   server,
-  recovery = { maxDisconnectionDuration: 60_000 },
+  recovery = { maxDisconnectionDuration: 60_000, skipMiddlewares: false },
   namespaces = [],
   middleware,
 }: NodeOptions): Promise<Member> {
@@ -39,7 +39,7 @@ export async function startNode({
     server: { connectionStateRecovery: recovery, ...server },
   });
   for (const namespace of ['/', ...namespaces].map((name) => member.io.of(name))) {
-    serve(namespace, middleware);
+    welcome(namespace, middleware);
   }
   return member;
 }
@@ -71,16 +71,12 @@ export class Gate {
   }
 }
 
-function serve(namespace: Namespace, middleware: NodeOptions['middleware']): void {
+/** Middleware and listeners of a namespace. */
+export function welcome(namespace: Namespace, middleware: NodeOptions['middleware']): void {
   if (middleware) {
-    namespace.use(async (socket, next) => {
-      try {
-        const work = middleware(socket);
-        await (typeof work === 'number' ? sleep(work) : work);
-        next();
-      } catch (error) {
-        next(error as Error);
-      }
+    namespace.use((socket, next) => {
+      const work = middleware(socket);
+      (typeof work === 'number' ? sleep(work) : work).then(() => next(), next);
     });
   }
   namespace.on('connection', (socket) => {

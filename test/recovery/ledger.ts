@@ -1,5 +1,5 @@
 import type { Server } from 'socket.io';
-import { until } from '../kit/index.js';
+import { until, type RedisServer } from '../kit/index.js';
 import type { Random } from '../soak/random.js';
 import { disordered, type Visitor } from './visitor.js';
 
@@ -8,7 +8,7 @@ export type Addressing =
   { to: 'all' } | { to: 'room'; room: string } | { to: 'except'; room: string } | { to: 'client'; client: number };
 
 export interface Message {
-  id: number;
+  id: string;
   addressing: Addressing;
 }
 
@@ -38,7 +38,8 @@ export class Ledger {
     return [ROOMS[client % 3]!, ROOMS[(client + 1) % 3]!];
   }
 
-  next(random: Random, clients: number): Message {
+  /** A message for somebody of so many clients. */
+  static random(id: string, random: Random, clients: number): Message {
     const room = random.pick(ROOMS);
     const addressing = random.pick<Addressing>([
       { to: 'all' },
@@ -46,9 +47,35 @@ export class Ledger {
       { to: 'except', room },
       { to: 'client', client: random.between(0, clients - 1) },
     ]);
-    const message = { id: this.messages.length, addressing };
+    return { id, addressing };
+  }
+
+  note(message: Message): Message {
     this.messages.push(message);
     return message;
+  }
+
+  /** Notes all that a stream holds: what nodes have sent that are no more. */
+  async noteStream(redis: RedisServer, stream: string, sids: string[]): Promise<void> {
+    const seen = new Set(this.messages.map(({ id }) => id));
+    for (let from = '-'; ;) {
+      const entries = (await redis.command('XRANGE', stream, from, '+', 'COUNT', '5000')) as [string, string[]][];
+      for (const [entryId, fields] of entries) {
+        from = `(${entryId}`;
+        const { packet, opts } = JSON.parse(fields[fields.indexOf('data') + 1]!) as {
+          packet: { data: [string, string] };
+          opts: { rooms: string[]; except: string[] };
+        };
+        const [event, id] = packet.data;
+        if (event === 'msg' && !seen.has(id)) {
+          seen.add(id);
+          this.messages.push({ id, addressing: addressingOf(opts, sids) });
+        }
+      }
+      if (entries.length === 0) {
+        return;
+      }
+    }
   }
 
   isFor({ addressing }: Message, client: number): boolean {
@@ -64,7 +91,7 @@ export class Ledger {
     }
   }
 
-  expectedOf(client: number): number[] {
+  expectedOf(client: number): string[] {
     return this.messages.filter((message) => this.isFor(message, client)).map(({ id }) => id);
   }
 
@@ -82,7 +109,7 @@ export class Ledger {
     };
     for (const [client, visitor] of visitors.entries()) {
       const expected = new Set(this.expectedOf(client));
-      const ids = visitor.values as number[];
+      const ids = visitor.values as string[];
       const distinct = new Set(ids);
       report.expected += expected.size;
       report.received += ids.length;
@@ -95,6 +122,22 @@ export class Ledger {
     }
     return report;
   }
+}
+
+/** What must not be: how much of it is in a report. */
+export function anomalies({ refused, missing, doubled, misdelivered, disordered }: LedgerReport): number {
+  return refused + missing + doubled + misdelivered + disordered;
+}
+
+function addressingOf({ rooms, except }: { rooms: string[]; except: string[] }, sids: string[]): Addressing {
+  if (except.length > 0) {
+    return { to: 'except', room: except[0]! };
+  }
+  if (rooms.length === 0) {
+    return { to: 'all' };
+  }
+  const client = sids.indexOf(rooms[0]!);
+  return client < 0 ? { to: 'room', room: rooms[0]! } : { to: 'client', client };
 }
 
 /** Sends a message of the ledger. */
@@ -125,7 +168,8 @@ export function startLoad(
   const sids = visitors.map(({ sid }) => sid);
   const timer = setInterval(() => {
     for (const { io } of nodes) {
-      send(io, ledger.next(random, visitors.length), sids);
+      const id = String(ledger.messages.length);
+      send(io, ledger.note(Ledger.random(id, random, visitors.length)), sids);
     }
   }, 5);
   return { stop: () => clearInterval(timer) };

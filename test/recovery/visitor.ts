@@ -1,5 +1,5 @@
 import { io as connect, type ManagerOptions, type Socket, type SocketOptions } from 'socket.io-client';
-import { closeAfterwards } from '../kit/index.js';
+import { closeAfterwards, until } from '../kit/index.js';
 
 export interface VisitorOptions extends Partial<ManagerOptions & SocketOptions> {
   /** Rooms that the server has it join when it connects for the first time. */
@@ -110,9 +110,10 @@ export class Visitor {
   }
 
   /** It stays away until `comeBack`. */
-  stayAway(): void {
+  async stayAway(how?: 'close' | 'destroy'): Promise<void> {
     this.socket.io.reconnection(false);
-    this.cut();
+    this.cut(how);
+    await until(() => !this.socket.connected, { what: 'a client to notice that it was cut off' });
   }
 
   comeBack(url?: string): void {
@@ -123,8 +124,10 @@ export class Visitor {
     this.socket.connect();
   }
 
+  /** Says goodbye. */
   close(): void {
     this.socket.disconnect();
+    (this.socket.io as unknown as { _close(): void })._close(); // all its namespaces
   }
 }
 

@@ -1,0 +1,117 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { createAdapter as createReference } from '@socket.io/redis-streams-adapter';
+import { Redis as Redis5 } from 'ioredis-5';
+import { Server } from 'socket.io';
+import type { ClusterNode, RedisStreamsAdapterOptions } from '../../lib/adapter/index.js';
+import { serve } from '../kit/node-process-child.js';
+import { Random } from '../soak/random.js';
+import { startNode, welcome } from './fleet.js';
+import { Ledger, send, type Message } from './ledger.js';
+
+export interface ChildOptions {
+  kind: 'ours' | 'reference';
+  /** Redis' port. */
+  port: number;
+  adapter?: RedisStreamsAdapterOptions;
+  /** The most milliseconds that a middleware takes. @default 0: there is none */
+  middleware?: number;
+  skipMiddlewares?: boolean;
+  maxDisconnectionDuration?: number;
+}
+
+/** A node with connection state recovery, in a process of its own. Argument: its options as JSON. */
+const options = JSON.parse(process.argv[2]!) as ChildOptions;
+const { io, url, node, close } = await (options.kind === 'ours' ? startOurs() : startReference());
+
+const reasons: Record<string, string[]> = {};
+io.on('connection', (socket) => {
+  socket.data.connections = ((socket.data.connections as number | undefined) ?? 0) + 1;
+  socket.on('disconnect', (reason) => (reasons[socket.id] ??= []).push(reason));
+});
+const delay = monitorEventLoopDelay({ resolution: 1 });
+let load: NodeJS.Timeout | undefined;
+let sent = 0;
+
+serve({
+  url: () => url,
+  id: () => node?.id,
+  status: () => JSON.parse(JSON.stringify(node?.status() ?? null)) as unknown,
+  emit: (value: unknown, rooms: string[] = [], except: string[] = []) => {
+    io.to(rooms).except(except).emit('msg', value);
+  },
+  /** Appends so many entries: one in `every` is for all, the others for rooms where nobody is. */
+  fill: (count: number, every: number) => {
+    for (let i = 0; i < count; i++) {
+      (i % every === 0 ? io : io.to(`nobody ${i}`)).emit('msg', i, 'x'.repeat(100));
+    }
+  },
+  /** Broadcasts messages at random, named `name` and a number. */
+  startLoad: (name: string, seed: number, interval: number, sids: string[]) => {
+    const random = new Random(seed);
+    load = setInterval(() => {
+      const message = Ledger.random(`${name} ${sent++}`, random, sids.length);
+      send(io, message, sids);
+    }, interval);
+  },
+  stopLoad: () => {
+    clearInterval(load);
+    return sent;
+  },
+  send: (message: Message, sids: string[]) => send(io, message, sids),
+  sids: () => [...io.of('/').sockets.keys()],
+  socket: (sid: string) => {
+    const socket = io.of('/').sockets.get(sid);
+    return socket && { rooms: [...socket.rooms], data: socket.data as unknown, recovered: socket.recovered };
+  },
+  setData: (sid: string, data: object) => {
+    Object.assign(io.of('/').sockets.get(sid)!.data as object, data);
+  },
+  /** Why a socket was disconnected, each time. */
+  disconnects: (sid: string) => reasons[sid] ?? [],
+  startMeasuring: () => {
+    delay.enable();
+    delay.reset();
+  },
+  /** The longest time for which the event loop was busy, in milliseconds. */
+  longestPause: () => {
+    delay.disable();
+    return delay.max / 1e6;
+  },
+  close: () => close(),
+});
+
+async function startOurs(): Promise<{ io: Server; url: string; node?: ClusterNode; close: () => Promise<unknown> }> {
+  const { port, adapter, middleware = 0, skipMiddlewares = false, maxDisconnectionDuration = 60_000 } = options;
+  const random = new Random(process.pid);
+  const member = await startNode({
+    port,
+    ...(adapter && { adapter }),
+    recovery: { maxDisconnectionDuration, skipMiddlewares },
+    ...(middleware > 0 && { middleware: () => random.between(0, middleware) }),
+  });
+  return { io: member.io, url: member.url, node: member.node, close: () => member.close() };
+}
+
+async function startReference(): ReturnType<typeof startOurs> {
+  const { port, adapter = {}, middleware = 0, skipMiddlewares = false, maxDisconnectionDuration = 60_000 } = options;
+  const redis = new Redis5({ port, host: '127.0.0.1' });
+  const http = createServer();
+  const io = new Server(http, {
+    adapter: createReference(redis, adapter) as never,
+    connectionStateRecovery: { maxDisconnectionDuration, skipMiddlewares },
+  });
+  const random = new Random(process.pid);
+  welcome(io.of('/'), middleware > 0 ? () => random.between(0, middleware) : undefined);
+  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
+  const url = `http://127.0.0.1:${(http.address() as AddressInfo).port}`;
+  return {
+    io,
+    url,
+    close: async () => {
+      await io.close();
+      redis.disconnect();
+    },
+  };
+}

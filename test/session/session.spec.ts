@@ -1,0 +1,86 @@
+import { describe, expect, test } from '@jest/globals';
+import { encode } from '@msgpack/msgpack';
+import fc from 'fast-check';
+import { decodeSession, encodeSession, isSessionId, type Session } from '../../lib/session/session.js';
+
+const session: Session = {
+  sid: 'socket',
+  pid: 'private',
+  rooms: ['socket', 'room', 42 as never],
+  data: { name: 'Ada', bytes: new Uint8Array([1, 2]), list: [1, null] },
+  nsp: '/chat',
+  since: '1-0',
+  forgotten: '2-0',
+  epoch: 3,
+  joined: [['room', '5-0']],
+  left: [['old', '1-0', '4-0']],
+  sent: '6-0',
+  position: '7-0',
+};
+
+describe('a session', () => {
+  test('is read as it was written', () => {
+    expect(decodeSession(encodeSession(session), 'private')).toEqual(session);
+  });
+
+  test('of the reference is read', () => {
+    const { sid, pid, rooms, data } = session;
+    const written = Buffer.from(encode({ sid, pid, rooms, data })).toString('base64');
+    expect(decodeSession(written, 'private')).toEqual({ sid, pid, rooms, data });
+  });
+
+  test('of another client is none', () => {
+    expect(decodeSession(encodeSession(session), 'other')).toBeUndefined();
+  });
+
+  test('keeps of its fields those that can be understood', () => {
+    const written = Buffer.from(
+      encode({
+        ...{ sid: 's', pid: 'p', rooms: ['a', {}, null, 1], data: 'no object', nsp: 1, epoch: 'x' },
+        ...{ joined: [['a']], left: [['a', '1-0', 'x']], sent: '01-0', position: 5, since: null, later: 1 },
+      }),
+    ).toString('base64');
+    expect(decodeSession(written, 'p')).toEqual({ sid: 's', pid: 'p', rooms: ['a', 1], data: {} });
+  });
+
+  test('that anybody may have written is read or is none', () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.base64String(), fc.string(), fc.anything()), (value) => {
+        expect(decodeSession(value, 'private')).toBeUndefined();
+      }),
+      { numRuns: 2_000 },
+    );
+    const whole = Buffer.from(encodeSession(session), 'base64');
+    fc.assert(
+      fc.property(fc.nat(whole.length - 1), fc.integer({ min: 0, max: 255 }), (at, byte) => {
+        const changed = Buffer.from(whole);
+        changed[at] = byte;
+        const decoded = decodeSession(changed.toString('base64'), 'private');
+        if (decoded)
+          expect([decoded.pid, typeof decoded.sid, Array.isArray(decoded.rooms)]).toEqual(['private', 'string', true]);
+      }),
+      { numRuns: 2_000 },
+    );
+    expect(({} as Record<string, unknown>).polluted).toBeUndefined();
+  });
+
+  test.each<[string, unknown]>([
+    ['a BigInt', { big: 1n }],
+    ['a circular reference', circle()],
+  ])('whose data hold %s cannot be written, and says so', (_what, data) => {
+    expect(() => encodeSession({ ...session, data })).toThrow(TypeError);
+  });
+
+  test('has an id of letters, digits, "-" and "_"', () => {
+    expect(['TWyQZ_0d-aB3', 'a'].every(isSessionId)).toBe(true);
+    expect(
+      ['', 'a:b', 'live:nodes', 'a b', 'a\n', 'x'.repeat(65), 'é', 5, null, {}, ['a']].filter(isSessionId),
+    ).toEqual([]);
+  });
+});
+
+function circle(): unknown {
+  const one: Record<string, unknown> = {};
+  one.self = one;
+  return one;
+}
