@@ -131,16 +131,26 @@ export function parseEntry(id: StreamId, fields: readonly unknown[]): LogEntry {
   }
   return {
     id,
-    uid,
+    uid: shared(uid),
     nsp,
     type: Number(type),
     data: typeof data === 'string' ? data : '',
-    origin: typeof seq === 'string' ? parseOrigin(uid, seq) : undefined,
+    origin: typeof seq === 'string' ? parseOrigin(shared(uid), seq) : undefined,
     rooms: typeof rooms === 'string' ? parseRooms(rooms) : typeof seq === 'string' ? ALL : undefined,
   };
 }
 
 const ALL: readonly string[] = [];
+
+let lastUid = '';
+
+/** The same string for all entries of a run: many entries are kept for a while, and their uids with them. */
+function shared(uid: string): string {
+  if (uid !== lastUid) {
+    lastUid = uid;
+  }
+  return lastUid;
+}
 
 function parseOrigin(uid: string, seq: string): Origin {
   const node = nodeOf(uid);

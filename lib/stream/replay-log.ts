@@ -1,6 +1,6 @@
 import { EntryType, type LogEntry } from './entry.js';
 import { isFor, RoomIndex, shelfName, shelfNames, type Recipient } from './room-index.js';
-import { compareStreamIds, STREAM_START, type StreamId } from './stream-id.js';
+import { compareStreamIds, predecessor, STREAM_START, type StreamId } from './stream-id.js';
 
 export interface ReplayLogOptions {
   /** How many entries are kept. */
@@ -67,6 +67,8 @@ export class ReplayLog {
   private index = new RoomIndex();
   /** Entries up to this id are not here. */
   private floor: StreamId | undefined;
+  /** Entries up to this one may have been lost. */
+  private lostUpTo: StreamId = STREAM_START;
   /** Entries that are neither here nor in {@link lastLeft} have ids up to this one. */
   private forgotten: StreamId = STREAM_START;
   /** The id of the last entry that left the log, by room; the longest unchanged first. */
@@ -89,11 +91,15 @@ export class ReplayLog {
     return this.byteCount;
   }
 
-  /** Forgets everything: what lies before `position` is not the whole. */
-  restart(position: StreamId): void {
+  /**
+   * Forgets everything: what lies before `position` is not the whole. Who has not had all up to `lostUpTo` may lack what
+   * nobody can give it any more.
+   */
+  restart(position: StreamId, lostUpTo = STREAM_START): void {
     this.setEntries([]);
     this.lastLeft.clear();
     this.floor = this.forgotten = position;
+    this.lostUpTo = max(this.lostUpTo, lostUpTo);
     this.generation++;
   }
 
@@ -120,7 +126,7 @@ export class ReplayLog {
     this.collecting.add(collector);
     const parts: LogEntry[][] = [];
     let complete;
-    if (upTo === undefined) {
+    if (upTo === undefined || compareStreamIds(offset, this.lostUpTo) < 0) {
       complete = Promise.resolve(false);
     } else if (this.lacks(offset, recipient)) {
       complete = new Promise<boolean>((settle) => {
@@ -332,14 +338,6 @@ function firstCopies(entries: LogEntry[]): LogEntry[] {
 /** About how many bytes an entry takes here. */
 function weight(entry: LogEntry): number {
   return 320 + entry.data.length + (entry.rooms?.length ?? 0) * 64;
-}
-
-function predecessor(id: StreamId): StreamId {
-  const [ms, seq] = id.split('-') as [string, string];
-  if (seq !== '0') {
-    return `${ms}-${BigInt(seq) - 1n}`;
-  }
-  return ms === '0' ? STREAM_START : `${BigInt(ms) - 1n}-18446744073709551615`;
 }
 
 function min(a: StreamId, b: StreamId): StreamId {

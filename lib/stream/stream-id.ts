@@ -27,6 +27,15 @@ export function compareStreamIds(a: StreamId, b: StreamId): number {
   return compareNumbers(a.slice(0, i), b.slice(0, j)) || compareNumbers(a.slice(i + 1), b.slice(j + 1));
 }
 
+/** The largest id that is smaller. */
+export function predecessor(id: StreamId): StreamId {
+  const [ms, seq] = id.split('-') as [string, string];
+  if (seq !== '0') {
+    return `${ms}-${BigInt(seq) - 1n}`;
+  }
+  return ms === '0' ? STREAM_START : `${BigInt(ms) - 1n}-${LARGEST}`;
+}
+
 function compareNumbers(a: string, b: string): number {
   return a.length - b.length || (a < b ? -1 : a > b ? 1 : 0);
 }

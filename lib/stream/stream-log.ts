@@ -57,7 +57,7 @@ export class StreamLog {
       readCount: options.readCount,
       blockTime: options.blockTime,
       deliver: (entry) => this.deliver(entry),
-      onBroken: (position) => this.replay.restart(position),
+      onBroken: (position, lostUpTo) => this.replay.restart(position, lostUpTo),
       onProgress: () => this.onProgress(),
     });
     this.publisher = new StreamPublisher(commands, this.reader, {

@@ -7,7 +7,7 @@ import { InvalidEntryError, parseEntry, type LogEntry } from './entry.js';
 import type { StreamEvent } from './events.js';
 import { History } from './history.js';
 import { SequenceTracker } from './sequence-tracker.js';
-import { compareStreamIds, STREAM_START, type StreamId } from './stream-id.js';
+import { compareStreamIds, predecessor, STREAM_START, type StreamId } from './stream-id.js';
 
 /** The most entries and about the most bytes that one read asks for, when the reader is behind. */
 const MAX_READ_COUNT = 4_096;
@@ -32,8 +32,11 @@ export interface StreamReaderOptions {
   emit(event: StreamEvent): void;
   /** Given each entry once, in the order of the log. */
   deliver(entry: LogEntry): void;
-  /** Entries were missed, or the history was replaced: what was delivered before `position` is not the whole. */
-  onBroken(position: StreamId): void;
+  /**
+   * What was delivered up to `position` is not the whole: reading begins there, or entries were missed, or the history
+   * was replaced. Entries with ids up to `lostUpTo` may have been lost.
+   */
+  onBroken(position: StreamId, lostUpTo: StreamId): void;
   /** Called after entries were fetched or delivered, and when the mode changes. */
   onProgress(): void;
 }
@@ -185,7 +188,7 @@ export class StreamReader {
         return false;
       }
       // When all has been read, an entry that somebody has seen can be at most a reply on its way.
-      const patience = Math.min(left, 500);
+      const patience = Math.min(left, 2_000);
       const progressed = await this.nextProgress(patience);
       if (!progressed && this.currentMode === 'following' && this.backlog === 0) {
         return arrived();
@@ -247,7 +250,7 @@ export class StreamReader {
     this.verifyNow = false;
     this.verifiedAt = performance.now();
     this.setMode('catching-up');
-    this.options.onBroken(this.fetchedId);
+    this.options.onBroken(this.fetchedId, STREAM_START);
   }
 
   private async fetch(): Promise<void> {
@@ -384,7 +387,7 @@ export class StreamReader {
 
   private tellGap(origin: string, lost: number, before: StreamId): void {
     this.counters.lost += lost;
-    this.options.onBroken(this.deliveredId!);
+    this.options.onBroken(this.deliveredId!, predecessor(before));
     this.options.emit({ type: 'gap', stream: this.options.stream, lost, origin, before });
   }
 
@@ -466,12 +469,13 @@ export class StreamReader {
 
   private async replace(reason: 'deleted' | 'rewound' | 'recreated', position: StreamId): Promise<void> {
     await this.drained();
+    const lostUpTo = this.deliveredId!;
     this.fetchedId = this.deliveredId = position;
     this.history.restart(position);
     this.announced.clear(); // their ids may be of another history
     this.growth = 1;
     this.setMode('catching-up');
-    this.options.onBroken(position);
+    this.options.onBroken(position, lostUpTo);
     this.options.emit({ type: 'stream-replaced', stream: this.options.stream, reason, position });
   }
 

@@ -88,8 +88,14 @@ export class Fleet {
     return {
       perSecond: (sent / (after.at - before.at)) * 1_000,
       publisher: cpu[0]!,
-      ...mean('recipient', others.filter(({ given }) => given)),
-      ...mean('bystander', others.filter(({ given }) => !given)),
+      ...mean(
+        'recipient',
+        others.filter(({ given }) => given),
+      ),
+      ...mean(
+        'bystander',
+        others.filter(({ given }) => !given),
+      ),
       redis: (after.redis - before.redis) / sent,
       bytes: (after.bytes - before.bytes) / sent,
       p50: quantile(latencies, 0.5) / 1_000,

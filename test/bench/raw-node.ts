@@ -14,7 +14,15 @@ export function rawNode(redis: Redis, index: number): BenchNode {
     receipts,
     emit(target: Target, message: Message) {
       redis
-        .xadd(STREAM, 'MAXLEN', '~', 10_000, '*', ...['at', message.at, 'run', message.run], ...fieldsOf(target, message))
+        .xadd(
+          STREAM,
+          'MAXLEN',
+          '~',
+          10_000,
+          '*',
+          ...['at', message.at, 'run', message.run],
+          ...fieldsOf(target, message),
+        )
         .catch(() => undefined);
     },
   };

@@ -70,11 +70,17 @@ function toSection({ title, rows, ratios }: Table): string {
     line(['', ...metrics.map((metric) => METRICS[metric].title), 'lost']),
     line(['---', ...metrics.map(() => '--:'), '--:']),
     ...rows.map(({ adapter, medians, sent, lost }) =>
-      line([TITLES[adapter], ...metrics.map((metric) => cell(metric, medians[metric])), lost ? `${lost} of ${sent}` : '0']),
+      line([
+        TITLES[adapter],
+        ...metrics.map((metric) => cell(metric, medians[metric])),
+        lost ? `${lost} of ${sent}` : '0',
+      ]),
     ),
   ];
   if (Object.keys(ratios).length > 0) {
-    table.push(line(['**ours / reference**', ...metrics.map((metric) => `**${cell(metric, ratios[metric], 2)}**`), '']));
+    table.push(
+      line(['**ours / reference**', ...metrics.map((metric) => `**${cell(metric, ratios[metric], 2)}**`), '']),
+    );
   }
   return `### ${title}\n\n${table.join('\n')}\n`;
 }

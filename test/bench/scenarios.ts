@@ -25,7 +25,7 @@ export interface Scenario {
   /** Whether connection state recovery is on. */
   recovery: boolean;
   /** Messages a second; as many as the window lets through if there is none. */
-  rate?: number;
+  rate?: number | undefined;
 }
 
 /** Nodes whose client is given the messages. */

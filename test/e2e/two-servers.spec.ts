@@ -39,14 +39,14 @@ describe.each<[string, Partial<ServerOptions>]>([
   });
 
   async function startTwo(): Promise<TwoServers> {
-    const { client, close } = await openRedisClient('ioredis 6', { topology: 'single', port: redis.port });
-    const factory = createAdapter(client, { heartbeatInterval: 100, heartbeatTimeout: 2_000 }, silent);
+    const redisClient = await openRedisClient('ioredis 6', { topology: 'single', port: redis.port });
+    const factory = createAdapter(redisClient.client, { heartbeatInterval: 100, heartbeatTimeout: 2_000 }, silent);
     const start = async (): Promise<Server> => {
       const io = new Server(createServer(), { adapter: factory as never, ...options });
       await new Promise<void>((resolve) => io.httpServer.listen(0, '127.0.0.1', resolve));
       return io;
     };
-    closeAfterwards({ close });
+    closeAfterwards(redisClient);
     const [first, second] = [await start(), await start()];
     closeAfterwards({ close: () => Promise.all([first.close(), second.close()]) });
     await factory.node.start();

@@ -1,0 +1,308 @@
+import { describe, expect, test } from '@jest/globals';
+import { encode } from '@msgpack/msgpack';
+import fc from 'fast-check';
+import { Decoder, Encoder, PacketType } from 'socket.io-parser';
+import {
+  decodeEntry,
+  encodeMessage,
+  encodeSeq,
+  EntryType,
+  InvalidEntryError,
+  parseEntry,
+  type LogMessage,
+} from '../../lib/stream/entry.js';
+
+const PLAIN = { onlyPlaintext: false };
+const ROOMS = fc.array(fc.oneof(fc.string({ unit: 'binary' }), fc.integer().map(Number)), { maxLength: 4 });
+
+/** Anything that JSON can carry, and binary data. */
+const { argument } = fc.letrec((tie) => ({
+  leaf: fc.oneof(
+    fc.string({ unit: 'binary' }),
+    fc.integer(),
+    fc.double(),
+    fc.boolean(),
+    fc.constantFrom(null, undefined, NaN, -0, Infinity),
+    fc.date({ noInvalidDate: false }),
+  ),
+  binary: fc.oneof(
+    fc.uint8Array().map((bytes) => Buffer.from(bytes)),
+    fc.uint8Array(),
+    fc.uint8Array().map((bytes) => bytes.buffer),
+    fc.float32Array(),
+  ),
+  argument: fc.oneof(
+    { weight: 4, arbitrary: tie('leaf') },
+    { weight: 2, arbitrary: tie('binary') },
+    { weight: 1, arbitrary: fc.array(tie('argument'), { maxLength: 4 }) },
+    { weight: 1, arbitrary: fc.dictionary(fc.string({ unit: 'binary' }), tie('argument'), { maxKeys: 4 }) },
+  ),
+}));
+const eventData = fc.array(argument, { maxLength: 4 }).map((args) => ['event', ...args]);
+
+const wireOptions = fc.record({
+  rooms: ROOMS as fc.Arbitrary<string[]>,
+  except: ROOMS as fc.Arbitrary<string[]>,
+  flags: fc.constantFrom<Record<string, unknown>>({}, { compress: false }),
+});
+
+const logMessage: fc.Arbitrary<LogMessage> = fc
+  .tuple(fc.string({ unit: 'binary' }), wireOptions, ROOMS as fc.Arbitrary<string[]>, eventData, fc.boolean())
+  .chain(([nsp, opts, rooms, data, close]) =>
+    fc.constantFrom<LogMessage>(
+      { uid: 'node', nsp, type: EntryType.Broadcast, data: { packet: { type: 2, data }, opts } },
+      { uid: 'node', nsp, type: EntryType.SocketsJoin, data: { opts, rooms } },
+      { uid: 'node', nsp, type: EntryType.SocketsLeave, data: { opts, rooms } },
+      { uid: 'node', nsp, type: EntryType.DisconnectSockets, data: { opts, close } },
+    ),
+  );
+
+const throughTheLog = (message: LogMessage): LogMessage | undefined =>
+  decodeEntry(parseEntry('1-1', [...encodeMessage(message, PLAIN), ...encodeSeq(7)]));
+
+/** What a client is given when Socket.IO writes a packet with this data to it. */
+function toClient(data: unknown[]): unknown {
+  let received: unknown;
+  const decoder = new Decoder();
+  decoder.on('decoded', (packet) => (received = packet.data as unknown));
+  for (const part of new Encoder().encode({ type: PacketType.EVENT, nsp: '/', data })) {
+    decoder.add(typeof part === 'string' ? part : asReceived(part as ArrayBufferView | ArrayBuffer));
+  }
+  return received;
+}
+
+/** Bytes come out of the network as a Buffer. */
+function asReceived(bytes: ArrayBufferView | ArrayBuffer): Buffer {
+  return ArrayBuffer.isView(bytes) ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength) : Buffer.from(bytes);
+}
+
+/** Runs it; whatever it throws that is no InvalidEntryError is thrown on. */
+function survive(run: () => unknown): void {
+  try {
+    run();
+  } catch (error) {
+    if (!(error instanceof InvalidEntryError)) {
+      throw error;
+    }
+  }
+}
+
+describe('an entry', () => {
+  test('gives a client what Socket.IO alone would give it, whatever the arguments', () => {
+    fc.assert(
+      fc.property(eventData, (data) => {
+        const opts = { rooms: [], except: [], flags: {} };
+        const message = throughTheLog({
+          uid: 'node',
+          nsp: '/',
+          type: EntryType.Broadcast,
+          data: { packet: { type: 2, data }, opts },
+        });
+        expect(toClient((message as { data: { packet: { data: unknown[] } } }).data.packet.data)).toEqual(
+          toClient(data),
+        );
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  test('keeps who sent it, its namespace, type, rooms, exceptions and flags', () => {
+    fc.assert(
+      fc.property(logMessage, (message) => {
+        const decoded = throughTheLog(message)!;
+        // JSON has no -0.
+        const [given, got] = [message, decoded].map(({ data, ...rest }) => ({
+          ...rest,
+          opts: { ...data.opts, rooms: data.opts.rooms.map(normal), except: data.opts.except.map(normal) },
+          ...('rooms' in data && { rooms: data.rooms.map(normal) }),
+          ...('close' in data && { close: data.close }),
+        }));
+        expect(got).toEqual(given);
+      }),
+    );
+    function normal(room: string | number): string | number {
+      return room === 0 ? 0 : room;
+    }
+  });
+
+  test('tells its rooms and its place among its sender’s entries without being decoded', () => {
+    const opts = { rooms: ['a', 42 as never], except: [], flags: {} };
+    const fields = encodeMessage(
+      { uid: 'node.1', nsp: '/', type: EntryType.SocketsLeave, data: { opts, rooms: [] } },
+      PLAIN,
+    );
+    const entry = parseEntry('5-0', [...fields, ...encodeSeq(9)]);
+    expect([entry.id, entry.origin, entry.rooms]).toEqual(['5-0', { node: 'node', seq: 9 }, ['a', 42]]);
+  });
+
+  test('of the reference tells neither', () => {
+    const entry = parseEntry('1-0', ['uid', 'abc', 'nsp', '/', 'type', '3', 'data', '{}']);
+    expect([entry.origin, entry.rooms]).toEqual([undefined, undefined]);
+  });
+
+  test('is JSON without binary data, and base64 of MessagePack with it, as in the reference', () => {
+    const encoded = (data: unknown[]): string =>
+      encodeMessage(
+        {
+          uid: 'node',
+          nsp: '/',
+          type: EntryType.Broadcast,
+          data: { packet: { type: 2, data }, opts: { rooms: [], except: [], flags: {} } },
+        },
+        PLAIN,
+      )[7]!;
+    expect(encoded(['event', 1])[0]).toBe('{');
+    expect(encoded(['event', Buffer.from('x')])).toMatch(/^[\w+/]+=*$/);
+  });
+
+  test('of an unknown type is not decoded', () => {
+    const entry = parseEntry('1-0', ['uid', 'abc', 'nsp', '/', 'type', '99', 'data', 'anything']);
+    expect(decodeEntry(entry)).toBeUndefined();
+  });
+
+  describe.each<[string, unknown]>([
+    ['a BigInt', 1n],
+    ['a circular reference', circle()],
+    ['an object nested ten thousand deep', nested(10_000)],
+  ])('with %s', (_what, value) => {
+    test.each([
+      ['', [value]],
+      [' beside binary data', [Buffer.from('x'), { value }]],
+      [' whose toJSON returns it, beside binary data', [Buffer.from('x'), { toJSON: () => value }]],
+    ])('is refused with a TypeError%s', (_beside, args) => {
+      const opts = { rooms: [], except: [], flags: {} };
+      const packet = { type: 2, data: ['event', ...args] };
+      expect(() =>
+        encodeMessage({ uid: 'node', nsp: '/', type: EntryType.Broadcast, data: { packet, opts } }, PLAIN),
+      ).toThrow(TypeError);
+    });
+  });
+
+  test('nested as deep as can be encoded can be decoded', () => {
+    const opts = { rooms: [], except: [], flags: {} };
+    for (let depth = 200; depth < 300; depth++) {
+      const packet = { type: 2, data: ['event', Buffer.from('x'), nested(depth)] };
+      const message: LogMessage = { uid: 'node', nsp: '/', type: EntryType.Broadcast, data: { packet, opts } };
+      let fields;
+      try {
+        fields = encodeMessage(message, PLAIN);
+      } catch (error) {
+        expect(error).toBeInstanceOf(TypeError);
+        expect(depth).toBeGreaterThan(240);
+        return;
+      }
+      expect(decodeEntry(parseEntry('1-1', fields))).toBeDefined();
+    }
+    throw new Error('MessagePack of any depth was encoded');
+  });
+});
+
+describe('an entry that anybody may have written', () => {
+  const before = Object.getOwnPropertyNames(Object.prototype);
+  const untouched = (): void => {
+    expect(Object.getOwnPropertyNames(Object.prototype)).toEqual(before);
+    expect(({} as Record<string, unknown>).polluted).toBeUndefined();
+  };
+  const decode = (type: number, data: string): unknown =>
+    decodeEntry(parseEntry('1-1', ['uid', 'u', 'nsp', '/', 'type', String(type), 'data', data]));
+  const type = fc.constantFrom(...Object.values(EntryType));
+
+  test('is decoded or refused as invalid, whatever its bytes are', () => {
+    fc.assert(
+      fc.property(type, fc.uint8Array({ maxLength: 200 }), fc.boolean(), (type, bytes, base64) => {
+        survive(() => decode(type, Buffer.from(bytes).toString(base64 ? 'base64' : 'latin1')));
+        survive(() => decode(type, `{${Buffer.from(bytes).toString()}`));
+      }),
+      { numRuns: 10_000 },
+    );
+    untouched();
+  });
+
+  test('is decoded or refused as invalid, when it is a valid one in which something was changed', () => {
+    fc.assert(
+      fc.property(logMessage, fc.nat(), fc.integer({ min: 0, max: 255 }), fc.nat(3), (message, at, byte, how) => {
+        const fields = encodeMessage(message, PLAIN);
+        const data = fields[7]!;
+        const bytes = Buffer.from(data, data.startsWith('{') ? 'utf8' : 'base64');
+        const place = at % bytes.length;
+        const changed = [
+          Buffer.concat([bytes.subarray(0, place), Buffer.from([byte]), bytes.subarray(place)]),
+          Buffer.concat([bytes.subarray(0, place), Buffer.from([byte]), bytes.subarray(place + 1)]),
+          Buffer.concat([bytes.subarray(0, place), bytes.subarray(place + 1)]),
+          bytes.subarray(0, place),
+        ][how]!;
+        survive(() => decode(message.type, changed.toString(data.startsWith('{') ? 'utf8' : 'base64')));
+      }),
+      { numRuns: 10_000 },
+    );
+    untouched();
+  });
+
+  test('is parsed or refused as invalid, whatever its fields are', () => {
+    const name = fc.constantFrom('uid', 'nsp', 'type', 'data', 'seq', 'rooms', '__proto__', 'constructor');
+    const value = fc.oneof(fc.string(), fc.constantFrom('3', '[]', '{}', '1', '-1', '1e9', null, 1, {}));
+    fc.assert(
+      fc.property(fc.array(fc.oneof(name, value), { maxLength: 16 }), (fields) => {
+        survive(() => {
+          const entry = parseEntry('1-1', fields);
+          expect([typeof entry.uid, typeof entry.nsp, typeof entry.data]).toEqual(['string', 'string', 'string']);
+          survive(() => decodeEntry(entry));
+        });
+      }),
+      { numRuns: 10_000 },
+    );
+    untouched();
+  });
+
+  const evil = '{"__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}}}';
+  test.each([
+    ['data', evil],
+    ['options', `{"opts":${evil},"packet":{"type":2,"data":["x"]}}`],
+    ['flags', `{"opts":{"rooms":[],"except":[],"flags":${evil}},"packet":{"type":2,"data":["x",${evil}]}}`],
+    ['packet', `{"opts":{"rooms":[],"except":[]},"packet":{"__proto__":{"type":2,"data":["x"]}}}`],
+  ])('touches no prototype by its %s', (_what, data) => {
+    survive(() => decode(EntryType.Broadcast, data));
+    untouched();
+  });
+
+  test('touches no prototype by MessagePack', () => {
+    const evilMap = new Map<string, unknown>([['__proto__', { polluted: 1 }]]);
+    const keys = Object.fromEntries([...evilMap].map(([key, value]) => [key, value]));
+    survive(() => decode(EntryType.Broadcast, Buffer.from(encode(keys)).toString('base64')));
+    // {"__proto__": {"polluted": 1}}, as bytes
+    const bytes = Buffer.concat([
+      Buffer.from([0x81, 0xa9]),
+      Buffer.from('__proto__'),
+      Buffer.from([0x81, 0xa8]),
+      Buffer.from('polluted'),
+      Buffer.from([1]),
+    ]);
+    survive(() => decode(EntryType.Broadcast, bytes.toString('base64')));
+    untouched();
+  });
+
+  test.each<[string, string]>([
+    ['no object', '[]'],
+    ['no options', '{"packet":{"type":2,"data":["x"]}}'],
+    ['rooms that are objects', '{"opts":{"rooms":[{}],"except":[]},"packet":{"type":2,"data":["x"]}}'],
+    ['no packet', '{"opts":{"rooms":[],"except":[]}}'],
+    ['a packet of another type', '{"opts":{"rooms":[],"except":[]},"packet":{"type":1,"data":["x"]}}'],
+    ['a packet without data', '{"opts":{"rooms":[],"except":[]},"packet":{"type":2,"data":[]}}'],
+  ])('is refused with a reason when it has %s', (_what, data) => {
+    expect(() => decode(EntryType.Broadcast, data)).toThrow(InvalidEntryError);
+  });
+});
+
+function circle(): unknown {
+  const one: Record<string, unknown> = {};
+  one.self = [one];
+  return one;
+}
+
+function nested(depth: number): unknown {
+  let value: unknown = 0;
+  for (let i = 0; i < depth; i++) {
+    value = [value];
+  }
+  return value;
+}

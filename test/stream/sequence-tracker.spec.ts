@@ -1,0 +1,54 @@
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { SequenceTracker } from '../../lib/stream/sequence-tracker.js';
+
+describe('sequence numbers', () => {
+  test('tell a duplicate from a new entry, and how many are missing before it', () => {
+    const tracker = new SequenceTracker();
+    const admit = (seq: number) => tracker.admit({ node: 'a', seq });
+    expect(admit(5)).toEqual({ duplicate: false, lost: 0 }); // the first that is heard of it
+    expect(admit(6)).toEqual({ duplicate: false, lost: 0 });
+    expect(admit(6)).toEqual({ duplicate: true, lost: 0 });
+    expect(admit(3)).toEqual({ duplicate: true, lost: 0 });
+    expect(admit(10)).toEqual({ duplicate: false, lost: 3 });
+    expect(tracker.lastOf('a')).toBe(10);
+    expect([tracker.knows('a'), tracker.knows('b'), tracker.lastOf('b')]).toEqual([true, false, 0]);
+  });
+
+  test('that were before the beginning are not missing', () => {
+    const tracker = new SequenceTracker();
+    tracker.skipTo({ node: 'a', seq: 7 });
+    tracker.skipTo({ node: 'a', seq: 3 });
+    expect(tracker.admit({ node: 'a', seq: 7 })).toEqual({ duplicate: true, lost: 0 });
+    expect(tracker.admit({ node: 'a', seq: 8 })).toEqual({ duplicate: false, lost: 0 });
+  });
+
+  test('of each publisher are counted by themselves: each is admitted once, and all gaps add up', () => {
+    const origin = fc.record({ node: fc.constantFrom('a', 'b', 'c'), seq: fc.integer({ min: 1, max: 50 }) });
+    fc.assert(
+      fc.property(fc.array(origin, { maxLength: 200 }), (origins) => {
+        const tracker = new SequenceTracker();
+        const last = new Map<string, number>();
+        for (const { node, seq } of origins) {
+          const before = last.get(node);
+          const duplicate = before !== undefined && seq <= before;
+          const lost = duplicate || before === undefined ? 0 : seq - before - 1;
+          expect(tracker.admit({ node, seq })).toEqual({ duplicate, lost });
+          last.set(node, Math.max(seq, before ?? 0));
+        }
+      }),
+    );
+  });
+
+  test('are forgotten of the publishers that were not heard for long, when there are thousands', () => {
+    const tracker = new SequenceTracker();
+    for (let i = 0; i < 100_000; i++) {
+      tracker.admit({ node: 'frequent', seq: i + 1 });
+      tracker.admit({ node: `node ${i}`, seq: 1 });
+    }
+    expect(tracker.size).toBeLessThan(10_000);
+    expect(tracker.knows('node 0')).toBe(false);
+    expect(tracker.lastOf('frequent')).toBe(100_000);
+    expect(tracker.lastOf('node 99999')).toBe(1);
+  });
+});
