@@ -14,7 +14,7 @@ export interface BenchOptions {
   adapters?: AdapterName[] | undefined;
   /** A folder for CPU profiles, one of each node in each scenario. */
   profiles?: string | undefined;
-  onProgress?(text: string): void;
+  onProgress?: (text: string) => void;
 }
 
 /** The measurements of one scenario, by adapter, one for each round. */
