@@ -42,7 +42,7 @@ describe('clients that are cut at random while three nodes broadcast', () => {
       const report = ledger.check(visitors);
       expect(report).toMatchObject({ missing: 0, doubled: 0, misdelivered: 0, refused: 0 });
       expect(visitors.flatMap(({ received }) => disordered(received))).toEqual([]);
-      expect(recoveries).toBeGreaterThan(500);
+      expect(recoveries).toBeGreaterThan(200);
     },
     60_000,
   );
