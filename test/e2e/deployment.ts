@@ -30,8 +30,10 @@ export async function startDeployment(kind: ServerKind, topology: Topology): Pro
   }
 }
 
-/** The connections to all servers of a deployment, but for those that its servers have among themselves. */
+/** The connections to all servers of a deployment, but for those that its servers and sentinels have among themselves. */
 export async function connectionsOf({ servers }: Deployment): Promise<ClientInfo[]> {
   const connections = await Promise.all(servers.filter(({ isRunning }) => isRunning).map((server) => server.clients()));
-  return connections.flat().filter(({ fields }) => !/[MS]/.test(fields['flags'] ?? ''));
+  return connections
+    .flat()
+    .filter(({ name, fields }) => !/[MS]/.test(fields['flags']!) && !name.startsWith('sentinel-'));
 }

@@ -13,15 +13,15 @@ const ODD_ROOMS = ['', ...ODD_NAMES, 'com,ma', '42', 42, 0, -1.5];
 export function describeFeatures(row: Row): void {
   describe(`all of Socket.IO across three nodes (${nameOf(row)})`, () => {
     const onlyOurs = row.nodes.every((kind) => kind === 'ours');
-    let fleet: Fleet;
+    let fleet!: Fleet; // unless it could not be started
     let unanswered: Promise<unknown>[];
 
     beforeAll(async () => {
       fleet = await Fleet.start(row);
       unanswered = await askInVain();
     }, 60_000);
-    afterEach(() => fleet.disconnectAll());
-    afterAll(() => fleet.close(), 30_000);
+    afterEach(() => fleet?.disconnectAll());
+    afterAll(() => fleet?.close(), 30_000);
 
     /** Has each node in turn do something, and waits each time until the clients have what came of it. */
     async function eachNode<A extends unknown[]>(
@@ -107,9 +107,9 @@ export function describeFeatures(row: Row): void {
       });
 
       test('that are volatile reach the clients of all nodes, none twice', async () => {
+        let tries = 0; // one is dropped when a connection is not writable at that moment
         for (const node of fleet.nodes) {
           const clients = await fleet.connectToEach();
-          let tries = 0; // one is dropped when a connection is not writable at that moment
           await until(
             async () => {
               await node.run(({ io }, n) => void io.volatile.emit('hello', n), tries++);

@@ -4,6 +4,7 @@ import { Cluster as IovalkeyCluster, Redis as Iovalkey } from 'iovalkey';
 import * as redis6 from 'redis';
 import * as redis4 from 'redis-4';
 import * as redis5 from 'redis-5';
+import { redisSentinelDriver } from '../../lib/redis/node-redis-sentinel.driver.js';
 
 export type RedisClientKind = 'ioredis 5' | 'ioredis 6' | 'iovalkey' | 'redis 4' | 'redis 5' | 'redis 6';
 
@@ -54,6 +55,11 @@ function ofIoredis(Redis: any, Cluster: any, address: RedisAddress): OpenRedisCl
 }
 
 async function ofNodeRedis(redis: any, address: RedisAddress): Promise<OpenRedisClient> {
+  if (redis === redis5 && address.topology === 'sentinel') {
+    // Its sentinel client cannot be duplicated: it is made by a driver from its options.
+    const options = { name: address.name, sentinelRootNodes: address.sentinels };
+    return { client: redisSentinelDriver(redis5.createSentinel as never, options as never), close: async () => {} };
+  }
   const make = (): any => {
     switch (address.topology) {
       case 'single':

@@ -67,10 +67,15 @@ export class SocketServer implements TaskContext {
   static async start(options: SocketServerOptions): Promise<SocketServer> {
     const kind = options.adapter === 'reference' ? CLIENT_OF_REFERENCE : options.client;
     const redis = options.adapter === 'in-memory' ? undefined : await openRedisClient(kind, options.address);
-    const server = new SocketServer(options, redis);
-    await new Promise<void>((resolve) => server.http.listen(0, '127.0.0.1', resolve));
-    await server.node?.start();
-    return server;
+    try {
+      const server = new SocketServer(options, redis);
+      await new Promise<void>((resolve) => server.http.listen(0, '127.0.0.1', resolve));
+      await server.node?.start();
+      return server;
+    } catch (error) {
+      await redis?.close();
+      throw error;
+    }
   }
 
   get url(): string {
