@@ -346,10 +346,6 @@ export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMemb
     return (this.recovery?.restore(pid, offset) ?? Promise.resolve(undefined)) as Promise<SocketIoSession>;
   }
 
-  saveSessions(): void {
-    this.recovery?.saveAll();
-  }
-
   // ── ClusterAdapter's ways out ───────────────────────────────────────────────────────────────────────────────────
 
   override async doPublish(message: ClusterMessage): Promise<string> {

@@ -126,20 +126,6 @@ export class SessionRecovery {
     }
   }
 
-  /** Writes the sessions of all clients, for the server closes. */
-  saveAll(): void {
-    for (const [sid, live] of this.live) {
-      const socket = this.namespace.sockets.get(sid);
-      if (socket) {
-        this.node.sessions.save(this.snapshot(sid, live, socket.rooms, socket.data), this.duration);
-      }
-    }
-    this.live.clear();
-    for (const arrival of this.arriving.values()) {
-      this.giveBack(arrival);
-    }
-  }
-
   private onConnected(socket: SocketLike, pid: string): void {
     const arrival = this.arriving.get(socket.id);
     if (arrival && !arrival.isOwner) {
@@ -160,7 +146,8 @@ export class SessionRecovery {
     };
     const isChanged = session !== undefined && this.noteRoomsOf(socket, live, session.rooms);
     this.live.set(socket.id, live);
-    const holder = {
+    const holder: SessionHolder = {
+      duration: this.duration,
       current: () => this.snapshot(socket.id, live, socket.rooms, socket.data),
       release: () => this.releaseLive(socket),
     };
@@ -256,7 +243,7 @@ export class SessionRecovery {
     // Who has all up to `sent` has missed nothing up to `position` either.
     const isUpToDate = sent !== undefined && position !== undefined && compareStreamIds(offset, sent) >= 0;
     const from = later(later(offset, since), isUpToDate ? position : STREAM_START);
-    if (compareStreamIds(from, forgotten) < 0 || !(await this.log.reader.whenDelivered(from, PATIENCE))) {
+    if (compareStreamIds(from, forgotten) < 0 || !(await this.log.whenDelivered(from, PATIENCE))) {
       return false;
     }
     await this.turn();
@@ -305,6 +292,7 @@ export class SessionRecovery {
 
   private holderOf(arrival: Arrival): SessionHolder {
     return {
+      duration: this.duration,
       current: () => arrival.session,
       release: () => {
         arrival.isOwner = false;

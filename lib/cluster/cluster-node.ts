@@ -34,8 +34,6 @@ export interface NamespaceMember extends BusMember {
   deliver(entry: LogEntry, fromThisNode: boolean): void;
   /** A node is gone, or the nodes that have the namespace may have changed. */
   onPeersChanged(): void;
-  /** Writes the sessions of clients that are still connected, for the node closes. */
-  saveSessions(): void;
   readonly socketCount: number;
 }
 
@@ -211,9 +209,7 @@ export class ClusterNode {
     this.markClosing();
     clearInterval(this.heartbeatTimer);
     clearInterval(this.checkTimer);
-    for (const member of this.allMembers()) {
-      member.saveSessions();
-    }
+    this.sessions.saveAll();
     await Promise.all(this.logs.map(({ publisher }) => publisher.close(closeTimeout)));
     await this.sessions.close();
     if (wasRunning) {

@@ -43,6 +43,8 @@ export interface SessionPeers {
 
 /** What holds the session of a client of this process. */
 export interface SessionHolder {
+  /** Milliseconds for which the client can come back when it is gone. */
+  readonly duration: number;
   /** The session as it is now. */
   current(): Session;
   /** The client has come elsewhere: its connection here is to be closed, and nothing more to be written of it. */
@@ -225,6 +227,9 @@ export class SessionStore {
   ): Promise<Session | undefined> {
     try {
       await before;
+      if (this.closed) {
+        return undefined;
+      }
       const here = this.takeHere(pid, nsp);
       const taken = here ? { session: here, isWritten: false } : await this.takeFromRedis(pid, nsp, take);
       if (!taken || take.lost) {
@@ -444,12 +449,19 @@ export class SessionStore {
     }
   }
 
+  /** Writes the sessions of all clients as if they were disconnected, for their connections will be closed. */
+  saveAll(): void {
+    for (const { holder } of [...this.held.values()]) {
+      this.save(holder.current(), holder.duration);
+    }
+  }
+
   /** Writes what is still to be written, and removes this node's live sessions. */
   async close(): Promise<void> {
     this.closed = true;
     clearTimeout(this.checkpointTimer);
-    this.held.clear();
-    this.changed.clear();
+    await Promise.all([...this.takes.values()].map(({ done }) => done));
+    this.saveAll();
     await Promise.all(this.writes);
     if (this.announced) {
       const { nodeId } = this.options;

@@ -126,39 +126,54 @@ export function parseEntry(id: StreamId, fields: readonly unknown[]): LogEntry {
         break;
     }
   }
-  if (typeof uid !== 'string' || typeof nsp !== 'string' || typeof type !== 'string' || !/^\d{1,4}$/.test(type)) {
+  if (typeof uid !== 'string' || typeof nsp !== 'string' || typeof type !== 'string') {
     throw new InvalidEntryError('an entry without the fields "uid", "nsp" and "type"');
   }
+  const publisher = publisherOf(uid);
   return {
     id,
-    uid: shared(uid),
+    uid: publisher.uid,
     nsp,
-    type: Number(type),
+    type: parseType(type),
     data: typeof data === 'string' ? data : '',
-    origin: typeof seq === 'string' ? parseOrigin(shared(uid), seq) : undefined,
+    origin: typeof seq === 'string' ? parseOrigin(publisher, seq) : undefined,
     rooms: typeof rooms === 'string' ? parseRooms(rooms) : typeof seq === 'string' ? ALL : undefined,
   };
 }
 
 const ALL: readonly string[] = [];
 
-let lastUid = '';
-
-/** The same string for all entries of a run: many entries are kept for a while, and their uids with them. */
-function shared(uid: string): string {
-  if (uid !== lastUid) {
-    lastUid = uid;
+function parseType(value: string): number {
+  const type = Number(value);
+  if (!Number.isInteger(type)) {
+    throw new InvalidEntryError('the field "type" is no number');
   }
-  return lastUid;
+  return type;
 }
 
-function parseOrigin(uid: string, seq: string): Origin {
-  const node = nodeOf(uid);
-  const number = Number(seq);
-  if (!Number.isSafeInteger(number) || number < 1 || !/^[\w-]{1,64}$/.test(node)) {
+interface Publisher {
+  uid: string;
+  /** Undefined if the uid is not of a node. */
+  node: string | undefined;
+}
+
+let lastPublisher: Publisher = { uid: '', node: undefined };
+
+/** Entries come in runs of one publisher, and many are kept for a while: they share these strings. */
+function publisherOf(uid: string): Publisher {
+  if (uid !== lastPublisher.uid) {
+    const node = nodeOf(uid);
+    lastPublisher = { uid, node: /^[\w-]{1,64}$/.test(node) ? node : undefined };
+  }
+  return lastPublisher;
+}
+
+function parseOrigin({ node }: Publisher, value: string): Origin {
+  const seq = Number(value);
+  if (node === undefined || !Number.isSafeInteger(seq) || seq < 1) {
     throw new InvalidEntryError(`the field "${FIELD.seq}" is no number, or the uid with it is not of a node`);
   }
-  return { node, seq: number };
+  return { node, seq };
 }
 
 function parseRooms(value: string): string[] {

@@ -11,7 +11,8 @@ const MAX_DEPTH = 256;
 export function encodeMsgpack(value: unknown): Buffer {
   const plain = toPlain(value);
   try {
-    return Buffer.from(encode(plain, { maxDepth: MAX_DEPTH }));
+    const { buffer, byteOffset, byteLength } = encode(plain, { maxDepth: MAX_DEPTH });
+    return Buffer.from(buffer, byteOffset, byteLength);
   } catch (cause) {
     throw new TypeError(`cannot be sent: ${(cause as Error).message}`, { cause });
   }

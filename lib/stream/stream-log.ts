@@ -6,6 +6,7 @@ import type { StreamEvent } from './events.js';
 import type { OutboxLimits } from './outbox.js';
 import { ReplayLog, type ReplayLogOptions } from './replay-log.js';
 import { StreamPublisher } from './stream-publisher.js';
+import type { StreamId } from './stream-id.js';
 import { StreamReader } from './stream-reader.js';
 
 export interface StreamLogOptions {
@@ -23,6 +24,9 @@ export interface StreamLogOptions {
   onChange(): void;
 }
 
+/** Milliseconds for which a node is behind another without being late. */
+const USUAL_DELAY = 200;
+
 /** One stream, as this node uses it: it appends to it, reads it, and remembers its recent part. */
 export class StreamLog {
   readonly reader: StreamReader;
@@ -37,7 +41,7 @@ export class StreamLog {
    * @param open - opens the connection on which they are read
    */
   constructor(
-    commands: RedisConnection,
+    private readonly commands: RedisConnection,
     open: (listener: ConnectionListener) => RedisConnection,
     private readonly options: StreamLogOptions,
   ) {
@@ -84,6 +88,22 @@ export class StreamLog {
   /** Resolves when the end of the stream is known: nothing that is appended from then on is missed. */
   whenOpen(): Promise<void> {
     return this.reader.position === undefined ? new Promise((resolve) => this.opened.push(resolve)) : Promise.resolve();
+  }
+
+  /**
+   * Resolves to true once the entry with this id, and all before it, have been delivered; to false if that does not
+   * happen: the stream does not go so far, or it takes longer than `timeout` milliseconds.
+   */
+  async whenDelivered(id: StreamId, timeout: number): Promise<boolean> {
+    // Mostly it is a reply on its way. Only after a while is it worth a question.
+    if (await this.reader.whenDelivered(id, USUAL_DELAY)) {
+      return true;
+    }
+    const { commands } = this;
+    const reply = commands.call(['XREVRANGE', this.name, '+', id, 'COUNT', '1']);
+    const after = await withDeadline(commands, this.options.commandTimeout, 'XREVRANGE', reply).catch(() => undefined);
+    const mayCome = after === undefined || toEntries(after).length > 0;
+    return mayCome && this.reader.whenDelivered(id, timeout);
   }
 
   /** From now on, what is read is remembered. */

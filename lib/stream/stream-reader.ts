@@ -175,10 +175,7 @@ export class StreamReader {
     }
   }
 
-  /**
-   * Resolves to true once the entry with this id, and all before it, have been delivered; to false if that does not
-   * happen: there is no such entry, or Redis stays away for `timeout` milliseconds.
-   */
+  /** Resolves to whether the entry with this id, and all before it, are delivered within `timeout` milliseconds. */
   async whenDelivered(id: StreamId, timeout: number): Promise<boolean> {
     const until = performance.now() + timeout;
     const arrived = (): boolean => this.deliveredId !== undefined && compareStreamIds(this.deliveredId, id) >= 0;
@@ -187,12 +184,7 @@ export class StreamReader {
       if (left <= 0 || this.currentMode === 'stopped') {
         return false;
       }
-      // When all has been read, an entry that somebody has seen can be at most a reply on its way.
-      const patience = Math.min(left, 2_000);
-      const progressed = await this.nextProgress(patience);
-      if (!progressed && this.currentMode === 'following' && this.backlog === 0) {
-        return arrived();
-      }
+      await this.nextProgress(left);
     }
     return true;
   }

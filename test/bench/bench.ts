@@ -32,10 +32,7 @@ export async function runBench(options: BenchOptions): Promise<Result[]> {
   for (const recovery of [false, true]) {
     const here = scenarios.filter((scenario) => scenario.recovery === recovery);
     const competing = adapters.filter((adapter) => here.length > 0 && takesPart(adapter, { recovery }));
-    const fleets: Fleet[] = [];
-    for (const adapter of competing) {
-      fleets.push(await Fleet.start(adapter, recovery, clients));
-    }
+    const fleets = await Promise.all(competing.map((adapter) => Fleet.start(adapter, recovery, clients)));
     const group = here.map((scenario): Result => ({ scenario, rounds: {} }));
     for (let round = 0; round <= rounds; round++) {
       for (const { scenario, rounds: measured } of group) {

@@ -110,7 +110,7 @@ describe('a hostile client', () => {
         expect(events.filter(([, value]) => value !== 'for it')).toEqual([]);
         await closeFrom(open);
       }),
-      { numRuns: 100, examples: [['18446744073709551615-18446744073709551615', true]] },
+      { numRuns: 40, examples: [['18446744073709551615-18446744073709551615', true]] },
     );
   }, 120_000);
 
