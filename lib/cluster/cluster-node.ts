@@ -23,6 +23,7 @@ import {
   type RedisStreamsAdapterOptions,
   type ResolvedOptions,
 } from './options.js';
+import { Resumption } from './resumption.js';
 import { RequestBus, type BusMember, type Census } from './request-bus.js';
 
 /** Milliseconds before channels that Redis refused are tried again, at the start. */
@@ -47,9 +48,9 @@ export interface ClusterNodeListener {
 }
 
 type HeartbeatMessage =
-  | { kind: 'hello' | 'beat'; node: Announcement; streams: Record<string, [seq: number, id: string]> }
+  | { kind: 'hello' | 'beat'; node: Announcement; reading: boolean; streams: Record<string, [seq: number, id: string]> }
   | { kind: 'bye'; node: Announcement }
-  | { kind: 'release'; node: Announcement; pid: string; at: string }
+  | { kind: 'release'; node: Announcement; pid: string; at: string; epoch: number }
   | { kind: 'released'; node: Announcement; pid: string; to: string; session: string | null };
 
 /**
@@ -77,6 +78,7 @@ export class ClusterNode {
   private readonly logs: StreamLog[];
   private readonly members = new Map<string, NamespaceMember[]>();
   private readonly listeners = new Set<ClusterNodeListener>();
+  private readonly resumption: Resumption;
   private readonly startedAt = Date.now();
   private readonly lost = new Map<string, Error>();
   private readonly told = new Set<string>();
@@ -146,7 +148,8 @@ export class ClusterNode {
       commandTimeout,
       peers: {
         canHear: (nsp, node) => this.bus.isSubscribedTo(nsp, serverUid(node, 0)),
-        askRelease: (pid, at) => this.bus.announce({ kind: 'release', node: this.announcement(), pid, at }),
+        askRelease: (pid, at, epoch) =>
+          this.bus.announce({ kind: 'release', node: this.announcement(), pid, at, epoch }),
       },
       onError: (operation, error) => {
         if (this.once(`session ${operation} ${error.message}`)) {
@@ -154,6 +157,7 @@ export class ClusterNode {
         }
       },
     });
+    this.resumption = new Resumption(heartbeatTimeout);
     this.logs = streamNames(this.options).map((stream) => this.openLog(stream));
   }
 
@@ -355,7 +359,7 @@ export class ClusterNode {
       streams[name] = [seq, id];
       reader.announce(this.id, seq, id); // what is lost unread is lost for this node too
     }
-    this.bus.announce({ kind, node: this.announcement(), streams }).then(
+    this.bus.announce({ kind, node: this.announcement(), reading: this.isReading, streams }).then(
       () => (this.announceError = undefined),
       (error: Error) => (this.announceError = error),
     );
@@ -371,6 +375,7 @@ export class ClusterNode {
   private check(): void {
     const deaf = !this.bus.isSubscribed;
     this.registry.check(deaf);
+    this.resume();
     // Who does not even hear itself, though its heartbeats are sent, is subscribed on a connection that is dead.
     const { heartbeatInterval, heartbeatTimeout } = this.options;
     const now = performance.now();
@@ -382,6 +387,13 @@ export class ClusterNode {
     } else if (now - this.heardOwnAt > heartbeatTimeout) {
       this.heardOwnAt = now;
       this.subscriber.reset();
+    }
+  }
+
+  /** Lets out what the publishers hold, if they may. */
+  private resume(): void {
+    for (const { publisher } of this.logs) {
+      publisher.onReadBack();
     }
   }
 
@@ -409,7 +421,7 @@ export class ClusterNode {
         this.registry.left(message.node.id);
         break;
       case 'release':
-        this.releaseSession(message.pid, message.node.id, message.at);
+        this.releaseSession(message);
         break;
       case 'released':
         if (message.to === this.id) {
@@ -418,6 +430,10 @@ export class ClusterNode {
         break;
       default:
         this.registry.heard(message.node);
+        if (message.reading) {
+          this.resumption.heardReading(message.node.id);
+          this.resume();
+        }
         for (const log of this.logs) {
           const last = message.streams[log.name];
           if (last) {
@@ -431,10 +447,10 @@ export class ClusterNode {
   }
 
   /** A client has come to another node, which is told its session as it is now if it is this node that was asked. */
-  private releaseSession(pid: string, to: string, at: string): void {
-    const session = this.sessions.letGo(pid);
+  private releaseSession({ pid, epoch, at, node }: Extract<HeartbeatMessage, { kind: 'release' }>): void {
+    const session = this.sessions.letGo(pid, epoch);
     if (session || at === this.id) {
-      const answer = { kind: 'released', node: this.announcement(), pid, to, session };
+      const answer = { kind: 'released', node: this.announcement(), pid, to: node.id, session };
       this.bus.announce(answer).catch(() => undefined);
     }
   }
@@ -454,7 +470,8 @@ export class ClusterNode {
       replay: { maxEntries: options.replayMaxEntries, maxBytes: options.replayMaxBytes },
       emit: (event) => this.emit(event),
       deliver: (entry) => this.deliver(entry),
-      onChange: () => undefined,
+      cluster: this,
+      onReading: () => this.onReading(),
     });
   }
 
@@ -509,14 +526,37 @@ export class ClusterNode {
     this.tellStatus();
   }
 
+  /** How many nodes there are, those that are known to be gone left out. */
+  get nodeCount(): number {
+    return 1 + this.registry.present().length;
+  }
+
+  /** Whether all nodes are known to be reading; they may not be for a while after Redis was away. */
+  get allRead(): boolean {
+    return this.resumption.isOver(() => this.registry.present().map(({ id }) => id), performance.now());
+  }
+
+  private get isReading(): boolean {
+    return this.logs.every(({ reader }) => reader.isReading);
+  }
+
+  private onReading(): void {
+    if (this.mode === 'running' && this.isReading) {
+      this.beat('beat'); // whoever waits for this node need not wait longer
+    }
+  }
+
   private onCommandsReady(): void {
+    if (this.mode === 'running') {
+      this.resumption.begin(performance.now());
+    }
     for (const { publisher } of this.logs) {
       publisher.onReady();
     }
     this.sessions.onReady();
     this.sessions.verify().catch(() => undefined);
-    if (this.announceError && this.mode === 'running') {
-      this.beat('hello'); // the one before was in vain
+    if (this.mode === 'running') {
+      this.beat('hello'); // who hears it answers, and says whether it reads
     }
   }
 
@@ -609,13 +649,16 @@ function toHeartbeat(value: unknown): HeartbeatMessage {
   switch (message!.kind) {
     case 'hello':
     case 'beat':
-      return { kind: message!.kind, node: announcement, streams: toPositions(message!.streams) };
+      return {
+        ...{ kind: message!.kind, node: announcement, streams: toPositions(message!.streams) },
+        reading: message!.reading !== false,
+      };
     case 'bye':
       return { kind: 'bye', node: announcement };
     case 'release': {
-      const { pid, at } = message!;
-      if (typeof pid === 'string' && typeof at === 'string') {
-        return { kind: 'release', node: announcement, pid, at };
+      const { pid, at, epoch } = message!;
+      if (typeof pid === 'string' && typeof at === 'string' && typeof epoch === 'number') {
+        return { kind: 'release', node: announcement, pid, at, epoch };
       }
       break;
     }

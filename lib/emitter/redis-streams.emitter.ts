@@ -30,7 +30,8 @@ export type RedisStreamsEmitterOptions = Pick<
  * Broadcasts to the clients of a cluster from a process that serves no sockets, such as a worker or a cron job.
  *
  * Broadcasts wait in an outbox while Redis is away, as a node's do. Nothing is answered: there is no `fetchSockets`, and
- * there are no acknowledgements.
+ * there are no acknowledgements. It does not see how far the nodes have read: more than `maxLen` broadcasts at once can
+ * outrun them, which they tell.
  *
  * @publicApi
  */
@@ -70,6 +71,7 @@ export class RedisStreamsEmitter {
         new StreamPublisher(this.connection, noReader, {
           ...{ stream, nodeId: this.uid, maxLen, commandTimeout, emit: onEvent },
           outbox: { maxEntries: outboxMaxEntries, maxBytes: outboxMaxBytes },
+          cluster: { nodeCount: 1, allRead: true },
         }),
     );
     this.target = new BroadcastTarget(this, '/');

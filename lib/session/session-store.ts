@@ -1,23 +1,19 @@
-import { withDeadline } from '../redis/deadline.js';
-import type { Command, RedisConnection } from '../redis/driver.js';
+import type { RedisConnection } from '../redis/driver.js';
 import { decodeSession, encodeSession, type Session } from './session.js';
+import { SessionRecords, type SessionRecord } from './session-records.js';
 
 /** Milliseconds from one write of changed sessions to the next. */
 const CHECKPOINT_INTERVAL = 50;
-/** A node is dropped from the directory this many milliseconds after its sessions have expired. */
-const DIRECTORY_SLACK = 60 * 60 * 1_000;
 /** How many sessions wait for Redis to come back. */
 const MAX_UNSAVED = 10_000;
-/** Milliseconds for which the directory of nodes is taken as known. */
-const DIRECTORY_AGE = 1_000;
 /** Milliseconds that a node has to let go of a client that has come elsewhere. */
 const RELEASE_TIMEOUT = 1_000;
-/** A field that a node's hash always has, so that it does not vanish with its last session. No session id is empty. */
-const MARK = '';
 /** How often a session is looked for. */
 const TRIES = 3;
-/** How many sessions are compared with what was written of them before others get their turn in the event loop. */
-const COMPARED_AT_ONCE = 100;
+/** How many sessions are written before others get their turn in the event loop. */
+const WRITTEN_AT_ONCE = 200;
+/** How many sessions are taken, or compared with what was written of them, before others get their turn. */
+const AT_ONCE = 50;
 
 export interface SessionStoreOptions {
   keyPrefix: string;
@@ -35,8 +31,12 @@ export interface SessionStoreOptions {
 
 /** The other nodes, as far as sessions move between them. */
 export interface SessionPeers {
-  /** Asks all nodes to let go of a client, and the one where it seems connected to answer. */
-  askRelease(pid: string, at: string): Promise<void>;
+  /**
+   * Asks all nodes to let go of a client, and the one where it seems connected to answer.
+   *
+   * @param epoch - of the session as it was taken: who took it still later keeps it
+   */
+  askRelease(pid: string, at: string, epoch: number): Promise<void>;
   /** Whether a node can be asked at all. */
   canHear(nsp: string, node: string): Promise<boolean>;
 }
@@ -57,12 +57,6 @@ interface Held {
   data: string | undefined;
 }
 
-/** A record of a session in Redis: in its own key, or in the hash of the node where its client is connected. */
-interface SessionRecord {
-  session: Session;
-  node: string | undefined;
-}
-
 /** A session of a disconnected client that could not be written, and until when it is of use. */
 interface Unsaved {
   session: Session;
@@ -72,47 +66,62 @@ interface Unsaved {
 
 /** A session that is being taken by this node. */
 interface Take {
+  readonly pid: string;
+  readonly nsp: string;
   done: Promise<Session | undefined>;
-  /** Another node took it meanwhile. */
-  lost: boolean;
+  /** How often it had been recovered when it was found first. */
+  epoch?: number;
+  /** Sessions that were taken before this epoch were asked back meanwhile. */
+  releasedBefore: number;
   /** Given what the node where the client seemed connected answers. */
   onRelease?: (answer: string | null) => void;
 }
 
+/** What came of a try to take a session. */
+interface Attempt {
+  record?: SessionRecord;
+  /** Whether it was still there when this node deleted it, and so is this node's. */
+  isOurs: boolean;
+  /** Whether it is in this node's hash. */
+  isWritten: boolean;
+}
+
 /**
- * Sessions in Redis.
+ * The sessions of the clients of this process, and of those that come to it.
  *
- * - Of a disconnected client: a key of its own, which expires; the form is that of the reference adapter.
- * - Of a connected client: a field of its node's hash, written when it connects and when its rooms or its data change,
- *   so that it survives a crash of the node. The hash expires as a whole, and the node's heartbeat keeps it: no command
- *   for each client. A sorted set lists the nodes that have such a hash.
+ * - While a client is connected, its session is *held*: written when it connects and when its rooms or its data change,
+ *   so that it survives a crash. No command for each client keeps it.
+ * - When the client is cut off, the session is *saved* for as long as it may take to come back.
+ * - Wherever the client comes back, the session is *taken*, once. Who takes one writes it into its own hash first, so
+ *   that it is in Redis at any time, and then deletes the record that it has read. Who finds that gone looks again: it
+ *   may have been moved, because the client was disconnected just then, or taken by another.
  *
- * A session is handed out once. Who takes one writes it into its own hash first, so that it is in Redis at any time,
- * and then deletes the record that it has read: who finds that gone looks again, and finds that it was second. A node that is alive is asked for the
- * session as it is now, for the record may be older; and that node closes what it still holds of the client.
+ * If the record is that of a connected client and its node is alive, that is asked for the session as it is now, for the
+ * record may be a little older; and it closes what it still has of the client.
  */
 export class SessionStore {
+  private readonly records: SessionRecords;
   private readonly held = new Map<string, Held>();
   private readonly changed = new Set<string>();
   private readonly takes = new Map<string, Take>();
+  private tries: { take: Take; settle: (attempt: Attempt) => void; fail: (error: Error) => void }[] = [];
+  private isTrying = false;
   private checkpointTimer: NodeJS.Timeout | undefined;
   private checkpointedAt = 0;
-  private comparing = false;
+  private isComparing = false;
   private readonly writes = new Set<Promise<unknown>>();
   private readonly unsaved = new Map<string, Unsaved>();
   private readonly undeleted = new Set<string>();
-  private lookup: { pids: Set<string>; records: Promise<Map<string, SessionRecord[]>> } | undefined;
-  private directory: { nodes: Promise<string[]>; at: number } | undefined;
-  private announced = false;
-  private isMarked = false;
-  private closed = false;
+  private isClosed = false;
   /** Milliseconds for which a disconnected client can come back; the longest of all servers. */
   private duration = 0;
 
   constructor(
     private readonly connection: RedisConnection,
     private readonly options: SessionStoreOptions,
-  ) {}
+  ) {
+    this.records = new SessionRecords(connection, { ...options, lifetime: () => this.duration + options.grace });
+  }
 
   /** How many clients are connected whose sessions are kept in Redis. */
   get liveCount(): number {
@@ -124,7 +133,7 @@ export class SessionStore {
     this.duration = Math.max(this.duration, duration);
   }
 
-  // ── of connected clients ────────────────────────────────────────────────────────────────────────────────────────
+  // ── of clients that are connected ───────────────────────────────────────────────────────────────────────────────
 
   /**
    * Keeps the session of a connected client.
@@ -140,7 +149,7 @@ export class SessionStore {
 
   /** To be called when the session of a connected client has changed. */
   touch(pid: string): void {
-    if (this.held.has(pid) && this.options.checkpoints && !this.closed) {
+    if (this.held.has(pid) && this.options.checkpoints && !this.isClosed) {
       this.changed.add(pid);
       this.scheduleCheckpoint();
     }
@@ -148,7 +157,7 @@ export class SessionStore {
 
   /** The client said goodbye, or cannot be recovered: nothing is kept. */
   forget(pid: string): void {
-    const deleted = Promise.all([this.ask(['DEL', this.key(pid)]), this.drop(pid)]);
+    const deleted = Promise.all([this.records.removeStored(pid), this.drop(pid)]);
     this.write(
       'save',
       deleted.catch((error: Error) => {
@@ -173,19 +182,22 @@ export class SessionStore {
   /**
    * Another node has taken the session of a client: what this node holds of it is released. Returns the session as it
    * was until now, encoded; undefined if it was not here.
+   *
+   * @param epoch - of the session as it was taken there
    */
-  letGo(pid: string): string | undefined {
+  letGo(pid: string, epoch: number): string | undefined {
     const take = this.takes.get(pid);
     if (take) {
-      take.lost = true;
+      take.releasedBefore = Math.max(take.releasedBefore, epoch);
     }
     const held = this.held.get(pid);
-    if (!held) {
+    const session = held?.holder.current();
+    if (!held || !session || epochOf(session) >= epoch) {
       return undefined;
     }
     let encoded;
     try {
-      encoded = encodeSession(held.holder.current());
+      encoded = encodeSession(session);
     } catch (error) {
       this.options.onError('save', error as Error);
     }
@@ -208,8 +220,8 @@ export class SessionStore {
    */
   take(pid: string, nsp: string, receive: (session: Session) => SessionHolder): Promise<Session | undefined> {
     const before = this.takes.get(pid)?.done;
-    const take: Take = { done: Promise.resolve(undefined), lost: false };
-    take.done = this.takeInTurn(pid, nsp, take, receive, before).finally(() => {
+    const take: Take = { pid, nsp, done: Promise.resolve(undefined), releasedBefore: 0 };
+    take.done = this.takeInTurn(take, receive, before).finally(() => {
       if (this.takes.get(pid) === take) {
         this.takes.delete(pid);
       }
@@ -219,23 +231,21 @@ export class SessionStore {
   }
 
   private async takeInTurn(
-    pid: string,
-    nsp: string,
     take: Take,
     receive: (session: Session) => SessionHolder,
     before: Promise<unknown> | undefined,
   ): Promise<Session | undefined> {
     try {
       await before;
-      if (this.closed) {
+      if (this.isClosed) {
         return undefined;
       }
-      const here = this.takeHere(pid, nsp);
-      const taken = here ? { session: here, isWritten: false } : await this.takeFromRedis(pid, nsp, take);
-      if (!taken || take.lost) {
+      const here = this.takeHere(take);
+      const taken = here ? { session: here, isWritten: false } : await this.takeFromRedis(take);
+      if (!taken || epochOf(taken.session) < take.releasedBefore) {
         return undefined;
       }
-      this.hold(pid, receive(taken.session), taken.isWritten);
+      this.hold(take.pid, receive(taken.session), taken.isWritten);
       return taken.session;
     } catch (error) {
       this.options.onError('take', error as Error);
@@ -244,7 +254,7 @@ export class SessionStore {
   }
 
   /** The session of a client that seems to be connected to this very node, or that Redis could not be told yet. */
-  private takeHere(pid: string, nsp: string): Session | undefined {
+  private takeHere({ pid, nsp }: Take): Session | undefined {
     const held = this.held.get(pid);
     const session = held?.holder.current() ?? this.unsaved.get(pid)?.session;
     if (!session || session.nsp !== nsp) {
@@ -256,48 +266,71 @@ export class SessionStore {
     return next(session);
   }
 
-  private async takeFromRedis(
-    pid: string,
-    nsp: string,
-    take: Take,
-  ): Promise<{ session: Session; isWritten: boolean } | undefined> {
-    let epoch: number | undefined;
+  private async takeFromRedis(take: Take): Promise<{ session: Session; isWritten: boolean } | undefined> {
     for (let tries = 0; tries < TRIES; tries++) {
-      const records = await this.find(pid, nsp);
-      const latest = records.reduce<SessionRecord | undefined>((a, b) => (a && isLater(a, b) ? a : b), undefined);
-      if (!latest) {
-        this.directory = undefined; // a node may be new
+      const { record, isOurs, isWritten } = await this.try(take);
+      if (!record) {
+        this.records.forgetNodes();
         continue;
       }
-      epoch ??= epochOf(latest.session);
-      if (epochOf(latest.session) !== epoch) {
+      take.epoch ??= epochOf(record.session);
+      if (epochOf(record.session) !== take.epoch) {
         return undefined; // somebody else has it
       }
-      const { isOurs, isWritten } = await this.claim(latest, records);
       if (isOurs) {
-        const { session, node } = latest;
+        const { session, node } = record;
         const current = node === undefined ? undefined : await this.askForCurrent(session, node, take);
         return { session: next(current ?? session), isWritten: isWritten && !current };
-      } // else it may be that its client was disconnected just then, so that its record is elsewhere now
+      }
     }
     return undefined;
   }
 
-  /** Makes a session this node's. Returns whether it is, for somebody else may have been faster. */
-  private async claim(
-    latest: SessionRecord,
-    records: SessionRecord[],
-  ): Promise<{ isOurs: boolean; isWritten: boolean }> {
-    const { pid } = latest.session;
-    const [isWritten, isOurs] = await Promise.all([
-      this.options.checkpoints && this.writeLive(new Map([[pid, encodeSession(next(latest.session))]])),
-      this.remove(latest, pid),
-      ...records.filter((record) => record !== latest).map((record) => this.remove(record, pid)),
-    ]);
-    if (!isOurs) {
-      this.write('save', this.drop(pid));
+  /** Tries to take a session. When many are tried at once, that goes in batches, and others have turns in between. */
+  private async try(take: Take): Promise<Attempt> {
+    const attempt = new Promise<Attempt>((settle, fail) => this.tries.push({ take, settle, fail }));
+    if (!this.isTrying) {
+      this.isTrying = true;
+      while (this.tries.length > 0) {
+        await new Promise((resolve) => setImmediate(resolve));
+        const batch = this.tries.splice(0, AT_ONCE);
+        try {
+          const attempts = await this.tryAll(batch.map(({ take }) => take));
+          batch.forEach(({ settle }, i) => settle(attempts[i]!));
+        } catch (error) {
+          batch.forEach(({ fail }) => fail(error as Error));
+        }
+      }
+      this.isTrying = false;
     }
-    return { isOurs, isWritten };
+    return attempt;
+  }
+
+  private async tryAll(takes: Take[]): Promise<Attempt[]> {
+    const found = await this.records.find(takes.map(({ pid }) => pid));
+    const claims = takes.map(({ pid, nsp, epoch }) => {
+      const records = found.get(pid)!.filter(({ session }) => session.nsp === undefined || session.nsp === nsp);
+      const latest = records.reduce<SessionRecord | undefined>((a, b) => (a && isLater(a, b) ? a : b), undefined);
+      const isFree = latest !== undefined && (epoch === undefined || epochOf(latest.session) === epoch);
+      return { pid, latest, claimed: isFree ? latest : undefined, older: records.filter((one) => one !== latest) };
+    });
+    const sessions = claims.flatMap(({ claimed }) => (claimed ? [claimed.session] : []));
+    if (sessions.length === 0) {
+      return claims.map(({ latest }) => toAttempt(latest));
+    }
+    const claimed = claims.flatMap((claim) => (claim.claimed ? [claim.claimed] : []));
+    const written = this.writeLive(new Map(sessions.map((session) => [session.pid, encodeSession(next(session))])));
+    const wereThere = await this.records.remove(claimed);
+    const isWritten = await written;
+    return claims.map(({ pid, latest, claimed: record, older }) => {
+      const isOurs = record !== undefined && wereThere[claimed.indexOf(record)]!;
+      if (record && !isOurs) {
+        this.write('save', this.drop(pid));
+      } else if (isOurs && older.length > 0) {
+        this.write('save', this.records.remove(older));
+      }
+      return toAttempt(latest, isOurs, isOurs && isWritten);
+    });
   }
 
   /** The session as the node knows it on which its client seems connected; undefined if that does not answer. */
@@ -310,18 +343,16 @@ export class SessionStore {
         take.onRelease = resolve;
         timer = setTimeout(() => resolve(undefined), RELEASE_TIMEOUT);
       });
-      const [canHear] = await Promise.all([peers.canHear(nsp!, node), peers.askRelease(pid, node)]);
+      const [canHear] = await Promise.all([
+        peers.canHear(nsp!, node),
+        peers.askRelease(pid, node, epochOf(session) + 1),
+      ]);
       const answer = canHear ? await answered : undefined;
       if (answer !== null) {
         return decodeSession(answer, pid);
       }
       // It had been disconnected there, and its session was being written.
-      const key = this.key(pid);
-      const [stored] = await this.askAll([
-        ['GET', key],
-        ['DEL', key],
-      ]);
-      const disconnected = decodeSession(stored, pid);
+      const disconnected = await this.records.takeStored(pid);
       return disconnected && epochOf(disconnected) >= epochOf(session) ? disconnected : undefined;
     } catch {
       return undefined; // what was read is good enough
@@ -330,69 +361,9 @@ export class SessionStore {
     }
   }
 
-  /** All records of a session that a namespace can use. What is asked in one turn is read at once. */
-  private async find(pid: string, nsp: string): Promise<SessionRecord[]> {
-    if (!this.lookup) {
-      const pids = new Set<string>();
-      const turn = new Promise<void>((resolve) => setImmediate(resolve));
-      const records = turn.then(() => {
-        this.lookup = undefined;
-        return this.read([...pids]);
-      });
-      this.lookup = { pids, records };
-    }
-    this.lookup.pids.add(pid);
-    const records = (await this.lookup.records).get(pid) ?? [];
-    return records.filter(({ session }) => session.nsp === undefined || session.nsp === nsp);
-  }
-
-  private async read(pids: string[]): Promise<Map<string, SessionRecord[]>> {
-    const nodes = this.options.checkpoints ? await this.nodes() : [];
-    // A client that is disconnected has its key written first and its field deleted then: so the fields are read first.
-    const replies = await Promise.all([
-      ...nodes.map((node) => this.ask(['HMGET', this.liveKey(node), ...pids])),
-      ...pids.map((pid) => this.ask(['GET', this.key(pid)])),
-    ]);
-    const stored = replies.slice(nodes.length);
-    const found = new Map<string, SessionRecord[]>();
-    pids.forEach((pid, i) => {
-      const values = [stored[i], ...nodes.map((_node, n) => (replies[n] as unknown[])[i])];
-      const records: SessionRecord[] = [];
-      values.forEach((value, n) => {
-        const session = decodeSession(value, pid);
-        if (session) {
-          records.push({ session, node: nodes[n - 1] });
-        }
-      });
-      if (records.length > 0) {
-        found.set(pid, records);
-      }
-    });
-    return found;
-  }
-
-  /** Deletes a record. Returns whether it was still there. */
-  private async remove({ node }: SessionRecord, pid: string): Promise<boolean> {
-    const command = node === undefined ? ['DEL', this.key(pid)] : ['HDEL', this.liveKey(node), pid];
-    return Number(await this.ask(command)) > 0;
-  }
-
-  /** The other nodes that have, or had, clients whose sessions are kept. */
-  private nodes(): Promise<string[]> {
-    const now = performance.now();
-    if (!this.directory || now - this.directory.at > DIRECTORY_AGE) {
-      const nodes = this.ask(['ZRANGE', this.directoryKey, '0', '-1']).then((reply) =>
-        (reply as unknown[]).map(String).filter((node) => node !== this.options.nodeId),
-      );
-      nodes.catch(() => (this.directory = undefined));
-      this.directory = { nodes, at: now };
-    }
-    return this.directory.nodes;
-  }
-
   // ── time ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** To be called when the connection can be used again: writes the sessions that could not be written before. */
+  /** To be called when the connection can be used again: writes what could not be written before. */
   onReady(): void {
     for (const [pid, unsaved] of this.unsaved) {
       this.unsaved.delete(pid);
@@ -415,36 +386,27 @@ export class SessionStore {
    * has taken meanwhile.
    */
   async verify(): Promise<void> {
-    if (!this.announced || !this.connection.ready) {
+    if (!this.records.hasLive || !this.connection.ready) {
       return;
     }
     const written = [...this.held].filter(([pid, { data }]) => data !== undefined && !this.changed.has(pid));
-    const reply = (await this.ask(['HKEYS', this.liveKey(this.options.nodeId)])) as unknown[];
-    const present = new Set(reply.map(String));
-    if (present.has(MARK)) {
-      for (const [pid, held] of written) {
-        if (!present.has(pid) && this.held.get(pid) === held) {
-          this.letGo(pid);
-        }
+    const present = await this.records.live();
+    for (const [pid, held] of present ? written : []) {
+      if (!present!.has(pid) && this.held.get(pid) === held) {
+        this.letGo(pid, Infinity);
       }
-    } // else the hash has expired, and will be written again
+    }
   }
 
   /** To be called with each heartbeat: keeps live sessions from expiring, and writes those whose data have changed. */
   async keepAlive(): Promise<void> {
-    if (!this.announced) {
+    if (!this.records.hasLive) {
       return;
     }
     await this.touchChanged();
-    if (this.closed) {
-      return;
-    }
-    const [kept] = await Promise.all([this.ask(this.expiry()), this.announce()]);
-    if (Number(kept) === 0) {
-      // The hash is gone: expired while Redis was away, or deleted.
-      this.isMarked = false;
+    if (!this.isClosed && !(await this.records.keepAlive())) {
       for (const pid of this.held.keys()) {
-        this.touch(pid);
+        this.touch(pid); // the hash had expired while Redis was away, or was deleted
       }
     }
   }
@@ -458,44 +420,44 @@ export class SessionStore {
 
   /** Writes what is still to be written, and removes this node's live sessions. */
   async close(): Promise<void> {
-    this.closed = true;
+    this.isClosed = true;
     clearTimeout(this.checkpointTimer);
     await Promise.all([...this.takes.values()].map(({ done }) => done));
     this.saveAll();
     await Promise.all(this.writes);
-    if (this.announced) {
-      const { nodeId } = this.options;
-      await Promise.all([this.ask(['DEL', this.liveKey(nodeId)]), this.ask(['ZREM', this.directoryKey, nodeId])]).catch(
-        (error: Error) => this.options.onError('save', error),
-      );
-    }
+    await this.records.removeNode().catch((error: Error) => this.options.onError('save', error));
   }
 
   /** Nobody tells when an app changes `socket.data`, so from time to time it is compared with what was written. */
   private async touchChanged(): Promise<void> {
-    if (this.comparing) {
+    if (this.isComparing) {
       return;
     }
-    this.comparing = true;
+    this.isComparing = true;
     let compared = 0;
     for (const [pid, { holder, data }] of this.held) {
       if (fingerprint(holder.current().data) !== data) {
         this.touch(pid);
       }
-      if (++compared % COMPARED_AT_ONCE === 0) {
+      if (++compared % AT_ONCE === 0) {
         await new Promise((resolve) => setImmediate(resolve));
       }
     }
-    this.comparing = false;
+    this.isComparing = false;
   }
 
   // ── writing ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
+  private scheduleCheckpoint(): void {
+    const due = this.checkpointedAt + CHECKPOINT_INTERVAL - performance.now();
+    this.checkpointTimer ??= setTimeout(() => this.checkpoint(), Math.max(0, due)).unref();
+  }
+
   private checkpoint(): void {
     this.checkpointTimer = undefined;
-    this.checkpointedAt = performance.now();
     const sessions = new Map<string, string>();
     for (const pid of this.changed) {
+      this.changed.delete(pid);
       const held = this.held.get(pid);
       if (held) {
         try {
@@ -506,32 +468,31 @@ export class SessionStore {
           this.options.onError('checkpoint', error as Error);
         }
       }
+      if (sessions.size === WRITTEN_AT_ONCE) {
+        break;
+      }
     }
-    this.changed.clear();
+    if (this.changed.size > 0) {
+      this.checkpointTimer = setTimeout(() => this.checkpoint(), 0).unref(); // the others have a turn in between
+    } else {
+      this.checkpointedAt = performance.now();
+    }
     if (sessions.size > 0) {
       void this.writeLive(sessions);
     }
   }
 
-  /** Resolves to whether it could be done. */
+  /** Resolves to whether sessions of connected clients were written. */
   private async writeLive(sessions: Map<string, string>): Promise<boolean> {
-    const mark = this.isMarked ? [] : [MARK, ''];
-    const fields = [...sessions].flat();
-    const writes: Promise<unknown>[] = [
-      this.askAll([['HSET', this.liveKey(this.options.nodeId), ...mark, ...fields], this.expiry()]),
-    ];
-    if (!this.announced) {
-      this.announced = true;
-      writes.push(this.announce());
+    if (!this.options.checkpoints) {
+      return false;
     }
-    this.isMarked = true;
-    const done = Promise.all(writes);
-    this.write('checkpoint', done);
+    const written = this.records.writeLive(sessions);
+    this.write('checkpoint', written);
     try {
-      await done;
+      await written;
       return true;
     } catch {
-      this.isMarked = false;
       for (const pid of sessions.keys()) {
         const held = this.held.get(pid);
         if (held) {
@@ -543,28 +504,9 @@ export class SessionStore {
     }
   }
 
-  private scheduleCheckpoint(): void {
-    const due = this.checkpointedAt + CHECKPOINT_INTERVAL - performance.now();
-    this.checkpointTimer ??= setTimeout(() => this.checkpoint(), Math.max(0, due)).unref();
-  }
-
-  private expiry(): Command {
-    return ['PEXPIRE', this.liveKey(this.options.nodeId), String(Math.ceil(this.duration + this.options.grace))];
-  }
-
-  /** Enters this node in the directory, and removes those that have been gone for long. */
-  private async announce(): Promise<void> {
-    const now = Date.now();
-    const gone = now - this.duration - this.options.grace - DIRECTORY_SLACK;
-    await Promise.all([
-      this.ask(['ZADD', this.directoryKey, String(now), this.options.nodeId]),
-      this.ask(['ZREMRANGEBYSCORE', this.directoryKey, '-inf', String(gone)]),
-    ]);
-  }
-
   private store(unsaved: Unsaved): void {
     const { session, encoded, until } = unsaved;
-    const write = this.ask(['SET', this.key(session.pid), encoded, 'PX', String(Math.ceil(until - Date.now()))]);
+    const write = this.records.store(session.pid, encoded, until - Date.now());
     this.write(
       'save',
       write.catch((error: Error) => {
@@ -581,7 +523,7 @@ export class SessionStore {
     this.held.delete(pid);
     this.changed.delete(pid);
     if (this.options.checkpoints) {
-      await this.ask(['HDEL', this.liveKey(this.options.nodeId), pid]);
+      await this.records.removeLive(pid);
     }
   }
 
@@ -591,31 +533,10 @@ export class SessionStore {
       .finally(() => this.writes.delete(settled));
     this.writes.add(settled);
   }
+}
 
-  private ask(command: Command): Promise<unknown> {
-    return withDeadline(
-      this.connection,
-      this.options.commandTimeout,
-      String(command[0]),
-      this.connection.call(command),
-    );
-  }
-
-  private askAll(commands: Command[]): Promise<unknown[]> {
-    return withDeadline(this.connection, this.options.commandTimeout, 'MULTI', this.connection.transaction(commands));
-  }
-
-  private key(pid: string): string {
-    return this.options.keyPrefix + pid;
-  }
-
-  private liveKey(node: string): string {
-    return `${this.options.keyPrefix}live:${node}`;
-  }
-
-  private get directoryKey(): string {
-    return `${this.options.keyPrefix}live:nodes`; // no session id has a colon
-  }
+function toAttempt(record: SessionRecord | undefined, isOurs = false, isWritten = false): Attempt {
+  return { ...(record && { record }), isOurs, isWritten };
 }
 
 /** The session as it is from its next recovery on. */

@@ -5,7 +5,7 @@ import { InvalidEntryError, parseEntry, type LogEntry } from './entry.js';
 import type { StreamEvent } from './events.js';
 import type { OutboxLimits } from './outbox.js';
 import { ReplayLog, type ReplayLogOptions } from './replay-log.js';
-import { StreamPublisher } from './stream-publisher.js';
+import { StreamPublisher, type Readers } from './stream-publisher.js';
 import type { StreamId } from './stream-id.js';
 import { StreamReader } from './stream-reader.js';
 
@@ -18,10 +18,11 @@ export interface StreamLogOptions {
   commandTimeout: number;
   outbox: OutboxLimits;
   replay: ReplayLogOptions;
+  cluster: Readers;
   emit(event: StreamEvent): void;
   deliver(entry: LogEntry): void;
-  /** Called when a mode or a position changes. */
-  onChange(): void;
+  /** Called when the reader begins to read, at first or again. */
+  onReading(): void;
 }
 
 /** Milliseconds for which a node is behind another without being late. */
@@ -34,6 +35,7 @@ export class StreamLog {
   readonly replay: ReplayLog;
   private readonly connection: RedisConnection;
   private replaying = false;
+  private wasReading = false;
   private opened: (() => void)[] = [];
 
   /**
@@ -65,7 +67,7 @@ export class StreamLog {
       onProgress: () => this.onProgress(),
     });
     this.publisher = new StreamPublisher(commands, this.reader, {
-      ...{ stream, maxLen, commandTimeout, emit },
+      ...{ stream, maxLen, commandTimeout, emit, cluster: options.cluster },
       outbox: options.outbox,
     });
     this.replay = new ReplayLog(options.replay, {
@@ -137,7 +139,12 @@ export class StreamLog {
         resolve();
       }
     }
-    this.options.onChange();
+    if (this.reader.isReading !== this.wasReading) {
+      this.wasReading = this.reader.isReading;
+      if (this.wasReading) {
+        this.options.onReading();
+      }
+    }
   }
 }
 

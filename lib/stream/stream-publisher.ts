@@ -16,7 +16,17 @@ export interface StreamPublisherOptions {
   outbox: OutboxLimits;
   /** Milliseconds after which a command counts as unanswered. */
   commandTimeout: number;
+  /** What must be known of the nodes that read the stream. */
+  cluster: Readers;
   emit(event: StreamEvent): void;
+}
+
+/** The nodes that read the stream, this one among them. */
+export interface Readers {
+  /** How many there are. */
+  readonly nodeCount: number;
+  /** Whether all of them are known to be reading. */
+  readonly allRead: boolean;
 }
 
 /** What the publisher must know of the reader of the same stream. */
@@ -35,8 +45,8 @@ export interface ReadBack {
  * Modes:
  * - idle: the outbox is empty.
  * - sending: one batch is on its way, and its answer is awaited; meanwhile the outbox fills.
- * - holding: this node's own reader is far behind. Were more appended now, the stream might be trimmed before anybody
- *   has read it; so the outbox waits for the reader.
+ * - holding: this node's own reader is far behind, or some node has not come back since Redis was away. Were more
+ *   appended now, the stream might be trimmed before everybody has read it; so the outbox waits for the readers.
  * - waiting: Redis is away or refuses. The batch is kept, with its sequence numbers, and tried again after a pause;
  *   should its first try have been executed though its answer was lost, readers know the second by those numbers.
  * - closed: nothing is taken or sent any more.
@@ -52,6 +62,8 @@ export class StreamPublisher {
   private batch: Command[] = [];
   private batchBytes = 0;
   private seq = 0;
+  /** What {@link seq} was when the connection became usable. */
+  private seqWhenReady = 0;
   private lastId: StreamId = STREAM_START;
   private sending = false;
   private closed = false;
@@ -119,7 +131,7 @@ export class StreamPublisher {
     this.releaseFences(seq - 1);
   }
 
-  /** To be called when the reader has fetched or delivered entries of this node, or has lost some. */
+  /** To be called when the reader has fetched or delivered entries of this node or lost some, or when another reads. */
   onReadBack(): void {
     this.releaseFences(this.reader.lastOwnDelivered);
     this.flush();
@@ -135,6 +147,7 @@ export class StreamPublisher {
     this.backoff.reset();
     clearTimeout(this.retryTimer);
     this.retryTimer = undefined;
+    this.seqWhenReady = this.seq;
     this.flush();
   }
 
@@ -199,13 +212,14 @@ export class StreamPublisher {
     }
   }
 
-  /** How many entries may be appended before this node's reader must have come nearer. */
+  /** How many entries may be appended now, so that no reader is outrun. The nodes share half of the stream. */
   private window(): number {
-    if (!this.reader.isReading) {
-      return BATCH_ENTRIES;
+    const { maxLen, cluster } = this.options;
+    const share = Math.max(1, Math.floor(maxLen / (2 * cluster.nodeCount)));
+    if (!cluster.allRead) {
+      return share - (this.seq - this.seqWhenReady);
     }
-    const unread = this.seq - this.reader.lastOwnFetched;
-    return Math.max(1, Math.floor(this.options.maxLen / 4)) - unread;
+    return this.reader.isReading ? share - (this.seq - this.reader.lastOwnFetched) : BATCH_ENTRIES;
   }
 
   private command(fields: readonly string[]): Command {

@@ -95,6 +95,34 @@ describe('an outage that is longer than the outbox holds', () => {
   });
 });
 
+describe('what waits for Redis', () => {
+  test.each(['log', 'local-first'] as const)(
+    'may be many times what the stream holds, on all nodes together: nobody is outrun (%s)',
+    async (ordering) => {
+      const redis = await RedisServer.start({ appendonly: true });
+      const adapter = { ordering, maxLen: 1_000 };
+      const start = (): Promise<Member> => Member.start({ port: redis.port, adapter });
+      const members = [await start(), await start(), await start()];
+      await redis.kill();
+      await until(() => members.every(({ node }) => node.status().state === 'degraded'), { what: 'the loss' });
+
+      for (const n of numbers(3_000)) {
+        members.forEach(({ io }, i) => io.emit('msg', [i, n]));
+      }
+      await redis.restart();
+
+      await allReceived(members, 9_000, 25_000);
+      for (const { received, counters } of members) {
+        for (const i of [0, 1, 2]) {
+          expect(from(i, received)).toEqual(numbers(3_000));
+        }
+        expect(counters.lost).toBe(0);
+      }
+      record(`three outboxes of 3,000 over a stream of 1,000 entries (${ordering})`, members, 9_000);
+    },
+  );
+});
+
 describe('an append whose answer is lost', () => {
   test('is delivered once', async () => {
     const redis = await RedisServer.start();

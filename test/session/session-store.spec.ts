@@ -1,0 +1,151 @@
+import { describe, expect, test } from '@jest/globals';
+import { Redis } from 'ioredis';
+import { driverFor } from '../../lib/redis/driver-for.js';
+import { SessionStore, type SessionHolder } from '../../lib/session/session-store.js';
+import type { Session } from '../../lib/session/session.js';
+import { closeAfterwards, RedisServer, until } from '../kit/index.js';
+
+function sessionOf(pid: string, more: Partial<Session> = {}): Session {
+  return { sid: `sid of ${pid}`, pid, rooms: [], data: {}, nsp: '/', ...more };
+}
+
+class Holder implements SessionHolder {
+  readonly duration = 10_000;
+  isReleased = false;
+
+  constructor(public session: Session) {}
+
+  current(): Session {
+    return this.session;
+  }
+
+  release(): void {
+    this.isReleased = true;
+  }
+}
+
+/** Stores of several nodes, which hear each other. */
+async function startStores(port: number, count: number) {
+  const client = new Redis({ port, lazyConnect: true });
+  const stores: SessionStore[] = [];
+  const errors: Error[] = [];
+  for (let i = 0; i < count; i++) {
+    let onReady!: () => void;
+    const ready = new Promise<void>((resolve) => (onReady = resolve));
+    const connection = driverFor(client).open({
+      ...{ role: 'commands', connectionName: `store ${i}`, sharded: false },
+      listener: { onReady, onLost: () => undefined },
+    });
+    closeAfterwards(connection);
+    await ready;
+    stores.push(
+      new SessionStore(connection, {
+        ...{ keyPrefix: 's:', nodeId: String(i), checkpoints: true, grace: 1_000, commandTimeout: 2_000 },
+        peers: {
+          canHear: () => Promise.resolve(true),
+          askRelease: async (pid, at, epoch) => {
+            for (const [n, other] of stores.entries()) {
+              const session = n === i ? undefined : other.letGo(pid, epoch);
+              if (n !== i && (session || String(n) === at)) {
+                stores[i]!.onReleased(pid, session ?? null);
+              }
+            }
+            return Promise.resolve();
+          },
+        },
+        onError: (_operation, error) => errors.push(error),
+      }),
+    );
+    stores[i]!.keepFor(10_000);
+  }
+  return { stores, errors };
+}
+
+describe('sessions', () => {
+  test('that many nodes take at once, wherever they are, are handed out once each', async () => {
+    const redis = await RedisServer.start();
+    const { stores, errors } = await startStores(redis.port, 4);
+    const pids = Array.from({ length: 300 }, (_, i) => `client-${i}`);
+    const holders = new Map<string, Holder>();
+    for (const [i, pid] of pids.entries()) {
+      if (i % 2) {
+        stores[0]!.save(sessionOf(pid), 10_000);
+      } else {
+        const holder = new Holder(sessionOf(pid));
+        holders.set(pid, holder);
+        stores[0]!.hold(pid, holder, false);
+      }
+    }
+    await until(async () => Number(await redis.command('HLEN', 's:live:0')) === 151, { what: 'all to be written' });
+
+    const received: Holder[] = [];
+    await Promise.all(
+      pids.flatMap((pid) =>
+        stores.slice(1).map((store) =>
+          store.take(pid, '/', (session) => {
+            const holder = new Holder(session);
+            received.push(holder);
+            return holder;
+          }),
+        ),
+      ),
+    );
+
+    // Who comes after another has finished takes the session from that one; nobody has it together with another.
+    const holding = received.filter(({ isReleased }) => !isReleased).map(({ session }) => session.pid);
+    expect(holding.sort()).toEqual([...pids].sort());
+    expect([...holders.values()].every(({ isReleased }) => isReleased)).toBe(true);
+    expect(stores.map(({ liveCount }) => liveCount).reduce((a, b) => a + b)).toBe(300);
+    expect(errors).toEqual([]);
+    // Each is in the hash of its new node, and nowhere else.
+    await until(
+      async () => {
+        const lengths = await Promise.all([0, 1, 2, 3].map((n) => redis.command('HLEN', `s:live:${n}`)));
+        return lengths.reduce<number>((sum, length) => sum + Math.max(0, Number(length) - 1), 0) === 300;
+      },
+      { what: 'one record of each' },
+    );
+    expect(((await redis.command('KEYS', 's:client*')) as string[]).length).toBe(0);
+  });
+
+  test('are not lost when their node closes while they are being taken', async () => {
+    const redis = await RedisServer.start();
+    const { stores } = await startStores(redis.port, 3);
+    const pids = Array.from({ length: 200 }, (_, i) => `client-${i}`);
+    pids.forEach((pid) => stores[0]!.save(sessionOf(pid), 10_000));
+    await until(async () => ((await redis.command('KEYS', 's:client*')) as string[]).length === 200, {
+      what: 'all to be written',
+    });
+    const taking = pids.map((pid) => stores[1]!.take(pid, '/', (session) => new Holder(session)));
+    await taking[0];
+    await stores[1]!.close();
+    await Promise.all(taking);
+
+    const again = await Promise.all(pids.map((pid) => stores[2]!.take(pid, '/', (session) => new Holder(session))));
+    expect(again.filter(Boolean)).toHaveLength(200);
+  });
+
+  test('are found although a key of another kind has the name of one', async () => {
+    const redis = await RedisServer.start();
+    const { stores } = await startStores(redis.port, 1);
+    await redis.command('LPUSH', 's:users', 'x');
+    stores[0]!.save(sessionOf('client'), 10_000);
+    const receive = (session: Session): Holder => new Holder(session);
+    const [user, client] = await Promise.all([
+      stores[0]!.take('users', '/', receive),
+      stores[0]!.take('client', '/', receive),
+    ]);
+    expect(user).toBeUndefined();
+    expect(client).toMatchObject({ sid: 'sid of client', epoch: 1 });
+    expect(await redis.command('LLEN', 's:users')).toBe(1);
+  });
+
+  test('of another namespace stay where they are', async () => {
+    const redis = await RedisServer.start();
+    const { stores } = await startStores(redis.port, 1);
+    stores[0]!.save(sessionOf('client', { nsp: '/admin' }), 10_000);
+    const receive = (session: Session): Holder => new Holder(session);
+    expect(await stores[0]!.take('client', '/', receive)).toBeUndefined();
+    expect(await stores[0]!.take('client', '/admin', receive)).toMatchObject({ nsp: '/admin' });
+  });
+});
