@@ -121,7 +121,7 @@ export class ClusterNode {
         commandsReady();
         this.onCommandsReady();
       },
-      onLost: () => undefined,
+      onLost: () => this.onCommandsLost(),
     });
     this.subscriber = this.open('subscriber', 'subscriber', {
       onReady: () => void this.subscribeAll(),
@@ -419,6 +419,7 @@ export class ClusterNode {
     switch (message.kind) {
       case 'bye':
         this.registry.left(message.node.id);
+        this.resumption.left(message.node.id);
         break;
       case 'release':
         this.releaseSession(message);
@@ -533,7 +534,7 @@ export class ClusterNode {
 
   /** Whether all nodes are known to be reading; they may not be for a while after Redis was away. */
   get allRead(): boolean {
-    return this.resumption.isOver(() => this.registry.present().map(({ id }) => id), performance.now());
+    return this.resumption.isOver(performance.now());
   }
 
   private get isReading(): boolean {
@@ -542,13 +543,22 @@ export class ClusterNode {
 
   private onReading(): void {
     if (this.mode === 'running' && this.isReading) {
+      this.resumption.heardReading(this.id);
+      this.resume();
       this.beat('beat'); // whoever waits for this node need not wait longer
     }
   }
 
-  private onCommandsReady(): void {
+  private onCommandsLost(): void {
     if (this.mode === 'running') {
-      this.resumption.begin(performance.now());
+      this.resumption.lost([this.id, ...this.registry.present().map(({ id }) => id)]);
+    }
+  }
+
+  private onCommandsReady(): void {
+    this.resumption.begin(performance.now());
+    if (this.isReading) {
+      this.resumption.heardReading(this.id);
     }
     for (const { publisher } of this.logs) {
       publisher.onReady();
