@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { driverFor } from '../redis/driver-for.js';
 import {
   RedisClientError,
@@ -28,6 +29,8 @@ import { RequestBus, type BusMember, type Census } from './request-bus.js';
 
 /** Milliseconds before channels that Redis refused are tried again, at the start. */
 const SUBSCRIBE_RETRY = 500;
+/** Milliseconds from one look to the next whether a node is back. */
+const BACK_CHECK_INTERVAL = 20;
 
 /** A namespace of a Socket.IO server of this process: what the node delivers to. */
 export interface NamespaceMember extends BusMember {
@@ -147,6 +150,7 @@ export class ClusterNode {
       grace: 2 * heartbeatTimeout,
       commandTimeout,
       peers: {
+        whenBack: (node) => this.whenBack(node),
         canHear: (nsp, node) => this.bus.isSubscribedTo(nsp, serverUid(node, 0)),
         askRelease: (pid, at, epoch) =>
           this.bus.announce({ kind: 'release', node: this.announcement(), pid, at, epoch }),
@@ -535,6 +539,12 @@ export class ClusterNode {
   /** Whether all nodes are known to be reading; they may not be for a while after Redis was away. */
   get allRead(): boolean {
     return this.resumption.isOver(performance.now());
+  }
+
+  private async whenBack(node: string): Promise<void> {
+    while (this.mode === 'running' && this.resumption.awaits(node, performance.now())) {
+      await sleep(BACK_CHECK_INTERVAL);
+    }
   }
 
   private get isReading(): boolean {

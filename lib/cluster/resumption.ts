@@ -39,6 +39,11 @@ export class Resumption {
     this.awaited?.delete(node);
   }
 
+  /** Whether a node may still be on its way back. */
+  awaits(node: string, now: number): boolean {
+    return !this.isOver(now) && this.awaited!.has(node);
+  }
+
   isOver(now: number): boolean {
     if (this.awaited === undefined || this.begunAt === undefined) {
       return this.awaited === undefined;

@@ -8,6 +8,8 @@ const CHECKPOINT_INTERVAL = 50;
 const MAX_UNSAVED = 10_000;
 /** Milliseconds that a node has to let go of a client that has come elsewhere. */
 const RELEASE_TIMEOUT = 1_000;
+/** Milliseconds for which a client that has come back waits for Redis, if that is away just then. */
+const REDIS_TIMEOUT = 10_000;
 /** How often a session is looked for. */
 const TRIES = 3;
 /** How many sessions are written before others get their turn in the event loop. */
@@ -37,6 +39,8 @@ export interface SessionPeers {
    * @param epoch - of the session as it was taken: who took it still later keeps it
    */
   askRelease(pid: string, at: string, epoch: number): Promise<void>;
+  /** Resolves when a node is not on its way back to Redis, after that was away: it may have more to say then. */
+  whenBack(node: string): Promise<void>;
   /** Whether a node can be asked at all. */
   canHear(nsp: string, node: string): Promise<boolean>;
 }
@@ -112,6 +116,7 @@ export class SessionStore {
   private readonly writes = new Set<Promise<unknown>>();
   private readonly unsaved = new Map<string, Unsaved>();
   private readonly undeleted = new Set<string>();
+  private readonly waiters = new Set<() => void>();
   private isClosed = false;
   /** Milliseconds for which a disconnected client can come back; the longest of all servers. */
   private duration = 0;
@@ -241,6 +246,9 @@ export class SessionStore {
         return undefined;
       }
       const here = this.takeHere(take);
+      if (!here) {
+        await this.whenUsable();
+      }
       const taken = here ? { session: here, isWritten: false } : await this.takeFromRedis(take);
       if (!taken || epochOf(taken.session) < take.releasedBefore) {
         return undefined;
@@ -264,6 +272,21 @@ export class SessionStore {
     this.held.delete(pid); // its record stays until it is written again
     held?.holder.release();
     return next(session);
+  }
+
+  /** Resolves when Redis can be used or has been away for long, or when this store is closed. */
+  private async whenUsable(): Promise<void> {
+    if (!this.connection.ready && !this.isClosed) {
+      await new Promise<void>((resolve) => {
+        const settle = (): void => {
+          clearTimeout(timer);
+          this.waiters.delete(settle);
+          resolve();
+        };
+        const timer = setTimeout(settle, REDIS_TIMEOUT);
+        this.waiters.add(settle);
+      });
+    }
   }
 
   private async takeFromRedis(take: Take): Promise<{ session: Session; isWritten: boolean } | undefined> {
@@ -339,6 +362,7 @@ export class SessionStore {
     const { peers } = this.options;
     let timer: NodeJS.Timeout | undefined;
     try {
+      await peers.whenBack(node);
       const answered = new Promise<string | null | undefined>((resolve) => {
         take.onRelease = resolve;
         timer = setTimeout(() => resolve(undefined), RELEASE_TIMEOUT);
@@ -365,6 +389,7 @@ export class SessionStore {
 
   /** To be called when the connection can be used again: writes what could not be written before. */
   onReady(): void {
+    this.waiters.forEach((settle) => settle());
     for (const [pid, unsaved] of this.unsaved) {
       this.unsaved.delete(pid);
       if (unsaved.until > Date.now()) {
@@ -421,6 +446,7 @@ export class SessionStore {
   /** Writes what is still to be written, and removes this node's live sessions. */
   async close(): Promise<void> {
     this.isClosed = true;
+    this.waiters.forEach((settle) => settle());
     clearTimeout(this.checkpointTimer);
     await Promise.all([...this.takes.values()].map(({ done }) => done));
     this.saveAll();

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import type { Member } from '../faults/fleet.js';
-import { RedisServer, until } from '../kit/index.js';
+import { RedisServer, TcpProxy, until } from '../kit/index.js';
 import { receives, socketsOf, startNode, visit, visits } from './fleet.js';
 import { Visitor } from './visitor.js';
 
@@ -195,5 +195,69 @@ describe('while Redis is away', () => {
     await receives(visitor, 2);
     await until(async () => (await stored(redis, a)) === 1, { what: 'the checkpoint' });
     expect(await sessionKeys(redis)).toEqual([]);
+  });
+
+  test('a client that comes to another node recovers when that is back', async () => {
+    const redis = await RedisServer.start();
+    const proxy = await TcpProxy.start(redis.port);
+    const [a, b] = [await startNode({ port: redis.port }), await startNode({ port: proxy.port })];
+    const visitor = await visit(a, { rooms: ['red'] });
+    a.io.emit('msg', 0);
+    await receives(visitor, 1);
+    proxy.refuse();
+    proxy.cut();
+    await until(() => b.node.status().state === 'degraded', { what: 'the loss to be noticed' });
+
+    await visitor.stayAway();
+    visitor.comeBack(b.url);
+    a.io.to('red').emit('msg', 1);
+    await until(() => b.io.engine.clientsCount === 1, { what: 'the client to come' });
+    expect(visitor.isConnected).toBe(false);
+    await proxy.accept();
+
+    await receives(visitor, 2);
+    expect(visitor.refused).toBe(0);
+    expect(visitor.values).toEqual([0, 1]);
+  });
+
+  test('a client that comes to another node connects anew if that does not come back', async () => {
+    const redis = await RedisServer.start();
+    const [a, b] = [await startNode({ port: redis.port }), await startNode({ port: redis.port })];
+    const visitor = await visit(a, { rooms: ['red'] });
+    a.io.emit('msg', 0);
+    await receives(visitor, 1);
+    await redis.kill();
+    await until(() => b.node.status().state === 'degraded', { what: 'the loss to be noticed' });
+
+    await visitor.stayAway();
+    visitor.comeBack(b.url);
+
+    await until(() => visitor.isConnected, { what: 'the client to connect', timeout: 20_000 });
+    expect(visitor.refused).toBe(1);
+  });
+
+  test('a client has its latest rooms, though its old node is back later than its new one', async () => {
+    const redis = await RedisServer.start({ appendonly: true });
+    const proxy = await TcpProxy.start(redis.port);
+    const [a, b] = [await startNode({ port: proxy.port }), await startNode({ port: redis.port })];
+    const visitor = await visit(a);
+    a.io.emit('msg', 0);
+    await receives(visitor, 1);
+    await until(async () => (await stored(redis, a)) === 1, { what: 'the checkpoint' });
+    await redis.kill();
+    await until(() => [a, b].every(({ node }) => node.status().state === 'degraded'), { what: 'the loss' });
+    await visitor.socket.emitWithAck('join', 'late');
+    await visitor.stayAway();
+    proxy.refuse();
+    await redis.restart();
+    await until(() => b.node.status().state === 'running', { what: 'the new node to be back' });
+    b.io.to('late').emit('msg', 1);
+
+    visitor.comeBack(b.url);
+    await until(() => b.io.engine.clientsCount === 1, { what: 'the client to come' });
+    await proxy.accept();
+
+    await receives(visitor, 2);
+    expect(visitor.refused).toBe(0);
   });
 });

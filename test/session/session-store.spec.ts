@@ -42,6 +42,7 @@ async function startStores(port: number, count: number) {
       new SessionStore(connection, {
         ...{ keyPrefix: 's:', nodeId: String(i), checkpoints: true, grace: 1_000, commandTimeout: 2_000 },
         peers: {
+          whenBack: () => Promise.resolve(),
           canHear: () => Promise.resolve(true),
           askRelease: async (pid, at, epoch) => {
             for (const [n, other] of stores.entries()) {
