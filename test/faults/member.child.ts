@@ -12,6 +12,7 @@ const member = await Member.start({
 
 let load: NodeJS.Timeout | undefined;
 let sent = 0;
+let unanswered = 0;
 
 serve({
   /** Broadcasts `[sender, 0]`, `[sender, 1]`, … */
@@ -31,6 +32,12 @@ serve({
       member.io.emit('msg', from + i);
     }
   },
+  /** From now on it hears what it is asked, and answers nothing. */
+  beSilent: () => {
+    const { adapter } = member.io.of('/') as unknown as { adapter: { onMessage(): void } };
+    adapter.onMessage = () => void unanswered++;
+  },
+  unanswered: () => unanswered,
   received: () => member.received,
   counters: () => member.counters,
   state: () => member.node.status().state,

@@ -14,6 +14,13 @@ export interface FaultRecord {
   reported: number;
 }
 
+/** What a fault did that is no matter of messages lost. */
+export interface ObservationRecord {
+  /** The fault. */
+  fault: string;
+  observed: string;
+}
+
 /** Notes the figures of a test for the table of `docs/faults.md`, if it is being made (`npm run faults`). */
 export function record(
   row: string,
@@ -21,12 +28,22 @@ export function record(
   sentToEach: number,
   reported = 0,
 ): void {
-  const file = process.env.FAULTS_RECORD;
-  if (file) {
+  if (process.env.FAULTS_RECORD) {
     const distinct = members.map(({ received }) => new Set(received.map((value) => JSON.stringify(value))).size);
     const once = distinct.reduce((sum, one) => sum + one, 0);
     const all = members.reduce((sum, { received }) => sum + received.length, 0);
-    const line: FaultRecord = { row, sent: sentToEach * members.length, once, doubled: all - once, reported };
+    note({ row, sent: sentToEach * members.length, once, doubled: all - once, reported });
+  }
+}
+
+/** Notes what a test measured for the second table. */
+export function observe(fault: string, observed: string): void {
+  note({ fault, observed });
+}
+
+function note(line: FaultRecord | ObservationRecord): void {
+  const file = process.env.FAULTS_RECORD;
+  if (file) {
     appendFileSync(file, `${JSON.stringify(line)}\n`);
   }
 }

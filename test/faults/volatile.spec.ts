@@ -1,6 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from '@jest/globals';
-import { RedisServer, until } from '../kit/index.js';
+import { NodeProcess, RedisServer, until } from '../kit/index.js';
 import { allReceived, Member } from './fleet.js';
+import { observe } from './record.js';
 
 test.each(['log', 'local-first'] as const)(
   'volatile broadcasts are not put on the stream and never wait for Redis (%s)',
@@ -26,3 +28,32 @@ test.each(['log', 'local-first'] as const)(
     expect(sender.received).toEqual(['here only']);
   },
 );
+
+test('what is published to a node while it is stopped for long waits in its subscriber connection', async () => {
+  const redis = await RedisServer.start();
+  const heartbeatTimeout = 1_000;
+  const sender = await Member.start({ port: redis.port, adapter: { heartbeatTimeout } });
+  const receiver = await NodeProcess.start(new URL('./member.child.ts', import.meta.url), {
+    args: [String(redis.port), JSON.stringify({ heartbeatTimeout })],
+  });
+  await until(
+    async () => {
+      sender.io.volatile.emit('msg', 'before');
+      return (await receiver.call<unknown[]>('received')).length > 0;
+    },
+    { what: 'a volatile broadcast to arrive' },
+  );
+
+  receiver.pause();
+  sender.io.volatile.emit('msg', 'meanwhile');
+  await sleep(3 * heartbeatTimeout); // it will find that it has not heard itself for so long
+  receiver.resume();
+
+  await until(async () => (await receiver.call<unknown[]>('received')).at(-1) === 'meanwhile', {
+    what: 'what was published while it was stopped',
+  });
+  observe(
+    `node stopped (SIGSTOP) for ${(3 * heartbeatTimeout) / 1_000} s, three times its \`heartbeatTimeout\``,
+    'the volatile broadcast of that time arrived',
+  );
+});
