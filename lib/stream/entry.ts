@@ -176,12 +176,30 @@ function parseOrigin({ node }: Publisher, value: string): Origin {
   return { node, seq };
 }
 
-function parseRooms(value: string): string[] {
-  const rooms = parseJson(value);
-  if (!isRooms(rooms)) {
-    throw new InvalidEntryError(`the field "${FIELD.rooms}" is not an array of room names`);
+/** How many lists of rooms are known, at most. */
+const MAX_KNOWN_ROOMS = 4_096;
+const knownRooms = new Map<string, readonly string[]>();
+
+/** The same rooms recur, and many entries are kept for a while: they share these arrays. */
+function parseRooms(value: string): readonly string[] {
+  let rooms = knownRooms.get(value);
+  if (!rooms) {
+    rooms = toRooms(parseJson(value));
+    if (knownRooms.size === MAX_KNOWN_ROOMS) {
+      knownRooms.clear();
+    }
+    if (value.length < 256) {
+      knownRooms.set(value, rooms);
+    }
   }
   return rooms;
+}
+
+function toRooms(value: unknown): string[] {
+  if (!isRooms(value)) {
+    throw new InvalidEntryError(`the field "${FIELD.rooms}" is not an array of room names`);
+  }
+  return value;
 }
 
 /**

@@ -1,5 +1,5 @@
 import { EntryType, type LogEntry } from './entry.js';
-import { isFor, RoomIndex, shelfName, shelfNames, type Recipient } from './room-index.js';
+import { isFor, RoomIndex, type Recipient } from './room-index.js';
 import { compareStreamIds, predecessor, STREAM_START, type StreamId } from './stream-id.js';
 
 export interface ReplayLogOptions {
@@ -45,8 +45,6 @@ interface Backlog {
   readonly settle: (complete: boolean) => void;
 }
 
-/** How many rooms are remembered after their last entry left the log. */
-const MAX_ROOMS = 20_000;
 /** How many entries are read at first, at most, and about how many bytes of them. */
 const FIRST_READ = 100;
 const MAX_READ = 1_000;
@@ -64,15 +62,12 @@ export class ReplayLog {
   private entries: LogEntry[] = [];
   private head = 0;
   private byteCount = 0;
+  /** The entries by room; it remembers the last ids of those that have left the log. */
   private index = new RoomIndex();
   /** Entries up to this id are not here. */
   private floor: StreamId | undefined;
   /** Entries up to this one may have been lost. */
   private lostUpTo: StreamId = STREAM_START;
-  /** Entries that are neither here nor in {@link lastLeft} have ids up to this one. */
-  private forgotten: StreamId = STREAM_START;
-  /** The id of the last entry that left the log, by room; the longest unchanged first. */
-  private readonly lastLeft = new Map<string, StreamId>();
   private readonly collecting = new Set<{ recipient: Recipient; entries: LogEntry[] }>();
   private backlogs: Backlog[] = [];
   private reading = false;
@@ -97,8 +92,8 @@ export class ReplayLog {
    */
   restart(position: StreamId, lostUpTo = STREAM_START): void {
     this.setEntries([]);
-    this.lastLeft.clear();
-    this.floor = this.forgotten = position;
+    this.index = new RoomIndex([], position);
+    this.floor = position;
     this.lostUpTo = max(this.lostUpTo, lostUpTo);
     this.generation++;
   }
@@ -152,8 +147,8 @@ export class ReplayLog {
   lastFor({ nsp, rooms }: Recipient, since: StreamId): StreamId | undefined {
     let last = since;
     for (const room of ['', ...rooms]) {
-      const left = this.lastLeft.get(shelfName(nsp, room)) ?? this.forgotten;
-      last = max(last, this.index.newestFor(nsp, room) ?? left);
+      const { index } = this;
+      last = max(last, index.newestFor(nsp, room) ?? index.lastRemovedFor(nsp, room) ?? index.forgotten);
     }
     return last === since ? undefined : last;
   }
@@ -163,11 +158,11 @@ export class ReplayLog {
     if (compareStreamIds(offset, this.floor!) >= 0) {
       return false;
     }
-    if (compareStreamIds(offset, this.forgotten) < 0) {
+    if (compareStreamIds(offset, this.index.forgotten) < 0) {
       return true;
     }
     return ['', ...rooms].some((room) => {
-      const id = this.lastLeft.get(shelfName(nsp, room));
+      const id = this.index.lastRemovedFor(nsp, room);
       return id !== undefined && compareStreamIds(id, offset) > 0;
     });
   }
@@ -245,8 +240,9 @@ export class ReplayLog {
 
   private prepend(older: LogEntry[], floor: StreamId): void {
     this.setEntries([...firstCopies(older), ...this.entries.slice(this.head)]);
+    this.index.replace(this.entries);
+    this.index.forgotten = min(this.index.forgotten, floor);
     this.floor = floor;
-    this.forgotten = min(this.forgotten, floor);
     this.evict();
   }
 
@@ -254,7 +250,6 @@ export class ReplayLog {
     this.entries = entries;
     this.head = 0;
     this.byteCount = entries.reduce((sum, entry) => sum + weight(entry), 0);
-    this.index = new RoomIndex(entries);
   }
 
   private evict(): void {
@@ -265,29 +260,10 @@ export class ReplayLog {
       this.index.removeOldest(entry);
       this.byteCount -= weight(entry);
       this.floor = entry.id;
-      this.noteLeft(entry);
     }
     if (this.head > 1_024 && this.head * 2 > this.entries.length) {
       this.entries = this.entries.slice(this.head);
       this.head = 0;
-    }
-  }
-
-  private noteLeft(entry: LogEntry): void {
-    for (const name of shelfNames(entry)) {
-      this.lastLeft.delete(name);
-      this.lastLeft.set(name, entry.id);
-    }
-    if (this.lastLeft.size > MAX_ROOMS) {
-      // Many at once, for finding the first of a map passes over all that were deleted before it.
-      let surplus = MAX_ROOMS / 10;
-      for (const [name, id] of this.lastLeft) {
-        this.lastLeft.delete(name);
-        this.forgotten = max(this.forgotten, id);
-        if (--surplus <= 0) {
-          break;
-        }
-      }
     }
   }
 }

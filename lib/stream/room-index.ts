@@ -6,7 +6,7 @@ import {
   type LogEntry,
   type WireOptions,
 } from './entry.js';
-import { compareStreamIds, type StreamId } from './stream-id.js';
+import { compareStreamIds, STREAM_START, type StreamId } from './stream-id.js';
 
 /** A client of a namespace, as far as it decides what it would have been given. */
 export interface Recipient {
@@ -22,64 +22,107 @@ export interface Broadcast {
   opts: WireOptions;
 }
 
-/** The entries for one room, oldest first; those before `head` are gone. */
+/** How many rooms are remembered after their last entry was removed. */
+const MAX_EMPTY = 20_000;
+/** The rooms of an entry for all sockets, or whose rooms only decoding tells. */
+const EVERYBODY: readonly string[] = [''];
+const NOTHING: LogEntry[] = [];
+
+/** The entries for one room of a namespace, oldest first; those before `head` are gone. */
 interface Shelf {
+  readonly nsp: string;
+  readonly room: string;
   entries: LogEntry[];
   head: number;
+  /** The id of the last entry that was removed. */
+  removed: StreamId | undefined;
 }
 
 /**
  * Entries by the rooms that they are for, so that a client's are found without looking at the others: most entries of
- * a busy cluster are for a single socket.
+ * a busy cluster are for a single socket. Entries for all are in the room ''.
+ *
+ * Of what was removed, the last id for each room is remembered.
  */
 export class RoomIndex {
-  private readonly shelves = new Map<string, Shelf>();
+  private readonly namespaces = new Map<string, Map<string, Shelf>>();
+  /** The rooms without entries; the one that has been so for longest first. */
+  private readonly empty = new Set<Shelf>();
 
-  constructor(entries: Iterable<LogEntry> = []) {
-    for (const entry of entries) {
-      this.add(entry);
-    }
+  /**
+   * @param entries - oldest first
+   * @param forgotten - what was removed before, and is not known here, had ids up to this one
+   */
+  constructor(
+    entries: Iterable<LogEntry> = [],
+    public forgotten: StreamId = STREAM_START,
+  ) {
+    this.addAll(entries);
   }
 
   /** Adds an entry that comes after all that are here. */
   add(entry: LogEntry): void {
-    for (const name of shelfNames(entry)) {
-      const shelf = this.shelves.get(name);
-      if (!shelf) {
-        this.shelves.set(name, { entries: [entry], head: 0 });
+    for (const room of roomsOf(entry)) {
+      const shelf = this.find(entry.nsp, room) ?? this.create(entry.nsp, room);
+      if (shelf.entries.length === 0) {
+        this.empty.delete(shelf);
+        shelf.entries = [entry];
       } else if (shelf.entries.at(-1) !== entry) {
         shelf.entries.push(entry);
-      }
+      } // else the room was named twice
     }
   }
 
   /** Removes the oldest entry of all. */
   removeOldest(entry: LogEntry): void {
-    for (const name of shelfNames(entry)) {
-      const shelf = this.shelves.get(name);
+    for (const room of roomsOf(entry)) {
+      const shelf = this.find(entry.nsp, room);
       if (shelf?.entries[shelf.head] !== entry) {
         continue; // the room was named twice
       }
+      shelf.removed = entry.id;
       shelf.entries[shelf.head++] = undefined as never;
       if (shelf.head === shelf.entries.length) {
-        this.shelves.delete(name);
+        this.clear(shelf);
       } else if (shelf.head > 64 && shelf.head * 2 > shelf.entries.length) {
         shelf.entries = shelf.entries.slice(shelf.head);
         shelf.head = 0;
       }
     }
+    if (this.empty.size > MAX_EMPTY) {
+      this.forgetSome();
+    }
   }
 
-  /** The id of the newest entry for a room; the empty room stands for all sockets. */
+  /** Puts others in the place of the entries that are here; what was removed is remembered. */
+  replace(entries: Iterable<LogEntry>): void {
+    for (const rooms of this.namespaces.values()) {
+      for (const shelf of rooms.values()) {
+        if (shelf.removed !== undefined) {
+          this.clear(shelf);
+        } else {
+          this.drop(shelf);
+        }
+      }
+    }
+    this.addAll(entries);
+  }
+
+  /** The id of the newest entry for a room. */
   newestFor(nsp: string, room: string): StreamId | undefined {
-    return this.shelves.get(shelfName(nsp, room))?.entries.at(-1)?.id;
+    return this.find(nsp, room)?.entries.at(-1)?.id;
+  }
+
+  /** The id of the last entry for a room that was removed; undefined if there was none after {@link forgotten}. */
+  lastRemovedFor(nsp: string, room: string): StreamId | undefined {
+    return this.find(nsp, room)?.removed;
   }
 
   /** What a recipient is given of the entries with ids in `(after, upTo]`, oldest first. */
   entriesFor(recipient: Recipient, after: StreamId, upTo?: StreamId): LogEntry[] {
     const parts: LogEntry[][] = [];
     for (const room of new Set(['', ...recipient.rooms])) {
-      const shelf = this.shelves.get(shelfName(recipient.nsp, room));
+      const shelf = this.find(recipient.nsp, room);
       if (shelf) {
         const first = firstAfter(shelf, after);
         if (first < shelf.entries.length) {
@@ -92,15 +135,58 @@ export class RoomIndex {
       (entry) => (upTo === undefined || compareStreamIds(entry.id, upTo) <= 0) && isFor(entry, recipient),
     );
   }
+
+  private find(nsp: string, room: string): Shelf | undefined {
+    return this.namespaces.get(nsp)?.get(room);
+  }
+
+  private create(nsp: string, room: string): Shelf {
+    const shelf: Shelf = { nsp, room, entries: NOTHING, head: 0, removed: undefined };
+    const rooms = this.namespaces.get(nsp) ?? new Map<string, Shelf>();
+    this.namespaces.set(nsp, rooms.set(room, shelf));
+    return shelf;
+  }
+
+  private addAll(entries: Iterable<LogEntry>): void {
+    for (const entry of entries) {
+      this.add(entry);
+    }
+  }
+
+  private clear(shelf: Shelf): void {
+    shelf.entries = NOTHING;
+    shelf.head = 0;
+    this.empty.add(shelf);
+  }
+
+  private drop({ nsp, room }: Shelf): void {
+    const rooms = this.namespaces.get(nsp)!;
+    rooms.delete(room);
+    if (rooms.size === 0) {
+      this.namespaces.delete(nsp);
+    }
+  }
+
+  /** Many at once, for finding the first of a set passes over all that were deleted before it. */
+  private forgetSome(): void {
+    let surplus = MAX_EMPTY / 10;
+    for (const shelf of this.empty) {
+      this.empty.delete(shelf);
+      this.drop(shelf);
+      this.forgotten = later(this.forgotten, shelf.removed!);
+      if (--surplus <= 0) {
+        break;
+      }
+    }
+  }
 }
 
-/** The rooms of an entry by namespace; entries for all sockets, or whose rooms only decoding tells, are in room ''. */
-export function shelfNames({ nsp, rooms }: LogEntry): string[] {
-  return rooms?.length ? rooms.map((room) => shelfName(nsp, room)) : [shelfName(nsp, '')];
+function roomsOf({ rooms }: LogEntry): readonly string[] {
+  return rooms?.length ? rooms : EVERYBODY;
 }
 
-export function shelfName(nsp: string, room: string): string {
-  return `${nsp}\u0000${room}`;
+function later(a: StreamId, b: StreamId): StreamId {
+  return compareStreamIds(a, b) >= 0 ? a : b;
 }
 
 function firstAfter({ entries, head }: Shelf, id: StreamId): number {
