@@ -1,7 +1,12 @@
-import { decode, encode } from '@msgpack/msgpack';
+import { Decoder, Encoder } from '@msgpack/msgpack';
 import { toPlain } from './binary.js';
 
 const MAX_DEPTH = 256;
+/** Bytes. An encoder keeps the buffer of the largest value that it has encoded, a decoder the last. */
+const MAX_KEPT = 64 * 1024;
+
+let encoder = newEncoder();
+let decoder = new Decoder();
 
 /**
  * Encodes a value as JSON would carry it, but with its binary data kept.
@@ -11,11 +16,18 @@ const MAX_DEPTH = 256;
 export function encodeMsgpack(value: unknown): Buffer {
   const plain = toPlain(value);
   try {
-    const { buffer, byteOffset, byteLength } = encode(plain, { maxDepth: MAX_DEPTH });
+    const { buffer, byteOffset, byteLength } = encoder.encode(plain);
+    if (byteLength > MAX_KEPT) {
+      encoder = newEncoder();
+    }
     return Buffer.from(buffer, byteOffset, byteLength);
   } catch (cause) {
     throw new TypeError(`cannot be sent: ${(cause as Error).message}`, { cause });
   }
+}
+
+function newEncoder(): Encoder {
+  return new Encoder({ maxDepth: MAX_DEPTH });
 }
 
 /**
@@ -26,7 +38,13 @@ export function encodeMsgpack(value: unknown): Buffer {
  */
 export function decodeMsgpack(bytes: Uint8Array): unknown {
   checkLengths(bytes);
-  return decode(bytes);
+  try {
+    return decoder.decode(bytes);
+  } finally {
+    if (bytes.length > MAX_KEPT) {
+      decoder = new Decoder();
+    }
+  }
 }
 
 /** @see https://github.com/msgpack/msgpack/blob/master/spec.md#formats */
