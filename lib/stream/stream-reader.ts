@@ -17,6 +17,8 @@ const MAX_AHEAD_ENTRIES = 50_000;
 const MAX_AHEAD_BYTES = 64 * 1024 * 1024;
 /** Milliseconds for which entries are delivered before others get their turn in the event loop. */
 const SLICE = 8;
+/** Characters of an entry that is not read again just to see that it is there, as long as the stream seems unchanged. */
+const LARGE_ENTRY = 16 * 1024;
 /** How many of the latest entries are looked at when reading begins, so that one sent again is known. */
 const LOOK_BACK = 16;
 
@@ -86,6 +88,9 @@ export class StreamReader {
   private draining = false;
 
   private verifyNow = false;
+  /** How long the stream was when the entry at the position was last seen in it, if nothing was read since. */
+  private lengthWhenSeen: number | undefined;
+  private isLastLarge = false;
   private verifiedAt = 0;
   private refusedSince: number | undefined;
   private lastError: Error | undefined;
@@ -163,6 +168,7 @@ export class StreamReader {
   /** To be called when the connection can be used, at first or again. */
   onReady(): void {
     this.verifyNow = true;
+    this.lengthWhenSeen = undefined;
     this.backoff.reset();
     this.wake?.();
   }
@@ -229,7 +235,8 @@ export class StreamReader {
   private async open(): Promise<void> {
     const { stream } = this.options;
     const reply = await this.ask(['XREVRANGE', stream, '+', '-', 'COUNT', String(LOOK_BACK)]);
-    const latest = this.parse(toEntries(reply).reverse());
+    const raw = toEntries(reply).reverse();
+    const latest = this.parse(raw);
     for (const { origin } of latest) {
       if (origin) {
         this.sequences.skipTo(origin);
@@ -239,6 +246,7 @@ export class StreamReader {
       this.history.restart(STREAM_START);
     }
     this.fetchedId = this.deliveredId = this.history.newest!;
+    this.isLastLarge = raw.length > 0 && sizeOf(raw.at(-1)!) > LARGE_ENTRY;
     this.verifyNow = false;
     this.verifiedAt = performance.now();
     this.setMode('catching-up');
@@ -265,6 +273,8 @@ export class StreamReader {
     this.setMode(this.lastFull ? 'catching-up' : 'following');
     if (raw.length > 0) {
       this.fetchedId = raw.at(-1)!.id;
+      this.isLastLarge = sizeOf(raw.at(-1)!) > LARGE_ENTRY;
+      this.lengthWhenSeen = undefined;
       this.enqueue(this.parse(raw));
     } else if (block) {
       this.verifyNow = true;
@@ -431,7 +441,22 @@ export class StreamReader {
     }
   }
 
+  /** Whether the stream has the entry at the position. */
   private async holds(id: StreamId): Promise<boolean> {
+    if (!this.isLastLarge) {
+      return this.shows(id);
+    }
+    const { lengthWhenSeen } = this;
+    const length = Number(await this.ask(['XLEN', this.options.stream]));
+    if (length === lengthWhenSeen) {
+      return true; // it would have to be another one of the very same length
+    }
+    const isThere = await this.shows(id);
+    this.lengthWhenSeen = isThere ? length : undefined;
+    return isThere;
+  }
+
+  private async shows(id: StreamId): Promise<boolean> {
     const [raw] = toEntries(await this.ask(['XRANGE', this.options.stream, id, id, 'COUNT', '1']));
     return raw !== undefined && this.knows(raw);
   }
@@ -544,4 +569,8 @@ export class StreamReader {
       waiter();
     }
   }
+}
+
+function sizeOf({ fields }: RawEntry): number {
+  return fields.reduce<number>((sum, field) => sum + (typeof field === 'string' ? field.length : 0), 0);
 }

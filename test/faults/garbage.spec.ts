@@ -80,6 +80,27 @@ describe('garbage', () => {
     expect((receiver.received[0] as string).length).toBe(50_000_000);
   });
 
+  test('of 5 MB that is the last of an idle stream is not read again and again', async () => {
+    const redis = await RedisServer.start();
+    const [sender, receiver] = [
+      await Member.start({ port: redis.port, client: false }),
+      await Member.start({ port: redis.port, adapter: { blockTimeInMs: 50 }, server: { maxHttpBufferSize: 1e9 } }),
+    ];
+    sender.io.emit('msg', 'x'.repeat(5_000_000));
+    await allReceived([receiver], 1);
+    const calls = async (command: string): Promise<number> =>
+      Number(/calls=(\d+)/.exec((await redis.info('commandstats'))[`cmdstat_${command}`] ?? '')?.[1] ?? 0);
+    await until(async () => (await calls('xlen')) > 0, { what: 'the first look' });
+    const [looks, reads] = [await calls('xlen'), await calls('xrange')];
+    await until(async () => (await calls('xlen')) >= looks + 5, { what: 'five more looks' });
+    expect(await calls('xrange')).toBeLessThanOrEqual(reads + 1);
+
+    await redis.command('DEL', 'socket.io');
+    await until(() => receiver.eventsOf('stream-replaced').length === 1, { what: 'the deletion to be noticed' });
+    sender.io.emit('msg', 'after');
+    await allReceived([receiver], 2);
+  });
+
   test('in the channels, 10,000 random messages and mutated valid ones, is passed over', async () => {
     const redis = await RedisServer.start();
     const sender = await Member.start({ port: redis.port });

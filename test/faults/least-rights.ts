@@ -7,7 +7,7 @@ export const LEAST_RIGHTS = [
   '&socket.io#*',
   '-@all',
   ...['+hello', '+auth', '+ping', '+info', '+client|setname'],
-  ...['+xadd', '+xread', '+xrange', '+xrevrange', '+xinfo|stream', '+exists', '+multi', '+exec'],
+  ...['+xadd', '+xread', '+xrange', '+xrevrange', '+xlen', '+xinfo|stream', '+exists', '+multi', '+exec'],
   ...['+publish', '+subscribe', '+unsubscribe', '+pubsub|numsub'],
   ...[
     '+set',
