@@ -59,7 +59,8 @@ export interface RedisStreamsAdapterOptions {
   /**
    * When a node delivers its own broadcasts to its own clients: `log`, when it reads them back, so that all clients of
    * all nodes see one order; `local-first`, at once, so that it works even while Redis is away. Connection state
-   * recovery needs `log`.
+   * recovery needs `log`. Without recovery, `socket.emit()` is no broadcast: it goes to its client at once, and may come
+   * before broadcasts that were sent earlier and are on their way through the log.
    * @default "log" with connection state recovery, "local-first" without
    */
   ordering?: 'log' | 'local-first';
