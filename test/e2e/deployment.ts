@@ -8,24 +8,63 @@ export type Topology = RedisAddress['topology'];
 export interface Deployment {
   readonly address: RedisAddress;
   readonly servers: readonly RedisServer[];
+  /** The server that a key is written to. */
+  masterOf(key: string): Promise<RedisServer>;
+  /** Kills that server, and waits until its replica is promoted. Absent where there is no replica. */
+  failover?(key: string): Promise<unknown>;
+  /** Moves the slot of a key to another master. Absent where there are no slots. */
+  migrateSlot?(key: string): Promise<unknown>;
   close(): Promise<void>;
 }
 
-export async function startDeployment(kind: ServerKind, topology: Topology): Promise<Deployment> {
-  const binary = kind === 'Redis' ? servers.redis() : servers.valkey();
+export interface DeploymentOptions {
+  /** Lines of the configuration file of each server. */
+  config?: string[];
+}
+
+export async function startDeployment(
+  kind: ServerKind,
+  topology: Topology,
+  { config = [] }: DeploymentOptions = {},
+): Promise<Deployment> {
+  const options = { binary: kind === 'Redis' ? servers.redis() : servers.valkey(), config };
   switch (topology) {
     case 'single': {
-      const server = await RedisServer.start({ binary });
-      return { address: { topology, port: server.port }, servers: [server], close: () => server.close() };
+      const server = await RedisServer.start(options);
+      return {
+        address: { topology, port: server.port },
+        servers: [server],
+        masterOf: () => Promise.resolve(server),
+        close: () => server.close(),
+      };
     }
     case 'cluster': {
-      const cluster = await RedisCluster.start({ binary });
-      return { address: { topology, nodes: cluster.rootNodes }, servers: cluster.nodes, close: () => cluster.close() };
+      const cluster = await RedisCluster.start(options);
+      return {
+        address: { topology, nodes: cluster.rootNodes },
+        servers: cluster.nodes,
+        masterOf: (key) => cluster.masterOf(key),
+        failover: async (key) => {
+          await Promise.all((await cluster.replicasOf(key)).map((replica) => replica.inSync()));
+          await cluster.killMaster(key);
+        },
+        migrateSlot: (key) => cluster.migrateSlot(key),
+        close: () => cluster.close(),
+      };
     }
     case 'sentinel': {
-      const group = await RedisSentinel.start({ binary });
-      const address = { topology, name: group.name, sentinels: group.addresses };
-      return { address, servers: group.servers, close: () => group.close() };
+      const group = await RedisSentinel.start(options);
+      return {
+        address: { topology, name: group.name, sentinels: group.addresses },
+        servers: group.servers,
+        masterOf: () => group.master(),
+        failover: async () => {
+          const master = await group.master();
+          await Promise.all(group.servers.filter((server) => server !== master).map((replica) => replica.inSync()));
+          await group.failover();
+        },
+        close: () => group.close(),
+      };
     }
   }
 }

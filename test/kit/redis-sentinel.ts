@@ -14,6 +14,8 @@ export interface RedisSentinelOptions {
   downAfter?: number;
   /** Password of the servers' default user. */
   password?: string;
+  /** Further lines of each server's configuration file. */
+  config?: string[];
 }
 
 /** A master with replicas, watched by sentinels that have a replica take over when the master is gone. */
@@ -28,11 +30,11 @@ export class RedisSentinel {
   }
 
   static async start(options: RedisSentinelOptions = {}): Promise<RedisSentinel> {
-    const { replicas = 1, sentinels = 1, downAfter = 500, password } = options;
+    const { replicas = 1, sentinels = 1, downAfter = 500, password, config = [] } = options;
     // Any server may come to be a replica, so each knows the password.
     const common = {
       ...(options.binary === undefined ? {} : { binary: options.binary }),
-      ...(password === undefined ? {} : { password, config: [`masterauth ${password}`] }),
+      ...(password === undefined ? { config } : { password, config: [`masterauth ${password}`, ...config] }),
     };
     const master = await RedisServer.start(common);
     const start = (): Promise<RedisServer> => RedisServer.start({ ...common, replicaOf: master });
