@@ -11,9 +11,9 @@ export interface Deployment {
   /** The server that a key is written to. */
   masterOf(key: string): Promise<RedisServer>;
   /** Kills that server, and waits until its replica is promoted. Absent where there is no replica. */
-  failover?(key: string): Promise<unknown>;
+  failover?: (key: string) => Promise<unknown>;
   /** Moves the slot of a key to another master. Absent where there are no slots. */
-  migrateSlot?(key: string): Promise<unknown>;
+  migrateSlot?: (key: string) => Promise<unknown>;
   close(): Promise<void>;
 }
 

@@ -2,7 +2,14 @@ import { randomUUID } from 'node:crypto';
 import type { ServerOptions } from 'socket.io';
 import { streamIndexOf, type RedisStreamsAdapterOptions } from '../../lib/cluster/options.js';
 import { NodeProcess, until } from '../kit/index.js';
-import { connectionsOf, startDeployment, type Deployment, type DeploymentOptions, type ServerKind, type Topology } from './deployment.js';
+import {
+  connectionsOf,
+  startDeployment,
+  type Deployment,
+  type DeploymentOptions,
+  type ServerKind,
+  type Topology,
+} from './deployment.js';
 import type { RedisClientKind } from './redis-client.js';
 import { SocketServer, type AdapterKind, type SocketServerOptions, type TaskContext } from './socket-server.js';
 import { MARK, TestClient, type TestClientOptions } from './test-client.js';

@@ -73,5 +73,6 @@ async function ofNodeRedis(redis: any, address: RedisAddress): Promise<OpenRedis
   const client = make();
   client.on('error', () => undefined);
   await client.connect();
-  return { client, close: async () => void (await (client.close ?? client.quit).call(client)) };
+  // The cluster client of redis 4 waits in quit() for a node that is gone.
+  return { client, close: async () => void (await (client.close ?? client.disconnect).call(client)) };
 }

@@ -1,0 +1,26 @@
+import { describeFeatures } from '../e2e/features.js';
+import type { ServerKind, Topology } from '../e2e/deployment.js';
+import type { Row } from '../e2e/fleet.js';
+import type { RedisClientKind } from '../e2e/redis-client.js';
+import { describeFaults } from './faults.js';
+
+/** The clients that can be used with each topology. */
+const clients: Record<Topology, readonly RedisClientKind[]> = {
+  single: ['ioredis 5', 'ioredis 6', 'iovalkey', 'redis 4', 'redis 5', 'redis 6'],
+  cluster: ['ioredis 5', 'ioredis 6', 'redis 4', 'redis 5', 'redis 6'],
+  sentinel: ['ioredis 5', 'ioredis 6', 'redis 5', 'redis 6'],
+};
+
+/** The rows of the matrix with one kind of server and one topology. */
+export function describeRows(server: ServerKind, topology: Topology): void {
+  for (const client of clients[topology]) {
+    describeRow({ client, server, topology });
+  }
+}
+
+/** All features, and all faults. */
+export function describeRow(row: Omit<Row, 'nodes' | 'recovery'>): void {
+  const whole: Row = { ...row, nodes: ['ours', 'ours', 'ours'], recovery: true };
+  describeFeatures(whole);
+  describeFaults(whole);
+}
