@@ -10,7 +10,7 @@ import {
   type RedisDriver,
 } from '../redis/driver.js';
 import { SessionStore } from '../session/session-store.js';
-import { nodeOf, type LogEntry } from '../stream/entry.js';
+import { EMITTER_UID, nodeOf, type LogEntry } from '../stream/entry.js';
 import { StreamLog } from '../stream/stream-log.js';
 import { isStreamId } from '../stream/stream-id.js';
 import { describeEvent } from './describe-event.js';
@@ -137,6 +137,7 @@ export class ClusterNode {
       commandTimeout,
       onAnnouncement: (message) => this.onHeartbeat(message),
       onRejected: (channel, reason) => this.reject(channel, reason),
+      onHeard: (uid, nsp) => this.onHeard(uid, nsp),
     });
     this.registry = new NodeRegistry({
       ...{ heartbeatInterval, heartbeatTimeout },
@@ -268,9 +269,8 @@ export class ClusterNode {
 
   /** Who else has a namespace, those that are known to be gone left out. */
   async census(member: BusMember): Promise<Census> {
-    const peers = this.registry.list().map(({ id }) => id);
     const servers = new Map(this.registry.present().map((peer) => [peer.id, peer.servers]));
-    const uids = peers.map((id) => serverUids(id, servers.get(id) ?? 1));
+    const uids = this.registry.announced().map((id) => serverUids(id, servers.get(id) ?? 1));
     const { named, others } = await this.bus.census(member, uids);
     for (const uid of named) {
       if (this.registry.isGone(nodeOf(uid))) {
@@ -481,12 +481,22 @@ export class ClusterNode {
   }
 
   private deliver(entry: LogEntry): void {
+    if (!entry.origin) {
+      this.onHeard(entry.uid, entry.nsp);
+    }
     const members = this.members.get(entry.nsp);
     if (members) {
       const own = entry.origin?.node === this.id;
       for (const member of members) {
         member.deliver(entry, own);
       }
+    }
+  }
+
+  /** A server of another node has sent something; of nodes that have a heartbeat, this tells nothing new. */
+  private onHeard(uid: string, nsp: string): void {
+    if (uid !== EMITTER_UID && nodeOf(uid) !== this.id) {
+      this.registry.heardFrom(uid, nsp);
     }
   }
 

@@ -9,12 +9,20 @@ export type NodeState =
   /** It has been silent for `heartbeatTimeout`. */
   | 'down'
   /** It said goodbye. */
-  | 'left';
+  | 'left'
+  /**
+   * It takes part and has no heartbeat, as nodes of `@socket.io/redis-streams-adapter`. Nothing else is known of it: it
+   * counts for no `minNodes`, no event tells of it, and it is listed until it has sent nothing for 30 times
+   * `heartbeatTimeout`.
+   */
+  | 'unmonitored';
 
 /** A node of the cluster as this node sees it. */
 export interface NodeStatus {
-  /** Random, new with each start. */
+  /** Random, new with each start. An `unmonitored` node has another one in each namespace, and is listed with each. */
   id: string;
+  /** The namespace of the id, if the node is `unmonitored`. What such a node does not tell is "unknown" or 0. */
+  namespace?: string;
   host: string;
   pid: number;
   /** Milliseconds since the epoch, by the node's own clock. */

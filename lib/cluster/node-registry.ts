@@ -1,3 +1,4 @@
+import { nodeOf } from '../stream/entry.js';
 import type { ClusterEvent, NodeState, NodeStatus } from './events.js';
 
 /** What a node tells of itself. */
@@ -24,16 +25,30 @@ export interface NodeRegistryOptions {
   onChange(): void;
 }
 
+type PeerState = Exclude<NodeState, 'unmonitored'>;
+
 interface Peer {
   announcement: Announcement;
-  state: NodeState;
+  state: PeerState;
   /** By the monotonic clock. */
   heardAt: number;
   lastSeen: number;
 }
 
+/** One that sends and has not announced itself. */
+interface Stranger {
+  namespace: string;
+  /** By the monotonic clock. */
+  heardSince: number;
+  heardAt: number;
+  lastSeen: number;
+  /** Whether it has been silent about itself for so long that it has no heartbeat. */
+  unmonitored: boolean;
+}
+
 const MAX_PEERS = 1_000;
-/** A node that is gone is listed for this many times `heartbeatTimeout`. */
+const MAX_STRANGERS = 100;
+/** A node that is gone, or not heard any more, is listed for this many times `heartbeatTimeout`. */
 const LISTED_AFTER = 30;
 
 /**
@@ -41,10 +56,13 @@ const LISTED_AFTER = 30;
  *
  * States: `up`; `suspect` when an announcement is overdue: after a silence halfway between `heartbeatInterval` and
  * `heartbeatTimeout`; `down` after `heartbeatTimeout` of silence; `left` after a goodbye. A node that is heard again is
- * `up`.
+ * `up`. One that sends, and has announced nothing for `heartbeatTimeout` since it was first heard, is `unmonitored`: it
+ * is listed, and that is all.
  */
 export class NodeRegistry {
   private readonly peers = new Map<string, Peer>();
+  /** By uid. */
+  private readonly strangers = new Map<string, Stranger>();
   private readonly now: () => number;
   private checkedAt: number;
 
@@ -53,12 +71,18 @@ export class NodeRegistry {
     this.checkedAt = this.now();
   }
 
-  /** All other nodes that are known, those that are gone among them. */
+  /** All other nodes that are known, those that are gone and those without heartbeats among them. */
   list(): NodeStatus[] {
-    return [...this.peers.values()].map(toStatus);
+    const unmonitored = [...this.strangers].filter(([, stranger]) => stranger.unmonitored);
+    return [...[...this.peers.values()].map(toStatus), ...unmonitored.map(toUnmonitored)];
   }
 
-  /** The nodes that are not known to be gone. */
+  /** The ids of all nodes that have ever announced themselves, as far as they are still listed. */
+  announced(): string[] {
+    return [...this.peers.keys()];
+  }
+
+  /** Of these, the nodes that are not known to be gone. */
   present(): Announcement[] {
     return [...this.peers.values()].filter(isPresent).map(({ announcement }) => announcement);
   }
@@ -75,6 +99,11 @@ export class NodeRegistry {
     if (!peer) {
       this.peers.set(announcement.id, heard);
       this.shed();
+      for (const uid of this.strangers.keys()) {
+        if (nodeOf(uid) === announcement.id) {
+          this.strangers.delete(uid);
+        }
+      }
       this.options.emit({ type: 'node-joined', node: toStatus(heard) });
     } else if (peer.state !== 'left') {
       Object.assign(peer, heard, { state: peer.state });
@@ -90,6 +119,20 @@ export class NodeRegistry {
       peer.heardAt = this.now();
       this.setState(peer, 'left');
       this.options.onChange();
+    }
+  }
+
+  /** A server has sent something, and may be of a node that has no heartbeat. */
+  heardFrom(uid: string, namespace: string): void {
+    if (this.peers.has(nodeOf(uid))) {
+      return;
+    }
+    const heard = { heardAt: this.now(), lastSeen: Date.now() };
+    const stranger = this.strangers.get(uid);
+    if (stranger) {
+      Object.assign(stranger, heard);
+    } else if (this.strangers.size < MAX_STRANGERS && uid.length <= 64) {
+      this.strangers.set(uid, { namespace, ...heard, heardSince: heard.heardAt, unmonitored: false });
     }
   }
 
@@ -121,12 +164,22 @@ export class NodeRegistry {
         changed = this.setState(peer, 'suspect') || changed;
       }
     }
+    for (const [uid, stranger] of this.strangers) {
+      stranger.heardSince += notHeard;
+      stranger.heardAt += notHeard;
+      if (now - stranger.heardAt > LISTED_AFTER * heartbeatTimeout) {
+        this.strangers.delete(uid);
+        changed ||= stranger.unmonitored;
+      } else if (!stranger.unmonitored && now - stranger.heardSince > heartbeatTimeout) {
+        changed = stranger.unmonitored = true;
+      }
+    }
     if (changed) {
       this.options.onChange();
     }
   }
 
-  private setState(peer: Peer, state: NodeState): boolean {
+  private setState(peer: Peer, state: PeerState): boolean {
     const before = peer.state;
     if (before === state) {
       return false;
@@ -160,4 +213,9 @@ function isPresent({ state }: Peer): boolean {
 function toStatus({ announcement, state, lastSeen }: Peer): NodeStatus {
   const { id, host, pid, startedAt, sockets, backlog } = announcement;
   return { id, host, pid, startedAt, state, lastSeen, sockets, backlog, self: false };
+}
+
+function toUnmonitored([id, { namespace, lastSeen }]: [string, Stranger]): NodeStatus {
+  const unknown = { host: 'unknown', pid: 0, startedAt: 0, sockets: 0, backlog: 0 };
+  return { id, ...unknown, state: 'unmonitored', namespace, lastSeen, self: false };
 }

@@ -37,6 +37,8 @@ export interface RequestBusOptions {
   /** The node's own messages on the heartbeat channel are passed on too. */
   onAnnouncement(message: unknown): void;
   onRejected(channel: string, reason: string): void;
+  /** Told of the sender of each message. */
+  onHeard(uid: string, nsp: string): void;
 }
 
 /** PUB/SUB: what is not worth keeping. Everything on the channels is MessagePack. */
@@ -151,6 +153,7 @@ export class RequestBus {
       if (!isBusMessage(message)) {
         throw new Error('not a message with "uid", "nsp" and "type"');
       }
+      this.options.onHeard(message.uid, message.nsp);
       for (const member of [...(this.members.get(channel) ?? [])]) {
         if (message.uid !== member.uid && message.nsp === member.name) {
           member.onMessage(message);

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { resolveOptions, streamIndexOf, streamNames, type RedisStreamsAdapterOptions } from '../cluster/options.js';
 import { driverFor } from '../redis/driver-for.js';
 import type { RedisConnection } from '../redis/driver.js';
-import { encodeMessage, EntryType, type LogMessage, type WireOptions } from '../stream/entry.js';
+import { EMITTER_UID, encodeMessage, EntryType, type LogMessage, type WireOptions } from '../stream/entry.js';
 import type { StreamEvent } from '../stream/events.js';
 import { encodeMsgpack } from '../stream/msgpack.js';
 import { StreamPublisher } from '../stream/stream-publisher.js';
@@ -140,7 +140,7 @@ export class RedisStreamsEmitter {
   /** @internal */
   publish(nsp: string, type: number, data: unknown): void {
     const channel = `${this.options.channelPrefix}#${nsp}#`;
-    this.connection.publish(channel, encodeMsgpack({ uid: this.uid, nsp, type, data })).catch(() => undefined);
+    this.connection.publish(channel, encodeMsgpack({ uid: EMITTER_UID, nsp, type, data })).catch(() => undefined);
   }
 }
 

@@ -11,7 +11,7 @@ import { InvalidOptionError } from '../cluster/options.js';
  */
 export interface RedisStreamsHealthChecks {
   /**
-   * How many nodes must be `up` at least, this one included.
+   * How many nodes must be `up` at least, this one included. Those without heartbeats (`unmonitored`) do not count.
    * @default 1
    */
   minNodes?: number;

@@ -90,6 +90,9 @@ export function encodeSeq(seq: number): [name: string, value: string] {
   return [FIELD.seq, String(seq)];
 }
 
+/** What socket.io-adapter and the reference's emitter take for the uid of who serves no sockets, and answers nothing. */
+export const EMITTER_UID = 'emitter';
+
 /** The node of a server's uid: the first server of a node that has a namespace has the node's id, further ones a suffix. */
 export function nodeOf(uid: string): string {
   const dot = uid.indexOf('.');

@@ -164,4 +164,64 @@ describe('the registry of nodes', () => {
     expect(states()).not.toHaveProperty('gone');
     expect(states()).toHaveProperty(['node 1999'], 'up');
   });
+
+  describe('of one that sends and announces nothing', () => {
+    test('says that it is unmonitored, after the time in which a node of ours would have announced itself', () => {
+      registry.heardFrom('a', '/chat');
+      pass(TIMEOUT);
+      expect([states(), changes]).toEqual([{}, 0]);
+      pass(CHECK);
+      expect(registry.list()).toEqual([
+        {
+          ...{ id: 'a', namespace: '/chat', state: 'unmonitored', self: false, lastSeen: expect.any(Number) },
+          ...{ host: 'unknown', pid: 0, startedAt: 0, sockets: 0, backlog: 0 },
+        },
+      ]);
+      registry.heardFrom('a', '/chat');
+      expect([registry.present(), registry.announced(), events, changes]).toEqual([[], [], [], 1]);
+    });
+
+    test('says nothing if it is a server of a node that announces itself, be it before or after', () => {
+      for (const uid of ['a', 'a.1', 'b.2']) registry.heardFrom(uid, '/');
+      registry.heard(announcement('a'));
+      pass(2_000, { heard: ['a'] });
+      registry.heard(announcement('b'));
+      for (const uid of ['a', 'a.1', 'b.2']) registry.heardFrom(uid, '/');
+      pass(10_000, { heard: ['a', 'b'] });
+      expect(states()).toEqual({ a: 'up', b: 'up' });
+    });
+
+    test('says that it is up as soon as it announces itself', () => {
+      registry.heardFrom('a.1', '/');
+      pass(TIMEOUT + CHECK);
+      registry.heard(announcement('a'));
+      expect(states()).toEqual({ a: 'up' });
+    });
+
+    test('says nothing while this node could not have heard an announcement', () => {
+      registry.heardFrom('a', '/');
+      pass(60_000, { deaf: true });
+      now += 60_000; // its process was stopped
+      registry.check(false);
+      expect(states()).toEqual({});
+      pass(TIMEOUT + CHECK);
+      expect(states()).toEqual({ a: 'unmonitored' });
+    });
+
+    test('forgets it when it has not sent anything for long', () => {
+      registry.heardFrom('a', '/');
+      pass(20 * TIMEOUT);
+      registry.heardFrom('a', '/');
+      pass(20 * TIMEOUT);
+      expect(states()).toEqual({ a: 'unmonitored' });
+      pass(10 * TIMEOUT + CHECK);
+      expect([states(), changes]).toEqual([{}, 2]);
+    });
+
+    test('remembers a hundred of them', () => {
+      for (let i = 0; i < 1_000; i++) registry.heardFrom(`node ${i}`, '/');
+      pass(TIMEOUT + CHECK);
+      expect(registry.list().length).toBe(100);
+    });
+  });
 });
