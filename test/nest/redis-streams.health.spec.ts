@@ -133,6 +133,17 @@ test('is down while fewer nodes than minNodes are up', async () => {
   expect(health.nodes[1].state).toBe('left');
 });
 
+test('does not count nodes without heartbeats, and names them', async () => {
+  const redis = await RedisServer.start();
+  const app = await start(redis.port);
+  checks = { minNodes: 2 };
+  await redis.command('XADD', 'socket.io', '*', 'uid', 'other', 'nsp', '/', 'type', '4', 'data', '{}');
+  await until(() => app.get(RedisStreamsMonitor).nodes.length === 2, { what: 'the other node' });
+  const health = await healthOf(app);
+  expect(health).toMatchObject({ code: 503, reasons: ['1 of at least 2 nodes is up (minNodes)'] });
+  expect(health.nodes[1]).toMatchObject({ id: 'other', state: 'unmonitored' });
+});
+
 test('is down while more broadcasts wait for Redis than allowed', async () => {
   const redis = await RedisServer.start();
   const proxy = await TcpProxy.start(redis.port);

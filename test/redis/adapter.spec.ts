@@ -1,11 +1,15 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { Server } from 'socket.io';
 import { io, type Socket } from 'socket.io-client';
-import { createAdapter, type RedisStreamsAdapterFactory } from '../../lib/adapter/index.js';
+import { ClusterNode, createAdapter, type RedisStreamsAdapterFactory } from '../../lib/adapter/index.js';
 import type { RedisStreamsAdapterOptions } from '../../lib/cluster/options.js';
-import { closeAfterwards, RedisCluster, RedisSentinel, RedisServer, servers, until } from '../kit/index.js';
+import { closeAfterwards, freePort, RedisCluster, RedisSentinel, RedisServer, servers, until } from '../kit/index.js';
+import { selfSigned } from '../kit/self-signed.js';
 import { clusterRows, redis4Cluster, sentinelRows, singleRows } from './rows.js';
 
 const prefix = { channelPrefix: '', streamName: '', sessionKeyPrefix: '' };
@@ -81,7 +85,6 @@ describe('Socket.IO servers on a single server', () => {
     valkey = await RedisServer.start({ binary: servers.valkey() });
   });
 
-  test.each(singleRows)('$name', ({ create }) => smoke(() => create(redis.port)));
   test.each(singleRows)('$name, Valkey, sharded PUB/SUB', ({ create }) =>
     smoke(() => create(valkey.port), { useShardedPubSub: true, streamCount: 3 }),
   );
@@ -90,15 +93,38 @@ describe('Socket.IO servers on a single server', () => {
   );
 });
 
+describe('Socket.IO servers on a single server with TLS', () => {
+  const { key, cert } = selfSigned();
+  let port: number;
+  beforeAll(async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'tls-'));
+    closeAfterwards({ close: () => rm(folder, { recursive: true }) });
+    const [keyFile, certFile] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
+    await writeFile(keyFile, key);
+    await writeFile(certFile, cert);
+    port = await freePort();
+    const files = [`tls-key-file ${keyFile}`, `tls-cert-file ${certFile}`, `tls-ca-cert-file ${certFile}`];
+    await RedisServer.start({ config: [`tls-port ${port}`, ...files, 'tls-auth-clients no'] });
+  });
+
+  test.each(singleRows)('$name', ({ create }) => smoke(() => create(port, { ca: cert })));
+  test.each(singleRows)('$name tells that a certificate is not trusted', async ({ create }) => {
+    const node = closeAfterwards(new ClusterNode(create(port, { ca: selfSigned().cert }), { startTimeout: 500 }));
+    await expect(node.start()).rejects.toThrow(/cannot be used after 500 ms.*certificate/);
+  });
+});
+
 describe('Socket.IO servers on a cluster', () => {
   let cluster: RedisCluster;
   beforeAll(async () => {
     cluster = await RedisCluster.start();
   }, 60_000);
 
-  test.each([redis4Cluster, ...clusterRows])('$name', ({ create }) => smoke(() => create(cluster.rootNodes)));
-  test.each(clusterRows)('$name, sharded PUB/SUB, three streams', ({ create }) =>
+  test.each([redis4Cluster, ...clusterRows])('$name, sharded PUB/SUB, three streams', ({ create }) =>
     smoke(() => create(cluster.rootNodes), { useShardedPubSub: true, streamCount: 3 }),
+  );
+  test.each(clusterRows.filter(({ hasKeyPrefix }) => hasKeyPrefix))('$name, with a key prefix', ({ create }) =>
+    smoke(() => create(cluster.rootNodes, { keyPrefix: 'app:' }), { useShardedPubSub: true, streamCount: 3 }),
   );
 });
 
@@ -108,7 +134,10 @@ describe('Socket.IO servers with Sentinel', () => {
     group = await RedisSentinel.start();
   }, 60_000);
 
-  test.each(sentinelRows)('$name', ({ create }) =>
-    smoke(() => create({ name: group.name, addresses: group.addresses })),
+  test.each(sentinelRows)('$name, sharded PUB/SUB, three streams', ({ create }) =>
+    smoke(() => create({ name: group.name, addresses: group.addresses }), { useShardedPubSub: true, streamCount: 3 }),
+  );
+  test.each(sentinelRows.filter(({ hasKeyPrefix }) => hasKeyPrefix))('$name, with a key prefix', ({ create }) =>
+    smoke(() => create({ name: group.name, addresses: group.addresses }, { keyPrefix: 'app:' })),
   );
 });

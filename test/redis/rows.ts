@@ -19,6 +19,8 @@ export interface ClientOptions {
   username?: string;
   password?: string;
   keyPrefix?: string;
+  /** Connects by TLS, and trusts this authority only. */
+  ca?: string;
   /** Where nodes are reached, by the address that they tell. */
   addressMap?: Record<string, Address>;
 }
@@ -38,20 +40,21 @@ export const singleRows: Row<number>[] = [
   ...[5, 6].map((version) => ({
     name: `ioredis ${version}`,
     hasKeyPrefix: true,
-    create: (port: number, options: ClientOptions = {}) =>
-      new ioredis[version as 5 | 6].Redis({ port, ...ioredisOptions, ...options }),
+    create: (port: number, { ca, ...options }: ClientOptions = {}) =>
+      new ioredis[version as 5 | 6].Redis({ port, ...ioredisOptions, ...options, ...(ca && { tls: { ca } }) }),
   })),
   {
     name: 'iovalkey',
     hasKeyPrefix: true,
-    create: (port, options = {}) => new iovalkey.Redis({ port, ...ioredisOptions, ...options }),
+    create: (port, { ca, ...options } = {}) =>
+      new iovalkey.Redis({ port, ...ioredisOptions, ...options, ...(ca && { tls: { ca } }) }),
   },
   ...[4, 5, 6].map((version) => ({
     name: `redis ${version}`,
     hasKeyPrefix: version === 6,
-    create: (port: number, { username, password, keyPrefix }: ClientOptions = {}) =>
+    create: (port: number, { username, password, keyPrefix, ca }: ClientOptions = {}) =>
       redis[version as 4 | 5 | 6].createClient({
-        url: `redis://127.0.0.1:${port}`,
+        ...(ca ? { socket: { host: '127.0.0.1', port, tls: true, ca } } : { url: `redis://127.0.0.1:${port}` }),
         ...(username && { username }),
         ...(password && { password }),
         ...(keyPrefix && { keyPrefix }),
@@ -109,7 +112,8 @@ export const sentinelRows: Row<{ name: string; addresses: Address[] }>[] = [
   {
     name: 'redis 6',
     hasKeyPrefix: true,
-    create: ({ name, addresses }) => redis[6].createSentinel({ name, sentinelRootNodes: addresses }),
+    create: ({ name, addresses }, { keyPrefix } = {}) =>
+      redis[6].createSentinel({ name, sentinelRootNodes: addresses, ...(keyPrefix && { keyPrefix }) }),
   },
 ];
 
