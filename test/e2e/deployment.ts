@@ -17,15 +17,11 @@ export interface Deployment {
   close(): Promise<void>;
 }
 
-export interface DeploymentOptions {
-  /** Lines of the configuration file of each server. */
-  config?: string[];
-}
-
+/** @param config - further lines of each server's configuration file */
 export async function startDeployment(
   kind: ServerKind,
   topology: Topology,
-  { config = [] }: DeploymentOptions = {},
+  config: string[] = [],
 ): Promise<Deployment> {
   const options = { binary: kind === 'Redis' ? servers.redis() : servers.valkey(), config };
   switch (topology) {

@@ -2,14 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { ServerOptions } from 'socket.io';
 import { streamIndexOf, type RedisStreamsAdapterOptions } from '../../lib/cluster/options.js';
 import { NodeProcess, until } from '../kit/index.js';
-import {
-  connectionsOf,
-  startDeployment,
-  type Deployment,
-  type DeploymentOptions,
-  type ServerKind,
-  type Topology,
-} from './deployment.js';
+import { connectionsOf, startDeployment, type Deployment, type ServerKind, type Topology } from './deployment.js';
 import type { RedisClientKind } from './redis-client.js';
 import { SocketServer, type AdapterKind, type SocketServerOptions, type TaskContext } from './socket-server.js';
 import { MARK, TestClient, type TestClientOptions } from './test-client.js';
@@ -27,6 +20,8 @@ export interface Row {
   recovery?: boolean;
   /** Whether each node is a process of its own. */
   processes?: boolean;
+  /** Further lines of the servers' configuration files. */
+  config?: string[];
 }
 
 export function nameOf({ client, server, topology, nodes, options = {}, recovery, processes }: Row): string {
@@ -65,8 +60,8 @@ export class Fleet {
     private readonly serverOptions: Partial<ServerOptions>,
   ) {}
 
-  static async start(row: Row, serverOptions: Partial<ServerOptions> = {}, redis?: DeploymentOptions): Promise<Fleet> {
-    const deployment = await startDeployment(row.server, row.topology, redis);
+  static async start(row: Row, serverOptions: Partial<ServerOptions> = {}): Promise<Fleet> {
+    const deployment = await startDeployment(row.server, row.topology, row.config);
     const fleet = new Fleet(row, deployment, serverOptions);
     fleet.nodes.push(...(await Promise.all(row.nodes.map((kind) => fleet.startNode(kind)))));
     await fleet.isReady();

@@ -9,4 +9,10 @@ const mostlyReference = ['reference', 'ours', 'reference'] as const;
 describeFeatures({ ...row, nodes: mostlyOurs });
 describeFeatures({ ...row, nodes: mostlyReference, recovery: true });
 describeFeatures({ ...row, nodes: mostlyOurs, recovery: true, options: { streamCount: 3 } });
-describeFeatures({ ...row, nodes: mostlyReference, options: { streamCount: 3, useShardedPubSub: true } });
+describeFeatures({
+  ...row,
+  nodes: mostlyReference,
+  recovery: true,
+  options: { streamCount: 3, useShardedPubSub: true },
+});
+describeFeatures({ ...row, topology: 'cluster', nodes: mostlyOurs, recovery: true, options: { streamCount: 3 } });

@@ -55,7 +55,7 @@ export function describeFaults(row: Row): void {
     let fleet: Fleet;
 
     beforeAll(async () => {
-      fleet = await Fleet.start(row, {}, { config: ['appendonly yes'] });
+      fleet = await Fleet.start({ ...row, config: ['appendonly yes'] });
     }, 60_000);
     afterEach(() => fleet?.disconnectAll());
     afterAll(() => fleet?.close(), 30_000);
