@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { Fleet, type FleetNode } from '../e2e/fleet.js';
+import { Fleet, referenceIndexOf, type FleetNode } from '../e2e/fleet.js';
 import type { TaskContext } from '../e2e/socket-server.js';
 import type { TestClient } from '../e2e/test-client.js';
 import { until } from '../kit/index.js';
@@ -7,6 +7,18 @@ import { until } from '../kit/index.js';
 const CLIENTS = 6;
 /** Broadcasts of each node between two steps. */
 const BROADCASTS = 150;
+
+/** Step 1 of docs/migration.md: both kinds of nodes are given these. */
+const options = {
+  streamName: 'chat',
+  streamCount: 2,
+  channelPrefix: 'chat-channels',
+  useShardedPubSub: true,
+  maxLen: 1_000_000,
+  sessionKeyPrefix: 'chat-session:',
+};
+/** The stream of the namespace "/". */
+const STREAM = `chat-${referenceIndexOf('/', options.streamCount)}`;
 
 /** A client while it is connected to one node. */
 interface Stay {
@@ -33,6 +45,10 @@ describe('a fleet of three, migrated node by node from the reference to ours and
   /** By node, the numbers of its broadcasts that are in the log. */
   const loggedOf = new Map<string, number[]>();
   let sentBy: Map<string, number>;
+  /** After each replacement and by node: how many sockets it was told of, and how many servers it counts. */
+  const requests: number[][][] = [];
+  /** By node, when all were ours. */
+  let statesAfterwards: string[][];
 
   beforeAll(async () => {
     fleet = await Fleet.start({
@@ -41,7 +57,7 @@ describe('a fleet of three, migrated node by node from the reference to ours and
       topology: 'single',
       nodes: ['reference', 'reference', 'reference'],
       recovery: true,
-      options: { maxLen: 1_000_000 },
+      options,
     });
     for (const node of fleet.nodes) {
       await startLoad(node);
@@ -53,8 +69,12 @@ describe('a fleet of three, migrated node by node from the reference to ours and
     await someLoad();
     for (const kind of ['ours', 'reference'] as const) {
       for (let i = 0; i < 3; i++) {
-        await replace(fleet.node(i), kind);
+        await replace(fleet.node(0), kind); // steps 2 and 3: the oldest
         await someLoad();
+        requests.push(await askFromEach());
+      }
+      if (kind === 'ours') {
+        statesAfterwards = await Promise.all(fleet.nodes.map((node) => node.run(statesOfOthers))); // step 4
       }
     }
     sentBy = new Map();
@@ -127,9 +147,23 @@ describe('a fleet of three, migrated node by node from the reference to ours and
     }
   }
 
+  function askFromEach(): Promise<number[][]> {
+    const ask = async ({ io }: TaskContext) => [
+      (await io.fetchSockets()).length,
+      await io.of('/').adapter.serverCount(),
+    ];
+    return Promise.all(fleet.nodes.map((node) => node.run(ask)));
+  }
+
+  /** Of those that are there: the nodes that were replaced have left, or are forgotten in time. */
+  function statesOfOthers({ node }: TaskContext): string[] {
+    const others = node!.nodes().filter(({ self, state }) => !self && state !== 'left');
+    return others.map(({ state }) => state).sort();
+  }
+
   async function readLog(): Promise<void> {
     const redis = fleet.deployment.servers[0]!;
-    const entries = (await redis.command('XRANGE', 'socket.io', '-', '+')) as [string, string[]][];
+    const entries = (await redis.command('XRANGE', STREAM, '-', '+')) as [string, string[]][];
     logged = [];
     for (const [id, fields] of entries) {
       const data = JSON.parse(fields[fields.indexOf('data') + 1]!) as { packet?: { data: unknown[] } };
@@ -140,6 +174,17 @@ describe('a fleet of three, migrated node by node from the reference to ours and
       }
     }
   }
+
+  test('while both kinds run, every node counts all nodes and is told of all sockets', () => {
+    const everything = Array.from({ length: 3 }, () => [CLIENTS, 3]);
+    expect(requests).toEqual(Array.from({ length: 6 }, () => everything));
+  });
+
+  test('afterwards, the status of nodes covers the whole fleet', () => {
+    for (const states of statesAfterwards) {
+      expect(states.filter((state) => state !== 'unmonitored')).toEqual(['up', 'up']);
+    }
+  });
 
   test('all that our nodes have sent is in the log, in the order of sending', () => {
     for (const node of everyNode.filter(({ kind }) => kind === 'ours')) {
