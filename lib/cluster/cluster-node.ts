@@ -24,11 +24,12 @@ import {
   type RedisStreamsAdapterOptions,
   type ResolvedOptions,
 } from './options.js';
-import { Resumption } from './resumption.js';
 import { RequestBus, type BusMember, type Census } from './request-bus.js';
 
 /** Milliseconds before channels that Redis refused are tried again, at the start. */
 const SUBSCRIBE_RETRY = 500;
+/** Milliseconds from one answer to the hellos of others to the next. */
+const ANSWER_INTERVAL = 20;
 /** Milliseconds from one look to the next whether a node is back. */
 const BACK_CHECK_INTERVAL = 20;
 
@@ -81,7 +82,6 @@ export class ClusterNode {
   private readonly logs: StreamLog[];
   private readonly members = new Map<string, NamespaceMember[]>();
   private readonly listeners = new Set<ClusterNodeListener>();
-  private readonly resumption: Resumption;
   private readonly startedAt = Date.now();
   private readonly lost = new Map<string, Error>();
   private readonly told = new Set<string>();
@@ -91,6 +91,13 @@ export class ClusterNode {
   private mode: 'starting' | 'running' | 'closing' | 'closed' = 'starting';
   private heartbeatTimer: NodeJS.Timeout | undefined;
   private checkTimer: NodeJS.Timeout | undefined;
+  private answerTimer: NodeJS.Timeout | undefined;
+  private isAnswerDue = false;
+  /** Whether it has said hello to the others, and not goodbye. */
+  private isPresent = false;
+  private hello: NodeJS.Immediate | undefined;
+  /** The nodes whose way back to Redis is waited for. */
+  private readonly onTheWay = new Map<string, Promise<void>>();
   private starting: Promise<void> | undefined;
   private closing: Promise<void> | undefined;
   private readonly subscribedOnce: Promise<void>;
@@ -162,7 +169,6 @@ export class ClusterNode {
         }
       },
     });
-    this.resumption = new Resumption(heartbeatTimeout);
     this.logs = streamNames(this.options).map((stream) => this.openLog(stream));
   }
 
@@ -221,6 +227,7 @@ export class ClusterNode {
     this.sessions.saveAll();
     await Promise.all(this.logs.map(({ publisher }) => publisher.close(closeTimeout)));
     await this.sessions.close();
+    this.isPresent = false;
     if (wasRunning) {
       await this.bus.announce({ kind: 'bye', node: this.announcement() }).catch(() => undefined);
     }
@@ -347,6 +354,7 @@ export class ClusterNode {
       return;
     }
     this.mode = 'running';
+    this.isPresent = true;
     this.heardOwnAt = performance.now();
     const { heartbeatInterval } = this.options;
     this.heartbeatTimer = setInterval(() => this.beat('beat'), heartbeatInterval);
@@ -423,7 +431,7 @@ export class ClusterNode {
     switch (message.kind) {
       case 'bye':
         this.registry.left(message.node.id);
-        this.resumption.left(message.node.id);
+        this.logs.forEach(({ publisher }) => publisher.onLeft(message.node.id));
         break;
       case 'release':
         this.releaseSession(message);
@@ -436,8 +444,7 @@ export class ClusterNode {
       default:
         this.registry.heard(message.node);
         if (message.reading) {
-          this.resumption.heardReading(message.node.id);
-          this.resume();
+          this.logs.forEach(({ publisher }) => publisher.onReading(message.node.id));
         }
         for (const log of this.logs) {
           const last = message.streams[log.name];
@@ -445,8 +452,8 @@ export class ClusterNode {
             log.reader.announce(message.node.id, ...last);
           }
         }
-        if (message.kind === 'hello' && this.mode === 'running') {
-          this.beat('beat');
+        if (message.kind === 'hello' && this.isPresent) {
+          this.answer();
         }
     }
   }
@@ -475,7 +482,12 @@ export class ClusterNode {
       replay: { maxEntries: options.replayMaxEntries, maxBytes: options.replayMaxBytes },
       emit: (event) => this.emit(event),
       deliver: (entry) => this.deliver(entry),
-      cluster: this,
+      heartbeatTimeout: options.heartbeatTimeout,
+      readers: {
+        count: () => this.nodeCount,
+        present: () => [this.id, ...this.registry.present().map(({ id }) => id)],
+        ask: () => this.sayHello(),
+      },
       onReading: () => this.onReading(),
     });
   }
@@ -546,13 +558,15 @@ export class ClusterNode {
     return 1 + this.registry.present().length;
   }
 
-  /** Whether all nodes are known to be reading; they may not be for a while after Redis was away. */
-  get allRead(): boolean {
-    return this.resumption.isOver(performance.now());
+  /** Resolves when a node is not on its way back to Redis any more, or Redis is away again. */
+  private whenBack(node: string): Promise<void> {
+    const waiting = this.onTheWay.get(node) ?? this.untilBack(node).finally(() => this.onTheWay.delete(node));
+    this.onTheWay.set(node, waiting);
+    return waiting;
   }
 
-  private async whenBack(node: string): Promise<void> {
-    while (this.mode === 'running' && this.resumption.awaits(node, performance.now())) {
+  private async untilBack(node: string): Promise<void> {
+    while (this.mode === 'running' && this.logs.some(({ publisher }) => publisher.awaits(node))) {
       await sleep(BACK_CHECK_INTERVAL);
     }
   }
@@ -563,31 +577,47 @@ export class ClusterNode {
 
   private onReading(): void {
     if (this.mode === 'running' && this.isReading) {
-      this.resumption.heardReading(this.id);
-      this.resume();
       this.beat('beat'); // whoever waits for this node need not wait longer
     }
   }
 
   private onCommandsLost(): void {
-    if (this.mode === 'running') {
-      this.resumption.lost([this.id, ...this.registry.present().map(({ id }) => id)]);
-    }
+    if (!this.commands.ready) {
+      this.logs.forEach(({ publisher }) => publisher.onLost());
+    } // else a master of a cluster is away, and perhaps not that of any stream
   }
 
   private onCommandsReady(): void {
-    this.resumption.begin(performance.now());
-    if (this.isReading) {
-      this.resumption.heardReading(this.id);
-    }
-    for (const { publisher } of this.logs) {
-      publisher.onReady();
-    }
+    this.logs.forEach(({ publisher }) => publisher.onReady());
     this.sessions.onReady();
     this.sessions.verify().catch(() => undefined);
-    if (this.mode === 'running') {
-      this.beat('hello'); // who hears it answers, and says whether it reads
+    this.sayHello();
+  }
+
+  /** Who hears it answers, and says whether it reads. Several in one turn are one. */
+  private sayHello(): void {
+    this.hello ??= setImmediate(() => {
+      this.hello = undefined;
+      if (this.isPresent) {
+        this.beat('hello');
+      }
+    });
+  }
+
+  /** When many nodes say hello at once, the first is answered at once, and then all together. */
+  private answer(): void {
+    if (this.answerTimer) {
+      this.isAnswerDue = true;
+      return;
     }
+    this.beat('beat');
+    this.answerTimer = setTimeout(() => {
+      this.answerTimer = undefined;
+      if (this.isAnswerDue && this.isPresent) {
+        this.isAnswerDue = false;
+        this.answer();
+      }
+    }, ANSWER_INTERVAL).unref();
   }
 
   private async subscribeAll(): Promise<void> {
@@ -596,9 +626,7 @@ export class ClusterNode {
       this.subscribeError = undefined;
       this.markSubscribed();
       this.sessions.verify().catch(() => undefined);
-      if (this.mode === 'running') {
-        this.beat('hello'); // whoever was not heard meanwhile answers
-      }
+      this.sayHello(); // whoever was not heard meanwhile answers
     } catch (error) {
       this.subscribeError = error as Error;
       if (this.subscriber.ready && this.mode === 'starting') {

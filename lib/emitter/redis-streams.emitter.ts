@@ -65,13 +65,13 @@ export class RedisStreamsEmitter {
         onLost: () => undefined,
       },
     });
-    const noReader = { isReading: false, lastOwnFetched: 0, lastOwnDelivered: 0 };
+    const noReader = { isOpen: true, isReading: false, lastOwnFetched: 0, lastOwnDelivered: 0 };
     this.publishers = streamNames(this.options).map(
       (stream) =>
         new StreamPublisher(this.connection, noReader, {
-          ...{ stream, nodeId: this.uid, maxLen, commandTimeout, emit: onEvent },
+          ...{ stream, nodeId: this.uid, maxLen, commandTimeout, emit: onEvent, heartbeatTimeout: 0 },
           outbox: { maxEntries: outboxMaxEntries, maxBytes: outboxMaxBytes },
-          cluster: { nodeCount: 1, allRead: true },
+          readers: { count: () => 1, present: () => [], ask: () => undefined },
         }),
     );
     this.target = new BroadcastTarget(this, '/');

@@ -22,6 +22,7 @@ export function encodeMsgpack(value: unknown): Buffer {
     }
     return Buffer.from(buffer, byteOffset, byteLength);
   } catch (cause) {
+    encoder = newEncoder();
     throw new TypeError(`cannot be sent: ${(cause as Error).message}`, { cause });
   }
 }

@@ -54,6 +54,15 @@ export class Outbox {
     return dropped;
   }
 
+  /** Removes all. Returns how many entries there were. */
+  clear(): number {
+    const entries = this.items.filter((item) => item?.kind === 'entry').length;
+    this.items = [];
+    this.head = 0;
+    this.byteCount = 0;
+    return entries;
+  }
+
   peek(): OutboxItem | undefined {
     return this.items[this.head];
   }

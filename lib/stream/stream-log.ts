@@ -16,9 +16,11 @@ export interface StreamLogOptions {
   readCount: number;
   blockTime: number;
   commandTimeout: number;
+  /** Milliseconds of silence after which a node counts as down. */
+  heartbeatTimeout: number;
   outbox: OutboxLimits;
   replay: ReplayLogOptions;
-  cluster: Readers;
+  readers: Readers;
   emit(event: StreamEvent): void;
   deliver(entry: LogEntry): void;
   /** Called when the reader begins to read, at first or again. */
@@ -67,8 +69,8 @@ export class StreamLog {
       onProgress: () => this.onProgress(),
     });
     this.publisher = new StreamPublisher(commands, this.reader, {
-      ...{ stream, maxLen, commandTimeout, emit, cluster: options.cluster },
-      outbox: options.outbox,
+      ...{ stream, nodeId, maxLen, commandTimeout, emit },
+      ...{ heartbeatTimeout: options.heartbeatTimeout, outbox: options.outbox, readers: options.readers },
     });
     this.replay = new ReplayLog(options.replay, {
       upTo: async (id, count) => {

@@ -4,6 +4,7 @@ import type { Command, RedisConnection } from '../redis/driver.js';
 import { encodeSeq } from './entry.js';
 import type { StreamEvent } from './events.js';
 import { Outbox, type OutboxLimits } from './outbox.js';
+import { Resumption } from './resumption.js';
 import { STREAM_START, type StreamId } from './stream-id.js';
 
 const BATCH_ENTRIES = 512;
@@ -11,26 +12,32 @@ const BATCH_BYTES = 1024 * 1024;
 
 export interface StreamPublisherOptions {
   stream: string;
+  nodeId: string;
   /** About how many entries the stream keeps. */
   maxLen: number;
   outbox: OutboxLimits;
   /** Milliseconds after which a command counts as unanswered. */
   commandTimeout: number;
-  /** What must be known of the nodes that read the stream. */
-  cluster: Readers;
+  /** Milliseconds of silence after which a node counts as down. */
+  heartbeatTimeout: number;
+  readers: Readers;
   emit(event: StreamEvent): void;
 }
 
 /** The nodes that read the stream, this one among them. */
 export interface Readers {
-  /** How many there are. */
-  readonly nodeCount: number;
-  /** Whether all of them are known to be reading. */
-  readonly allRead: boolean;
+  /** How many are not known to be gone. */
+  count(): number;
+  /** Their ids. */
+  present(): readonly string[];
+  /** Has all say whether they read. */
+  ask(): void;
 }
 
 /** What the publisher must know of the reader of the same stream. */
 export interface ReadBack {
+  /** Whether it is known where reading began: what is appended from then on is read. */
+  readonly isOpen: boolean;
   /** Whether entries are being read now. */
   readonly isReading: boolean;
   /** The sequence number of the last entry of this node that was fetched. */
@@ -45,8 +52,8 @@ export interface ReadBack {
  * Modes:
  * - idle: the outbox is empty.
  * - sending: one batch is on its way, and its answer is awaited; meanwhile the outbox fills.
- * - holding: this node's own reader is far behind, or some node has not come back since Redis was away. Were more
- *   appended now, the stream might be trimmed before everybody has read it; so the outbox waits for the readers.
+ * - holding: this node's own reader is not open yet or far behind, or some node has not come back since Redis was away.
+ *   Were more appended now, the stream might be trimmed before everybody has read it; so the outbox waits for the readers.
  * - waiting: Redis is away or refuses. The batch is kept, with its sequence numbers, and tried again after a pause;
  *   should its first try have been executed though its answer was lost, readers know the second by those numbers.
  * - closed: nothing is taken or sent any more.
@@ -62,8 +69,14 @@ export class StreamPublisher {
   private batch: Command[] = [];
   private batchBytes = 0;
   private seq = 0;
-  /** What {@link seq} was when the connection became usable. */
-  private seqWhenReady = 0;
+  /** Up to this one, this node's entries were read or will never be: the stream was replaced since. */
+  private settledSeq = 0;
+  private readonly resumption: Resumption;
+  /** Whether nothing could be appended lately. */
+  private isInterrupted = false;
+  /** Up to which of its entries this node's reader was when that began. */
+  private readWhenInterrupted = 0;
+  private wasReading = false;
   private lastId: StreamId = STREAM_START;
   private sending = false;
   private closed = false;
@@ -81,6 +94,7 @@ export class StreamPublisher {
   ) {
     this.outbox = new Outbox(options.outbox);
     this.patience = new Patience(options.commandTimeout);
+    this.resumption = new Resumption(options.heartbeatTimeout);
   }
 
   /** Entries that wait or are on their way. */
@@ -131,15 +145,43 @@ export class StreamPublisher {
     this.releaseFences(seq - 1);
   }
 
-  /** To be called when the reader has fetched or delivered entries of this node or lost some, or when another reads. */
+  /** To be called when the reader has fetched or delivered entries, or lost some of this node, or begins or ceases to read. */
   onReadBack(): void {
+    const { isReading } = this.reader;
+    if (isReading) {
+      this.onReading(this.options.nodeId);
+    } else if (this.wasReading) {
+      this.await([this.options.nodeId]);
+    }
+    this.wasReading = isReading;
     this.releaseFences(this.reader.lastOwnDelivered);
     this.flush();
   }
 
+  /** To be called when a node is known to read. */
+  onReading(node: string): void {
+    if (!this.isInterrupted) {
+      this.resumption.settle(node); // else it may not know yet that the stream was lost
+      this.flush();
+    }
+  }
+
+  /** To be called when a node has left. */
+  onLeft(node: string): void {
+    this.resumption.settle(node);
+    this.flush();
+  }
+
+  /** Whether a node may be on its way back to the stream, after that was away. */
+  awaits(node: string): boolean {
+    return !this.isInterrupted && this.resumption.awaits(node, performance.now());
+  }
+
   /** To be called when entries that were appended will never be read: the stream was deleted or replaced. */
   onStreamReplaced(): void {
-    this.releaseFences(this.seq - this.batch.length);
+    this.settledSeq = this.seq - this.batch.length;
+    this.releaseFences(this.settledSeq);
+    this.flush();
   }
 
   /** To be called when the connection can be used again. */
@@ -147,8 +189,12 @@ export class StreamPublisher {
     this.backoff.reset();
     clearTimeout(this.retryTimer);
     this.retryTimer = undefined;
-    this.seqWhenReady = this.seq;
     this.flush();
+  }
+
+  /** To be called when the connection cannot be used any more. */
+  onLost(): void {
+    this.interrupt();
   }
 
   /** Resolves when the outbox is empty, at the latest after `timeout` milliseconds. Then nothing is taken any more. */
@@ -162,8 +208,12 @@ export class StreamPublisher {
       });
       clearTimeout(timer);
     }
+    const rest = this.closed ? 0 : this.batch.length + this.outbox.clear();
     this.closed = true;
     clearTimeout(this.retryTimer);
+    if (rest > 0) {
+      this.tellDropped(rest);
+    }
   }
 
   private push(item: Parameters<Outbox['push']>[0]): void {
@@ -179,10 +229,17 @@ export class StreamPublisher {
   }
 
   private flush(): void {
-    if (this.sending || this.retryTimer || this.closed || !this.connection.ready) {
+    if (this.sending || this.retryTimer || this.closed) {
+      return;
+    }
+    if (!this.connection.ready) {
+      if (this.pending > 0) {
+        this.interrupt();
+      }
       return;
     }
     if (this.batch.length === 0) {
+      this.resume();
       this.fillBatch();
     }
     if (this.batch.length > 0) {
@@ -212,14 +269,47 @@ export class StreamPublisher {
     }
   }
 
-  /** How many entries may be appended now, so that no reader is outrun. The nodes share half of the stream. */
+  /** How many entries may be appended now, so that no reader is outrun. The nodes share a quarter of the stream. */
   private window(): number {
-    const { maxLen, cluster } = this.options;
-    const share = Math.max(1, Math.floor(maxLen / (2 * cluster.nodeCount)));
-    if (!cluster.allRead) {
-      return share - (this.seq - this.seqWhenReady);
+    const { isOpen, isReading, lastOwnFetched } = this.reader;
+    const { maxLen, readers } = this.options;
+    if (!isOpen) {
+      return 0;
     }
-    return this.reader.isReading ? share - (this.seq - this.reader.lastOwnFetched) : BATCH_ENTRIES;
+    const allRead = this.resumption.isOver(performance.now());
+    if (allRead && !isReading) {
+      return BATCH_ENTRIES; // it may never read again, and others do
+    }
+    const share = Math.max(1, Math.floor(maxLen / (4 * readers.count())));
+    return share - (this.seq - Math.max(allRead ? lastOwnFetched : this.readWhenInterrupted, this.settledSeq));
+  }
+
+  /** Nothing can be appended, to others perhaps neither. */
+  private interrupt(): void {
+    if (!this.isInterrupted) {
+      this.await(this.options.readers.present());
+      this.isInterrupted = true;
+    }
+  }
+
+  private await(nodes: readonly string[]): void {
+    const now = performance.now();
+    if (!this.isInterrupted && this.resumption.isOver(now)) {
+      this.readWhenInterrupted = this.reader.lastOwnFetched;
+    }
+    this.resumption.await(nodes, now);
+  }
+
+  /** Entries can be appended again, or for the first time. */
+  private resume(): void {
+    if (this.isInterrupted) {
+      this.isInterrupted = false;
+      this.resumption.restart(performance.now());
+      if (this.reader.isReading) {
+        this.resumption.settle(this.options.nodeId);
+      }
+      this.options.readers.ask();
+    }
   }
 
   private command(fields: readonly string[]): Command {
@@ -245,6 +335,7 @@ export class StreamPublisher {
     this.batchBytes = 0;
     this.sending = false;
     this.error = undefined;
+    this.resume();
     this.backoff.reset();
     this.patience.reset();
     const { stream } = this.options;
@@ -268,6 +359,7 @@ export class StreamPublisher {
     this.sending = false;
     this.error = error;
     this.patience.onFailure(error);
+    this.interrupt();
     // A connection that was lost is told by its owner; here only what Redis itself refuses is.
     if (this.connection.ready && this.refusedSince === undefined) {
       this.refusedSince = performance.now();

@@ -120,6 +120,10 @@ export class StreamReader {
     return this.currentMode;
   }
 
+  get isOpen(): boolean {
+    return this.deliveredId !== undefined;
+  }
+
   get isReading(): boolean {
     return this.currentMode === 'following' || this.currentMode === 'catching-up';
   }
@@ -269,7 +273,7 @@ export class StreamReader {
     }
     this.onUsable();
     this.lastFull = raw.length >= count;
-    this.growth = this.lastFull ? Math.min(this.growth * 2, MAX_READ_COUNT) : 1;
+    this.growth = this.lastFull ? Math.min(this.growth * 2, MAX_READ_COUNT) : Math.max(1, this.growth / 2);
     this.setMode(this.lastFull ? 'catching-up' : 'following');
     if (raw.length > 0) {
       this.fetchedId = raw.at(-1)!.id;
@@ -410,6 +414,11 @@ export class StreamReader {
         }
         this.sequences.skipTo({ node, seq });
         this.announced.delete(node);
+        if (node === this.options.nodeId) {
+          this.lastOwnFetched = Math.max(this.lastOwnFetched, seq);
+          this.lastOwnDelivered = Math.max(this.lastOwnDelivered, seq);
+          this.options.onProgress(); // whoever waits for what is lost need not wait longer
+        }
       }
     }
   }

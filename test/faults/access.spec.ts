@@ -50,6 +50,31 @@ describe('rights that are taken away', () => {
     },
   );
 
+  test('to read, while the stream is deleted: what is lost is told, and the publisher goes on', async () => {
+    const redis = await RedisServer.start();
+    const adapter = { maxLen: 100, blockTimeInMs: 100 };
+    const [sender, receiver] = [
+      await Member.start({ port: redis.port, adapter }),
+      await Member.start({ port: redis.port, adapter }),
+    ];
+    sender.io.emit('msg', 0);
+    await allReceived([receiver], 1);
+    await redis.command('ACL', 'SETUSER', 'default', '-xread', '-xrange');
+    await until(() => sender.node.reasons().some((reason) => reason.includes('NOPERM')), { what: 'the refusal' });
+    for (const i of numbers(200)) {
+      sender.io.emit('msg', 1 + i);
+    }
+    await until(() => sender.counters.appended > 20, { what: 'some to be appended' });
+    await redis.command('DEL', 'socket.io');
+    await redis.command('ACL', 'SETUSER', 'default', '+xread', '+xrange');
+
+    await until(() => sender.counters.appended === 201, { what: 'all to be appended', timeout: 20_000 });
+    await until(() => receiver.received.length + receiver.counters.lost === 201, { what: 'each to be read or told' });
+    sender.io.emit('msg', 201);
+    await until(() => receiver.received.at(-1) === 201, { what: 'what is sent after' });
+    record('stream deleted while ACL forbids to read it', [receiver], 202, receiver.counters.lost);
+  });
+
   test('the sessions: told once, and clients connect and receive all the same', async () => {
     const redis = await RedisServer.start({
       users: { app: `on >secret ${LEAST_RIGHTS.join(' ')} resetkeys ~socket.io` },

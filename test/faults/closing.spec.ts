@@ -46,6 +46,33 @@ describe('closing', () => {
     }
   });
 
+  test('while Redis is away sends what waits, though it is more than the stream holds, if Redis comes back in time', async () => {
+    const redis = await RedisServer.start({ appendonly: true });
+    const member = await Member.start({ port: redis.port, adapter: { maxLen: 1_000 } });
+    await redis.kill();
+    await until(() => member.node.status().state === 'degraded', { what: 'the loss' });
+    for (const i of numbers(3_000)) {
+      member.io.emit('msg', i);
+    }
+    const closed = member.close();
+    await redis.restart();
+    await closed;
+    expect(member.counters).toMatchObject({ appended: 3_000, dropped: 0 });
+  });
+
+  test('while Redis is away tells what could not be sent', async () => {
+    const redis = await RedisServer.start();
+    const member = await Member.start({ port: redis.port, adapter: { closeTimeout: 100 } });
+    await redis.kill();
+    await until(() => member.node.status().state === 'degraded', { what: 'the loss' });
+    for (const i of numbers(30)) {
+      member.io.emit('msg', i);
+    }
+    await member.close();
+    expect(member.counters.dropped).toBe(30);
+    expect(member.eventsOf('outbox-overflow')).toHaveLength(1);
+  });
+
   test('twice, and at once with starting, is the same as once', async () => {
     const redis = await RedisServer.start();
     const member = await Member.start({ port: redis.port });

@@ -123,6 +123,21 @@ describe('what waits for Redis', () => {
   );
 });
 
+describe('a node that starts without Redis', () => {
+  test('gives its own clients what it broadcasts meanwhile, too (log)', async () => {
+    const redis = await RedisServer.start();
+    await redis.kill();
+    const adapter = { ordering: 'log', onStartTimeout: 'degrade', startTimeout: 100 } as const;
+    const member = await Member.start({ port: redis.port, adapter });
+    for (const i of numbers(20)) {
+      member.io.emit('msg', i);
+    }
+    await redis.restart();
+    await allReceived([member], 20);
+    expect(member.received).toEqual(numbers(20));
+  });
+});
+
 describe('an append whose answer is lost', () => {
   test('is delivered once', async () => {
     const redis = await RedisServer.start();

@@ -1,0 +1,121 @@
+import { beforeEach, describe, expect, test } from '@jest/globals';
+import type { Command, RedisConnection } from '../../lib/redis/driver.js';
+import type { StreamEvent } from '../../lib/stream/events.js';
+import { StreamPublisher } from '../../lib/stream/stream-publisher.js';
+
+const MAX_LEN = 1_000;
+/** A quarter of the stream, for two nodes. */
+const SHARE = MAX_LEN / 8;
+
+/** How much a publisher lets out, as far as that depends on nothing but what it is told. Real servers: test/faults. */
+describe('StreamPublisher', () => {
+  let connection: { ready: boolean; appended: number };
+  let reader: { isOpen: boolean; isReading: boolean; lastOwnFetched: number; lastOwnDelivered: number };
+  let asked: number;
+  let events: StreamEvent[];
+  let publisher: StreamPublisher;
+
+  beforeEach(() => {
+    connection = { ready: true, appended: 0 };
+    reader = { isOpen: true, isReading: true, lastOwnFetched: 0, lastOwnDelivered: 0 };
+    asked = 0;
+    events = [];
+    const append = (): string => `${++connection.appended}-0`;
+    const redis: Partial<RedisConnection> = {
+      get ready() {
+        return connection.ready;
+      },
+      call: () => Promise.resolve(append()),
+      transaction: (commands: readonly Command[]) => Promise.resolve(commands.map(append)),
+    };
+    publisher = new StreamPublisher(redis as RedisConnection, reader, {
+      ...{ stream: 's', nodeId: 'me', maxLen: MAX_LEN, commandTimeout: 1_000, heartbeatTimeout: 10_000 },
+      outbox: { maxEntries: 100_000, maxBytes: 100_000_000 },
+      readers: { count: () => 2, present: () => ['me', 'peer'], ask: () => asked++ },
+      emit: (event) => events.push(event),
+    });
+  });
+
+  function append(count: number): void {
+    for (let i = 0; i < count; i++) {
+      publisher.append(['data', '{}']);
+    }
+  }
+
+  /** Lets it append all that it may, its reader keeping up. */
+  async function settle(): Promise<void> {
+    for (let before = -1; before < connection.appended;) {
+      before = connection.appended;
+      for (let turn = 0; turn < 20; turn++) {
+        await new Promise((resolve) => setImmediate(resolve));
+        reader.lastOwnFetched = reader.isReading ? connection.appended : reader.lastOwnFetched;
+        publisher.onReadBack();
+      }
+    }
+  }
+
+  test('appends nothing before it is known where reading began', async () => {
+    reader.isOpen = reader.isReading = false;
+    append(10);
+    await settle();
+    expect(connection.appended).toBe(0);
+    reader.isOpen = reader.isReading = true;
+    await settle();
+    expect(connection.appended).toBe(10);
+  });
+
+  test('lets out its share at most, however often the connection is lost, until all are known to read', async () => {
+    connection.ready = false;
+    publisher.onLost();
+    append(5_000);
+    for (let round = 1; round <= 5; round++) {
+      connection.ready = true;
+      publisher.onReady();
+      await settle();
+      expect(connection.appended).toBe(SHARE);
+      expect(asked).toBe(round);
+      connection.ready = false;
+      publisher.onLost();
+    }
+    connection.ready = true;
+    publisher.onReady();
+    publisher.onReading('peer');
+    await settle();
+    expect(connection.appended).toBe(5_000);
+  });
+
+  test('does not count what a node said before the connection was back', async () => {
+    connection.ready = false;
+    publisher.onLost();
+    append(1_000);
+    publisher.onReading('peer');
+    connection.ready = true;
+    publisher.onReady();
+    await settle();
+    expect(connection.appended).toBe(SHARE);
+    publisher.onLeft('peer');
+    await settle();
+    expect(connection.appended).toBe(1_000);
+  });
+
+  test('is let out by its reader, but for one that reads no more', async () => {
+    reader.isReading = true;
+    publisher.onReadBack();
+    reader.isReading = false;
+    publisher.onReadBack();
+    append(1_000);
+    await settle();
+    expect(connection.appended).toBe(SHARE);
+    reader.isReading = true;
+    await settle();
+    expect(connection.appended).toBe(1_000);
+  });
+
+  test('tells what is left when it is closed', async () => {
+    connection.ready = false;
+    append(30);
+    await publisher.close(10);
+    expect(publisher.dropped).toBe(30);
+    expect(events).toMatchObject([{ type: 'outbox-overflow', dropped: 30 }]);
+  });
+});
