@@ -1,8 +1,38 @@
 import { describe, expect, test } from '@jest/globals';
-import type { ClusterEvent } from '../../lib/adapter/index.js';
+import { Redis, type RedisOptions } from 'ioredis';
+import type { ClusterEvent, OpenOptions, RedisConnection, RedisDriver } from '../../lib/adapter/index.js';
+import { driverFor } from '../../lib/redis/driver-for.js';
+import { toInfo } from '../../lib/redis/stream-reply.js';
 import { NodeProcess, RedisServer, TcpProxy, until } from '../kit/index.js';
 import { allReceived, Member, numbers } from './fleet.js';
 import { record } from './record.js';
+
+/** A driver of one's own: over it, Redis tells of a stream what Redis 6.2 does. */
+class Redis62 implements RedisDriver {
+  readonly name = 'ioredis, Redis 6.2';
+  readonly isCluster = false;
+  private readonly client: Redis;
+
+  constructor(options: RedisOptions) {
+    this.client = new Redis({ ...options, lazyConnect: true });
+  }
+
+  open(options: OpenOptions): RedisConnection {
+    const connection = driverFor(this.client).open(options);
+    const call = connection.call.bind(connection);
+    connection.call = async (command) => {
+      const reply = await call(command);
+      return command[0] === 'XINFO' ? [...toInfo(reply)].filter(([field]) => field !== 'entries-added').flat() : reply;
+    };
+    return connection;
+  }
+
+  on(): void {}
+
+  disconnect(): void {
+    this.client.disconnect();
+  }
+}
 
 describe('a stream that is not what it was', () => {
   test.each([
@@ -71,6 +101,35 @@ describe('a stream that is not what it was', () => {
     expect(receiver.eventsOf('stream-replaced')).toMatchObject([{ reason: 'rewound' }]);
     record('stream replaced by one whose history parts before the position, clock behind', [receiver], 22);
   });
+
+  test.each([
+    ['that tells how many entries there ever were: it is told', undefined, ['recreated']],
+    ['that does not, before Redis 7.0', Redis62, []],
+  ])(
+    'deleted and made anew while nobody reads, on a server %s; nothing is missed or comes twice',
+    async (_what, Client, told) => {
+      const redis = await RedisServer.start();
+      const proxy = await TcpProxy.start(redis.port);
+      const sender = await Member.start({ port: redis.port, client: false });
+      const receiver = await Member.start({ port: proxy.port, ...(Client && { Client }) });
+      for (const i of numbers(10)) {
+        sender.io.emit('msg', i);
+      }
+      await allReceived([receiver], 10);
+      proxy.refuse();
+      proxy.cut();
+      await redis.command('DEL', 'socket.io');
+      for (const i of numbers(10)) {
+        sender.io.emit('msg', 10 + i);
+      }
+      await until(() => sender.counters.appended === 20, { what: 'all to be appended' });
+      await proxy.accept();
+      await allReceived([receiver], 20);
+      expect(receiver.received).toEqual(numbers(20));
+      expect(receiver.counters).toMatchObject({ duplicates: 0, lost: 0 });
+      expect(receiver.eventsOf('stream-replaced').map(({ reason }) => reason)).toEqual(told);
+    },
+  );
 
   test('trimmed past a reader that was stopped: the loss is counted exactly, told, and reading goes on', async () => {
     const redis = await RedisServer.start();
