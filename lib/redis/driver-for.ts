@@ -6,8 +6,8 @@ import { NodeRedisSentinelDriver, type NodeRedisSentinel } from './node-redis-se
 import { NodeRedisDriver, type NodeRedisClient } from './node-redis.driver.js';
 
 const SUPPORTED =
-  'Pass a client of ioredis 5 or 6 (Redis or Cluster), of iovalkey, of redis 5 or 6 (createClient, createCluster or ' +
-  'createSentinel), or an object with the methods of RedisDriver.';
+  'Pass a client of ioredis 5 or 6 (Redis or Cluster), of iovalkey, of redis 4.7, 5 or 6 (createClient, createCluster ' +
+  'or createSentinel), or an object with the methods of RedisDriver.';
 
 /**
  * The driver of a client, which is recognised by its shape: the application's copy of a client library is often

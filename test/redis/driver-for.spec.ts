@@ -37,7 +37,7 @@ describe('the driver of a client', () => {
     '%p is refused with what is supported',
     (client) => {
       expect(() => driverFor(client)).toThrow(RedisClientError);
-      expect(() => driverFor(client)).toThrow(/ioredis 5 or 6.*iovalkey.*redis 5 or 6.*RedisDriver/);
+      expect(() => driverFor(client)).toThrow(/ioredis 5 or 6.*iovalkey.*redis 4\.7, 5 or 6.*RedisDriver/);
     },
   );
 
