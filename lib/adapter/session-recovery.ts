@@ -194,7 +194,11 @@ export class SessionRecovery {
    * @param offset - from the client: the id of the last entry that it was given
    */
   async restore(pid: unknown, offset: unknown): Promise<SocketIoSession | undefined> {
-    const session = isSessionId(pid) && isStreamId(offset) ? await this.tryRestore(pid, offset) : undefined;
+    const mayHaveSession = isSessionId(pid) && isStreamId(offset) && !this.node.isClosing;
+    const session = mayHaveSession ? await this.tryRestore(pid, offset) : undefined;
+    if (this.node.isClosing) {
+      return new Promise(() => undefined); // its connection is about to be closed, and another node can recover it
+    }
     if (!session) {
       this.node.counters.refusedRecoveries++;
       return undefined;
@@ -224,7 +228,7 @@ export class SessionRecovery {
     }
     this.arriving.set(sid, arrival);
     if (!(await this.collect(arrival))) {
-      if (arrival.isOwner) {
+      if (arrival.isOwner && !this.node.isClosing) {
         arrival.isOwner = false;
         this.node.sessions.forget(pid);
       }

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { driverFor } from '../redis/driver-for.js';
+import { Readiness } from '../redis/readiness.js';
 import {
   RedisClientError,
   type ConnectionListener,
@@ -82,6 +83,7 @@ export class ClusterNode {
   private readonly logs: StreamLog[];
   private readonly members = new Map<string, NamespaceMember[]>();
   private readonly listeners = new Set<ClusterNodeListener>();
+  private readonly readiness: Readiness;
   private readonly startedAt = Date.now();
   private readonly lost = new Map<string, Error>();
   private readonly told = new Set<string>();
@@ -126,9 +128,11 @@ export class ClusterNode {
     this.subscribedOnce = new Promise((resolve) => (this.markSubscribed = resolve));
     this.closingOnce = new Promise((resolve) => (this.markClosing = resolve));
 
+    this.readiness = new Readiness(() => this.commands, commandTimeout);
     this.commands = this.open('commands', 'commands', {
       onReady: () => {
         commandsReady();
+        this.readiness.onReady();
         this.onCommandsReady();
       },
       onLost: () => this.onCommandsLost(),
@@ -157,6 +161,7 @@ export class ClusterNode {
       checkpoints: this.options.sessionCheckpoints,
       grace: 2 * heartbeatTimeout,
       commandTimeout,
+      retry: (run) => this.readiness.retry(run),
       peers: {
         whenBack: (node) => this.whenBack(node),
         canHear: (nsp, node) => this.bus.isSubscribedTo(nsp, serverUid(node, 0)),
@@ -211,6 +216,10 @@ export class ClusterNode {
     }
   }
 
+  get isClosing(): boolean {
+    return this.mode === 'closing' || this.mode === 'closed';
+  }
+
   /** Flushes the outbox (for at most `closeTimeout` milliseconds), writes sessions, says goodbye, closes all. */
   close(): Promise<void> {
     this.closing ??= this.doClose();
@@ -224,6 +233,7 @@ export class ClusterNode {
     this.markClosing();
     clearInterval(this.heartbeatTimer);
     clearInterval(this.checkTimer);
+    this.readiness.close();
     this.sessions.saveAll();
     await Promise.all(this.logs.map(({ publisher }) => publisher.close(closeTimeout)));
     await this.sessions.close();
@@ -489,6 +499,7 @@ export class ClusterNode {
         ask: () => this.sayHello(),
       },
       onReading: () => this.onReading(),
+      retry: (run) => this.readiness.retry(run),
     });
   }
 

@@ -127,7 +127,7 @@ export class SessionRecords {
   /** The ids of the sessions in this node's hash; undefined if it has expired. */
   async live(): Promise<Set<string> | undefined> {
     const fields = new Set(((await this.ask(['HKEYS', this.ownKey])) as unknown[]).map(String));
-    return fields.has(MARK) ? fields : undefined;
+    return fields.delete(MARK) ? fields : undefined;
   }
 
   /** Keeps this node's hash from expiring. Resolves to whether it is still there. */

@@ -8,8 +8,6 @@ const CHECKPOINT_INTERVAL = 50;
 const MAX_UNSAVED = 10_000;
 /** Milliseconds that a node has to let go of a client that has come elsewhere. */
 const RELEASE_TIMEOUT = 1_000;
-/** Milliseconds for which a client that has come back waits for Redis, if that is away just then. */
-const REDIS_TIMEOUT = 10_000;
 /** How often a session is looked for. */
 const TRIES = 3;
 /** How many sessions are written before others get their turn in the event loop. */
@@ -26,6 +24,8 @@ export interface SessionStoreOptions {
   grace: number;
   /** Milliseconds after which a command counts as unanswered. */
   commandTimeout: number;
+  /** Runs commands, again when a connection that failed them is back. */
+  retry<T>(run: () => Promise<T>): Promise<T>;
   peers: SessionPeers;
   /** Told when a session could not be written or read. */
   onError(operation: 'save' | 'checkpoint' | 'take', error: Error): void;
@@ -75,6 +75,8 @@ interface Take {
   done: Promise<Session | undefined>;
   /** How often it had been recovered when it was found first. */
   epoch?: number;
+  /** The record that this node is deleting; if the answer was lost, it may have done so. */
+  claimed?: SessionRecord | undefined;
   /** Sessions that were taken before this epoch were asked back meanwhile. */
   releasedBefore: number;
   /** Given what the node where the client seemed connected answers. */
@@ -116,7 +118,6 @@ export class SessionStore {
   private readonly writes = new Set<Promise<unknown>>();
   private readonly unsaved = new Map<string, Unsaved>();
   private readonly undeleted = new Set<string>();
-  private readonly waiters = new Set<() => void>();
   private isClosed = false;
   /** Milliseconds for which a disconnected client can come back; the longest of all servers. */
   private duration = 0;
@@ -246,9 +247,6 @@ export class SessionStore {
         return undefined;
       }
       const here = this.takeHere(take);
-      if (!here) {
-        await this.whenUsable();
-      }
       const taken = here ? { session: here, isWritten: false } : await this.takeFromRedis(take);
       if (!taken || epochOf(taken.session) < take.releasedBefore) {
         return undefined;
@@ -274,68 +272,66 @@ export class SessionStore {
     return next(session);
   }
 
-  /** Resolves when Redis can be used or has been away for long, or when this store is closed. */
-  private async whenUsable(): Promise<void> {
-    if (!this.connection.ready && !this.isClosed) {
-      await new Promise<void>((resolve) => {
-        const settle = (): void => {
-          clearTimeout(timer);
-          this.waiters.delete(settle);
-          resolve();
-        };
-        const timer = setTimeout(settle, REDIS_TIMEOUT);
-        this.waiters.add(settle);
-      });
-    }
-  }
-
   private async takeFromRedis(take: Take): Promise<{ session: Session; isWritten: boolean } | undefined> {
     for (let tries = 0; tries < TRIES; tries++) {
-      const { record, isOurs, isWritten } = await this.try(take);
+      const { record, isOurs, isWritten } = await this.options.retry(() => this.try(take));
+      const taken = isOurs ? record : record ? undefined : take.claimed; // gone: it was deleted, the answer lost
+      if (taken) {
+        const { session, node } = taken;
+        const current = node === undefined ? undefined : await this.askForCurrent(session, node, take);
+        return { session: next(current ?? session), isWritten: isWritten && !current };
+      }
       if (!record) {
         this.records.forgetNodes();
         continue;
       }
       take.epoch ??= epochOf(record.session);
-      if (epochOf(record.session) !== take.epoch) {
+      if (!isFree(record, take)) {
         return undefined; // somebody else has it
-      }
-      if (isOurs) {
-        const { session, node } = record;
-        const current = node === undefined ? undefined : await this.askForCurrent(session, node, take);
-        return { session: next(current ?? session), isWritten: isWritten && !current };
       }
     }
     return undefined;
   }
 
-  /** Tries to take a session. When many are tried at once, that goes in batches, and others have turns in between. */
-  private async try(take: Take): Promise<Attempt> {
-    const attempt = new Promise<Attempt>((settle, fail) => this.tries.push({ take, settle, fail }));
-    if (!this.isTrying) {
-      this.isTrying = true;
-      while (this.tries.length > 0) {
-        await new Promise((resolve) => setImmediate(resolve));
-        const batch = this.tries.splice(0, AT_ONCE);
-        try {
-          const attempts = await this.tryAll(batch.map(({ take }) => take));
-          batch.forEach(({ settle }, i) => settle(attempts[i]!));
-        } catch (error) {
-          batch.forEach(({ fail }) => fail(error as Error));
-        }
-      }
-      this.isTrying = false;
+  /** Tries to take a session. */
+  private try(take: Take): Promise<Attempt> {
+    return new Promise((settle, fail) => {
+      this.tries.push({ take, settle, fail });
+      void this.tryInBatches();
+    });
+  }
+
+  /** When many come at once, others have turns between the batches. */
+  private async tryInBatches(): Promise<void> {
+    if (this.isTrying) {
+      return;
     }
-    return attempt;
+    this.isTrying = true;
+    while (this.tries.length > 0) {
+      await new Promise((resolve) => setImmediate(resolve));
+      const batch = this.tries.splice(0, AT_ONCE);
+      try {
+        const attempts = await this.tryAll(batch.map(({ take }) => take));
+        batch.forEach(({ settle }, i) => settle(attempts[i]!));
+      } catch (error) {
+        batch.forEach(({ fail }) => fail(error as Error));
+      }
+    }
+    this.isTrying = false;
   }
 
   private async tryAll(takes: Take[]): Promise<Attempt[]> {
     const found = await this.records.find(takes.map(({ pid }) => pid));
-    const claims = takes.map(({ pid, nsp, epoch }) => {
+    const claims = takes.map((take) => {
+      const { pid, nsp } = take;
       const records = found.get(pid)!.filter(({ session }) => session.nsp === undefined || session.nsp === nsp);
       const latest = records.reduce<SessionRecord | undefined>((a, b) => (a && isLater(a, b) ? a : b), undefined);
-      const isFree = latest !== undefined && (epoch === undefined || epochOf(latest.session) === epoch);
-      return { pid, latest, claimed: isFree ? latest : undefined, older: records.filter((one) => one !== latest) };
+      return {
+        take,
+        latest,
+        claimed: latest && isFree(latest, take) ? latest : undefined,
+        older: records.filter((one) => one !== latest),
+      };
     });
     const sessions = claims.flatMap(({ claimed }) => (claimed ? [claimed.session] : []));
     if (sessions.length === 0) {
@@ -343,12 +339,18 @@ export class SessionStore {
     }
     const claimed = claims.flatMap((claim) => (claim.claimed ? [claim.claimed] : []));
     const written = this.writeLive(new Map(sessions.map((session) => [session.pid, encodeSession(next(session))])));
+    for (const { take, claimed } of claims) {
+      take.claimed = claimed ?? take.claimed;
+    }
     const wereThere = await this.records.remove(claimed);
     const isWritten = await written;
-    return claims.map(({ pid, latest, claimed: record, older }) => {
+    return claims.map(({ take, latest, claimed: record, older }) => {
       const isOurs = record !== undefined && wereThere[claimed.indexOf(record)]!;
+      if (record) {
+        take.claimed = undefined; // the answer has come
+      }
       if (record && !isOurs) {
-        this.write('save', this.drop(pid));
+        this.write('save', this.drop(take.pid));
       } else if (isOurs && older.length > 0) {
         this.write('save', this.records.remove(older));
       }
@@ -389,7 +391,6 @@ export class SessionStore {
 
   /** To be called when the connection can be used again: writes what could not be written before. */
   onReady(): void {
-    this.waiters.forEach((settle) => settle());
     for (const [pid, unsaved] of this.unsaved) {
       this.unsaved.delete(pid);
       if (unsaved.until > Date.now()) {
@@ -407,8 +408,8 @@ export class SessionStore {
   }
 
   /**
-   * To be called when this node may not have heard what others asked: lets go of the clients whose records another node
-   * has taken meanwhile.
+   * To be called when the connection was lost, and this node may not have heard what others asked: lets go of the clients
+   * whose records another node has taken meanwhile, and removes records whose clients are not here any more.
    */
   async verify(): Promise<void> {
     if (!this.records.hasLive || !this.connection.ready) {
@@ -416,9 +417,17 @@ export class SessionStore {
     }
     const written = [...this.held].filter(([pid, { data }]) => data !== undefined && !this.changed.has(pid));
     const present = await this.records.live();
-    for (const [pid, held] of present ? written : []) {
-      if (!present!.has(pid) && this.held.get(pid) === held) {
+    if (!present) {
+      return;
+    }
+    for (const [pid, held] of written) {
+      if (!present.has(pid) && this.held.get(pid) === held) {
         this.letGo(pid, Infinity);
+      }
+    }
+    for (const pid of present) {
+      if (!this.held.has(pid) && !this.takes.has(pid)) {
+        this.write('save', this.drop(pid)); // could not be removed when its client was gone
       }
     }
   }
@@ -446,7 +455,6 @@ export class SessionStore {
   /** Writes what is still to be written, and removes this node's live sessions. */
   async close(): Promise<void> {
     this.isClosed = true;
-    this.waiters.forEach((settle) => settle());
     clearTimeout(this.checkpointTimer);
     await Promise.all([...this.takes.values()].map(({ done }) => done));
     this.saveAll();
@@ -572,6 +580,11 @@ function next(session: Session): Session {
 
 function epochOf({ epoch }: Session): number {
   return epoch ?? 0;
+}
+
+/** Whether a session has been with nobody since it was found first, or is with nobody again. */
+function isFree({ session, node }: SessionRecord, { epoch }: Take): boolean {
+  return node === undefined || epoch === undefined || epochOf(session) === epoch;
 }
 
 /** Whether a record is not older than another, which is that of a connected client if they are as often recovered. */

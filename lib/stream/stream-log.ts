@@ -23,6 +23,8 @@ export interface StreamLogOptions {
   readers: Readers;
   emit(event: StreamEvent): void;
   deliver(entry: LogEntry): void;
+  /** Runs commands, again when a connection that failed them is back. */
+  retry<T>(run: () => Promise<T>): Promise<T>;
   /** Called when the reader begins to read, at first or again. */
   onReading(): void;
 }
@@ -74,8 +76,11 @@ export class StreamLog {
     });
     this.replay = new ReplayLog(options.replay, {
       upTo: async (id, count) => {
-        const reply = commands.call(['XREVRANGE', stream, id, '-', 'COUNT', String(count)]);
-        const raw = toEntries(await withDeadline(commands, commandTimeout, 'XREVRANGE', reply));
+        const read = async (): Promise<RawEntry[]> => {
+          const reply = commands.call(['XREVRANGE', stream, id, '-', 'COUNT', String(count)]);
+          return toEntries(await withDeadline(commands, commandTimeout, 'XREVRANGE', reply));
+        };
+        const raw = await options.retry(read);
         return { entries: raw.flatMap(parseLeniently), oldest: raw.at(-1)?.id, atStart: raw.length < count };
       },
     });

@@ -142,6 +142,98 @@ describe('a client that comes back', () => {
     },
   );
 
+  test('while the connection of its node to Redis is lost is recovered when it is back', async () => {
+    const redis = await RedisServer.start();
+    const proxy = await TcpProxy.start(redis.port);
+    const a = await startNode({ port: redis.port });
+    const b = await startNode({ port: proxy.port, readerPort: redis.port, adapter: { commandTimeout: 10_000 } });
+    const visitor = await visit(a);
+    a.io.emit('msg', 0);
+    await receives(visitor, 1);
+    await visitor.stayAway();
+    proxy.refuse();
+    proxy.cut();
+    await until(() => b.node.status().state === 'degraded', { what: 'the loss to be noticed' });
+
+    visitor.comeBack(b.url);
+    await until(() => b.io.engine.clientsCount === 1, { what: 'the client to be at the node' });
+    a.io.emit('msg', 1);
+    await until(() => b.counters.read === 2, { what: 'the message to be read' });
+    expect(visitor.isConnected).toBe(false);
+    await proxy.accept();
+
+    await receives(visitor, 2);
+    expect(visitor.values).toEqual(numbers(2));
+    expect(visitor.refused).toBe(0);
+  });
+
+  test('while Redis stays away is let in as a new client after a while', async () => {
+    const redis = await RedisServer.start();
+    const proxy = await TcpProxy.start(redis.port);
+    const a = await startNode({ port: redis.port });
+    const b = await startNode({ port: proxy.port, adapter: { commandTimeout: 300 } });
+    const visitor = await visit(a);
+    a.io.emit('msg', 0);
+    await receives(visitor, 1);
+    await visitor.stayAway();
+    proxy.refuse();
+    proxy.cut();
+
+    visitor.comeBack(b.url);
+    await visits(visitor, 2);
+    expect(visitor.socket.recovered).toBe(false);
+  });
+
+  test.each([
+    ['GET', 'looks for its session'],
+    ['DEL', 'takes its session'],
+    ['XREVRANGE', 'reads what it missed'],
+  ])('is recovered although the answer to %s is lost, when a node that has just started %s', async (command) => {
+    const redis = await RedisServer.start();
+    const proxy = await TcpProxy.start(redis.port);
+    const a = await startNode({ port: redis.port });
+    const visitor = await visit(a, { rooms: ['red'] });
+    a.io.emit('msg', 0);
+    await receives(visitor, 1);
+    await visitor.stayAway();
+    numbers(200).forEach((i) => a.io.to('red').emit('msg', i + 1));
+    await until(() => a.counters.read === 201, { what: 'all to be in the stream' });
+    const b = await startNode({ port: proxy.port, readerPort: redis.port });
+    const lost = proxy.loseReplyTo(`\r\n${command}\r\n`);
+
+    visitor.comeBack(b.url);
+    await lost;
+
+    await receives(visitor, 201);
+    expect(visitor.values).toEqual(numbers(201));
+    expect(visitor.refused).toBe(0);
+    expect(socketsOf(b, visitor)[0]!.rooms).toEqual(new Set([visitor.sid, 'red']));
+  });
+
+  test('to a node that is closing is recovered by another', async () => {
+    const redis = await RedisServer.start();
+    const proxy = await TcpProxy.start(redis.port);
+    const a = await startNode({ port: redis.port });
+    const b = await startNode({ port: proxy.port });
+    const visitor = await visit(a, { rooms: ['red'] });
+    a.io.emit('msg', 0);
+    await receives(visitor, 1);
+    await visitor.stayAway();
+    a.io.to('red').emit('msg', 1);
+    proxy.latency(200); // its end takes a while
+
+    const closed = b.close();
+    visitor.comeBack(b.url);
+    await until(() => b.io.engine.clientsCount === 1, { what: 'the client to be at the node' });
+    visitor.goTo(a.url);
+    await closed;
+
+    await visits(visitor, 2);
+    await receives(visitor, 2);
+    expect(visitor.values).toEqual(numbers(2));
+    expect(visitor.refused).toBe(0);
+  });
+
   test.each(['the same node', 'two nodes'])('twice at once, to %s, is recovered on one connection', async (where) => {
     const redis = await RedisServer.start();
     const a = await startNode({ port: redis.port });

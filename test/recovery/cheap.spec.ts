@@ -1,4 +1,5 @@
 import { expect, test } from '@jest/globals';
+import { comeback } from '../bench/comeback.js';
 import { RedisServer, until } from '../kit/index.js';
 import { startNode } from './fleet.js';
 import { Visitor } from './visitor.js';
@@ -51,5 +52,15 @@ test('500 clients with 9,000 entries behind them make a node that has just start
   expect(bytes).toBeLessThan(2 * ENTRIES * 400 + 1_000_000); // each entry twice at most: one is of about 350 bytes
   expect(visitors.every(({ refused }) => refused === 0)).toBe(true);
   expect(visitors[7]!.values).toEqual([-1, ...sent]);
-  expect(b.node.status().streams[0]!.replay.entries).toBeGreaterThanOrEqual(ENTRIES);
+  const { entries, bytes: kept } = b.node.status().streams[0]!.replay;
+  expect(entries).toBeGreaterThanOrEqual(ENTRIES);
+  expect(kept).toBeGreaterThan(ENTRIES * 100);
 }, 60_000);
+
+test('500 clients that come back at once hold up their node for less than a second', async () => {
+  const { recovered, missing, bytes, ms, pause } = await comeback({ kind: 'ours', clients: CLIENTS, entries: ENTRIES });
+  expect({ recovered, missing }).toEqual({ recovered: CLIENTS, missing: 0 });
+  expect(bytes).toBeLessThan(1_000_000);
+  expect(ms).toBeLessThan(10_000); // about one on a machine with nothing else to do
+  expect(pause).toBeLessThan(1_000);
+}, 120_000);

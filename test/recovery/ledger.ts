@@ -1,4 +1,4 @@
-import type { Server } from 'socket.io';
+import type { Namespace, Server } from 'socket.io';
 import { until, type RedisServer } from '../kit/index.js';
 import type { Random } from '../soak/random.js';
 import { disordered, type Visitor } from './visitor.js';
@@ -24,7 +24,7 @@ export interface LedgerReport {
   doubled: number;
   /** Messages that came to somebody for whom they were not. */
   misdelivered: number;
-  /** Messages that came after one that is later in the log. */
+  /** Messages that came after one that is later in the log, or at another place of the log than to others. */
   disordered: number;
 }
 
@@ -107,7 +107,12 @@ export class Ledger {
       ...{ sent: this.messages.length, expected: 0, received: 0, recoveries: 0, refused: 0 },
       ...{ missing: 0, doubled: 0, misdelivered: 0, disordered: 0 },
     };
+    const offsets = new Map<unknown, string | undefined>();
     for (const [client, visitor] of visitors.entries()) {
+      for (const { value, offset } of visitor.received) {
+        report.disordered += Number((offsets.get(value) ?? offset) !== offset);
+        offsets.set(value, offset);
+      }
       const expected = new Set(this.expectedOf(client));
       const ids = visitor.values as string[];
       const distinct = new Set(ids);
@@ -141,7 +146,7 @@ function addressingOf({ rooms, except }: { rooms: string[]; except: string[] }, 
 }
 
 /** Sends a message of the ledger. */
-export function send(io: Server, { id, addressing }: Message, sids: string[]): void {
+export function send(io: Pick<Namespace, 'emit' | 'to' | 'except'>, { id, addressing }: Message, sids: string[]): void {
   switch (addressing.to) {
     case 'all':
       io.emit('msg', id);

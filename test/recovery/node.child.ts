@@ -15,6 +15,8 @@ export interface ChildOptions {
   /** Redis' port. */
   port: number;
   adapter?: RedisStreamsAdapterOptions;
+  /** What clients connect to, and what is sent in. @default "/" */
+  namespace?: string;
   /** The most milliseconds that a middleware takes. @default 0: there is none */
   middleware?: number;
   skipMiddlewares?: boolean;
@@ -24,9 +26,10 @@ export interface ChildOptions {
 /** A node with connection state recovery, in a process of its own. Argument: its options as JSON. */
 const options = JSON.parse(process.argv[2]!) as ChildOptions;
 const { io, url, node, close } = await (options.kind === 'ours' ? startOurs() : startReference());
+const namespace = io.of(options.namespace ?? '/');
 
 const reasons: Record<string, string[]> = {};
-io.on('connection', (socket) => {
+namespace.on('connection', (socket) => {
   socket.data.connections = ((socket.data.connections as number | undefined) ?? 0) + 1;
   socket.on('disconnect', (reason) => (reasons[socket.id] ??= []).push(reason));
 });
@@ -39,34 +42,41 @@ serve({
   id: () => node?.id,
   status: () => JSON.parse(JSON.stringify(node?.status() ?? null)) as unknown,
   emit: (value: unknown, rooms: string[] = [], except: string[] = []) => {
-    io.to(rooms).except(except).emit('msg', value);
+    namespace.to(rooms).except(except).emit('msg', value);
   },
   /** Appends so many entries: one in `every` is for all, the others for rooms where nobody is. */
   fill: (count: number, every: number) => {
     for (let i = 0; i < count; i++) {
-      (i % every === 0 ? io : io.to(`nobody ${i}`)).emit('msg', i, 'x'.repeat(100));
+      (i % every === 0 ? namespace : namespace.to(`nobody ${i}`)).emit('msg', i, 'x'.repeat(100));
     }
   },
+  /** Sends so many messages to rooms where nobody is. */
+  whisper: (count: number) => {
+    for (let i = 0; i < count; i++) {
+      namespace.to(`nobody ${i}`).emit('nothing', i);
+    }
+  },
+  emitVolatile: (value: unknown) => namespace.volatile.emit('volatile', value),
   /** Broadcasts messages at random, named `name` and a number. */
   startLoad: (name: string, seed: number, interval: number, sids: string[]) => {
     const random = new Random(seed);
     load = setInterval(() => {
       const message = Ledger.random(`${name} ${sent++}`, random, sids.length);
-      send(io, message, sids);
+      send(namespace, message, sids);
     }, interval);
   },
   stopLoad: () => {
     clearInterval(load);
     return sent;
   },
-  send: (message: Message, sids: string[]) => send(io, message, sids),
-  sids: () => [...io.of('/').sockets.keys()],
+  send: (message: Message, sids: string[]) => send(namespace, message, sids),
+  sids: () => [...namespace.sockets.keys()],
   socket: (sid: string) => {
-    const socket = io.of('/').sockets.get(sid);
+    const socket = namespace.sockets.get(sid);
     return socket && { rooms: [...socket.rooms], data: socket.data as unknown, recovered: socket.recovered };
   },
   setData: (sid: string, data: object) => {
-    Object.assign(io.of('/').sockets.get(sid)!.data as object, data);
+    Object.assign(namespace.sockets.get(sid)!.data as object, data);
   },
   /** Why a socket was disconnected, each time. */
   disconnects: (sid: string) => reasons[sid] ?? [],
@@ -88,6 +98,7 @@ async function startOurs(): Promise<{ io: Server; url: string; node?: ClusterNod
   const member = await startNode({
     port,
     ...(adapter && { adapter }),
+    ...(options.namespace !== undefined && { namespaces: [options.namespace] }),
     recovery: { maxDisconnectionDuration, skipMiddlewares },
     ...(middleware > 0 && { middleware: () => random.between(0, middleware) }),
   });
@@ -103,7 +114,7 @@ async function startReference(): ReturnType<typeof startOurs> {
     connectionStateRecovery: { maxDisconnectionDuration, skipMiddlewares },
   });
   const random = new Random(process.pid);
-  welcome(io.of('/'), middleware > 0 ? () => random.between(0, middleware) : undefined);
+  welcome(io.of(options.namespace ?? '/'), middleware > 0 ? () => random.between(0, middleware) : undefined);
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
   const url = `http://127.0.0.1:${(http.address() as AddressInfo).port}`;
   return {

@@ -1,9 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { driverFor } from '../../lib/redis/driver-for.js';
+import { Readiness } from '../../lib/redis/readiness.js';
 import { SessionStore, type SessionHolder } from '../../lib/session/session-store.js';
-import type { Session } from '../../lib/session/session.js';
-import { closeAfterwards, RedisServer, until } from '../kit/index.js';
+import { encodeSession, type Session } from '../../lib/session/session.js';
+import { closeAfterwards, RedisServer, TcpProxy, until } from '../kit/index.js';
 
 function sessionOf(pid: string, more: Partial<Session> = {}): Session {
   return { sid: `sid of ${pid}`, pid, rooms: [], data: {}, nsp: '/', ...more };
@@ -34,13 +35,21 @@ async function startStores(port: number, count: number) {
     const ready = new Promise<void>((resolve) => (onReady = resolve));
     const connection = driverFor(client).open({
       ...{ role: 'commands', connectionName: `store ${i}`, sharded: false },
-      listener: { onReady, onLost: () => undefined },
+      listener: {
+        onReady: () => {
+          readiness.onReady();
+          onReady();
+        },
+        onLost: () => undefined,
+      },
     });
+    const readiness = new Readiness(() => connection, 500);
     closeAfterwards(connection);
     await ready;
     stores.push(
       new SessionStore(connection, {
         ...{ keyPrefix: 's:', nodeId: String(i), checkpoints: true, grace: 1_000, commandTimeout: 2_000 },
+        retry: (run) => readiness.retry(run),
         peers: {
           whenBack: () => Promise.resolve(),
           canHear: () => Promise.resolve(true),
@@ -124,6 +133,68 @@ describe('sessions', () => {
 
     const again = await Promise.all(pids.map((pid) => stores[2]!.take(pid, '/', (session) => new Holder(session))));
     expect(again.filter(Boolean)).toHaveLength(200);
+  });
+
+  test('are not found, and nothing else happens, while Redis is away from a node where many are looked for', async () => {
+    const failures: unknown[] = [];
+    const onFailure = (error: unknown): void => void failures.push(error);
+    process.on('unhandledRejection', onFailure);
+    const redis = await RedisServer.start();
+    const { stores } = await startStores(redis.port, 1);
+    await redis.kill();
+
+    const taking = Array.from({ length: 200 }, (_, i) => stores[0]!.take(`client-${i}`, '/', (one) => new Holder(one)));
+    expect((await Promise.all(taking)).filter(Boolean)).toEqual([]);
+    process.off('unhandledRejection', onFailure);
+    expect(failures).toEqual([]);
+  });
+
+  test('are handed out although the answer to their deletion was lost, many at once', async () => {
+    const redis = await RedisServer.start();
+    const proxy = await TcpProxy.start(redis.port);
+    const { stores } = await startStores(proxy.port, 1);
+    const pids = Array.from({ length: 20 }, (_, i) => `client-${i}`);
+    for (const pid of pids) {
+      await redis.command('SET', `s:${pid}`, encodeSession(sessionOf(pid)));
+    }
+    const taking = pids.map((pid) => stores[0]!.take(pid, '/', (session) => new Holder(session)));
+    await proxy.loseReplyTo('DEL');
+    await redis.command('SET', 's:another', encodeSession(sessionOf('another')));
+    const another = stores[0]!.take('another', '/', (session) => new Holder(session)); // in one batch with them
+
+    expect((await Promise.all([...taking, another])).map((session) => session?.pid)).toEqual([...pids, 'another']);
+  });
+
+  test('are found where they are written while their last record but one is being taken', async () => {
+    const redis = await RedisServer.start();
+    const proxy = await TcpProxy.start(redis.port);
+    const { stores, errors } = await startStores(proxy.port, 1);
+    await redis.command('ZADD', 's:live:nodes', String(Date.now()), 'other');
+    await redis.command('HSET', 's:live:other', 'client', encodeSession(sessionOf('client', { epoch: 3 })));
+    proxy.latency(200);
+
+    const taken = stores[0]!.take('client', '/', (session) => new Holder(session));
+    await until(async () => 'cmdstat_hmget' in (await redis.info('commandstats')), { what: 'the record to be found' });
+    await redis.command('SET', 's:client', encodeSession(sessionOf('client', { epoch: 4 })));
+    await redis.command('HDEL', 's:live:other', 'client');
+
+    expect(await taken).toMatchObject({ epoch: 5 });
+    expect(await redis.command('EXISTS', 's:client')).toBe(0);
+    expect(errors).toEqual([]);
+  });
+
+  test('are removed from the hash of their node, if that could not be done when their clients went', async () => {
+    const redis = await RedisServer.start();
+    const { stores } = await startStores(redis.port, 1);
+    stores[0]!.hold('here', new Holder(sessionOf('here')), false);
+    const fields = (): Promise<unknown> => redis.command('HKEYS', 's:live:0');
+    await until(async () => ((await fields()) as string[]).includes('here'), { what: 'the session to be written' });
+    await redis.command('HSET', 's:live:0', 'gone', encodeSession(sessionOf('gone')));
+
+    await stores[0]!.verify();
+
+    await until(async () => !((await fields()) as string[]).includes('gone'), { what: 'the other to be removed' });
+    expect(await fields()).toEqual(expect.arrayContaining(['here']));
   });
 
   test('are found although a key of another kind has the name of one', async () => {

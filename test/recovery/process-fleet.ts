@@ -1,0 +1,78 @@
+import { NodeProcess, RedisServer, until } from '../kit/index.js';
+import type { ClusterNodeStatus } from '../../lib/adapter/index.js';
+import type { ChildOptions } from './node.child.js';
+
+/** A node in a process of its own, and where its clients find it. */
+export interface FleetNode {
+  process: NodeProcess;
+  url: string;
+}
+
+/** Nodes in processes of their own, with this package's adapter or the reference. */
+export class ProcessFleet {
+  readonly nodes: FleetNode[] = [];
+  private started = 0;
+
+  private constructor(
+    readonly redis: RedisServer,
+    private readonly options: Omit<ChildOptions, 'port'>,
+  ) {}
+
+  static async start(options: Omit<ChildOptions, 'port'>, size = 3): Promise<ProcessFleet> {
+    const fleet = new ProcessFleet(await RedisServer.start(), options);
+    await Promise.all(Array.from({ length: size }, () => fleet.add()));
+    return fleet;
+  }
+
+  async add(): Promise<FleetNode> {
+    const options: ChildOptions = { ...this.options, port: this.redis.port };
+    const process = await NodeProcess.start(new URL('./node.child.ts', import.meta.url), {
+      name: `node ${this.started++}`,
+      args: [JSON.stringify(options)],
+      startTimeout: 60_000,
+    });
+    const node = { process, url: await process.call<string>('url') };
+    this.nodes.push(node);
+    return node;
+  }
+
+  /** It is killed; its clients must go elsewhere. */
+  async kill(node: FleetNode): Promise<void> {
+    this.remove(node);
+    await node.process.kill();
+  }
+
+  /** It closes as a server does that is replaced by another. */
+  async retire(node: FleetNode): Promise<void> {
+    this.remove(node);
+    await node.process.call('close');
+    await node.process.close();
+  }
+
+  /** Waits until all that was sent is in the log, and has been read by all nodes. Those of the reference do not tell. */
+  async settled(): Promise<void> {
+    const isSettled = async ({ process }: FleetNode): Promise<boolean> => {
+      const status = await process.call<ClusterNodeStatus | null>('status');
+      for (const { name, position, outbox } of status?.streams ?? []) {
+        const [last] = (await this.redis.command('XREVRANGE', name, '+', '-', 'COUNT', '1')) as [string][];
+        if (outbox.entries > 0 || (last && last[0] !== position)) {
+          return false;
+        }
+      }
+      return true;
+    };
+    await until(async () => (await Promise.all(this.nodes.map(isSettled))).every(Boolean), {
+      what: 'all to be appended and read',
+      timeout: 30_000,
+    });
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.nodes.splice(0).map(({ process }) => process.close()));
+    await this.redis.close();
+  }
+
+  private remove(node: FleetNode): void {
+    this.nodes.splice(this.nodes.indexOf(node), 1);
+  }
+}
