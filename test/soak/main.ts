@@ -1,27 +1,45 @@
 import { parseArgs } from 'node:util';
 import { closeFrom } from '../kit/index.js';
 import { anomalies, soakDelivery } from './delivery.js';
+import { anomaliesOf, soakRecovery } from './recovery.js';
 
 /**
  * `npm run soak`: random faults on three nodes under load, for some minutes, and a count of what arrived.
  *
- * --minutes N  how long (5), --seed N  a number from which all random choices follow, --verbose  each fault as it comes
+ * --recovery  clients are cut off and recovered, --minutes N  how long (5), --seed N  a number from which all random
+ * choices follow, --verbose  each fault as it comes
  */
 const { values } = parseArgs({
-  options: { minutes: { type: 'string' }, seed: { type: 'string' }, verbose: { type: 'boolean' } },
+  options: {
+    recovery: { type: 'boolean' },
+    minutes: { type: 'string' },
+    seed: { type: 'string' },
+    verbose: { type: 'boolean' },
+  },
 });
 const minutes = Number(values.minutes ?? 5);
+const log = values.verbose ? console.log : () => undefined;
 let seed = Number(values.seed ?? Math.floor(Math.random() * 1e9));
 const end = Date.now() + minutes * 60_000;
 let bad = 0;
 for (let run = 0; Date.now() < end; run++, seed++) {
-  const ordering = run % 2 ? 'local-first' : 'log';
   const seconds = Math.min(60, Math.max(10, Math.round((end - Date.now()) / 1_000)));
-  console.log(`seed ${seed}, ${ordering}, ${seconds} s`);
-  const report = await soakDelivery({ seed, seconds, ordering, ...(values.verbose && { log: console.log }) });
-  console.log(JSON.stringify(report));
-  bad += anomalies(report);
+  bad += await (values.recovery ? recovery(seconds) : delivery(seconds, run % 2 ? 'local-first' : 'log'));
 }
 await closeFrom(0);
 console.log(bad === 0 ? 'nothing missing, doubled or out of order' : `${bad} anomalies`);
 process.exitCode = bad === 0 ? 0 : 1;
+
+async function delivery(seconds: number, ordering: 'log' | 'local-first'): Promise<number> {
+  console.log(`seed ${seed}, ${ordering}, ${seconds} s`);
+  const report = await soakDelivery({ seed, seconds, ordering, log });
+  console.log(JSON.stringify(report));
+  return anomalies(report);
+}
+
+async function recovery(seconds: number): Promise<number> {
+  console.log(`seed ${seed}, ${seconds} s`);
+  const report = await soakRecovery({ seed, seconds, log });
+  console.log(JSON.stringify(report));
+  return anomaliesOf(report);
+}
