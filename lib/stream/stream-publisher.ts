@@ -64,6 +64,7 @@ export class StreamPublisher {
   private readonly outbox: Outbox;
   private readonly backoff = new Backoff();
   private readonly patience: Patience;
+  private readonly resumption: Resumption;
   private readonly fences: { seq: number; run: () => unknown }[] = [];
   /** The batch that is on its way, or must be sent again. */
   private batch: Command[] = [];
@@ -71,7 +72,6 @@ export class StreamPublisher {
   private seq = 0;
   /** Up to this one, this node's entries were read or will never be: the stream was replaced since. */
   private settledSeq = 0;
-  private readonly resumption: Resumption;
   /** Whether nothing could be appended lately. */
   private isInterrupted = false;
   /** Up to which of its entries this node's reader was when that began. */
