@@ -249,7 +249,7 @@ export class StreamPublisher {
   }
 
   private fillBatch(): void {
-    let room = Math.min(BATCH_ENTRIES, this.window());
+    let room = this.outbox.isEmpty ? 0 : Math.min(BATCH_ENTRIES, this.window());
     for (let item = this.outbox.peek(); item; item = this.outbox.peek()) {
       if (item.kind === 'fence') {
         this.outbox.shift();

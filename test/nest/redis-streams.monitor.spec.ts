@@ -112,7 +112,11 @@ test('status$ begins with the current status and follows what this node does', a
   const imports = [RedisStreamsAdapterModule.forRoot({ connection: { port: redis.port }, ...FAST, closeTimeout: 100 })];
   const app = await startApp({ imports, providers: [Gateway] });
   const status = record(app.get(RedisStreamsMonitor).status$);
-  expect(status.values[0]).toMatchObject({ state: 'running', reasons: [], streams: [{ name: 'socket.io' }] });
+  expect(status.values[0]).toMatchObject({
+    state: 'running',
+    reasons: [],
+    streams: [{ name: 'socket.io', replay: { entries: 0, bytes: 0 } }],
+  });
 
   app.get(Gateway).server.emit('hello');
   await until(() => status.values.at(-1)!.streams[0]!.counters.read === 1, { what: 'the entry, with a heartbeat' });

@@ -19,6 +19,8 @@ export interface Visit {
   sid: string;
   recovered: boolean;
   url: string;
+  /** Why it ended, and the offset that the client had then. */
+  end?: { reason: string; offset: string | undefined };
 }
 
 /** A client that notes what it receives, that can be cut off, and that comes back to the node that it is sent to. */
@@ -43,6 +45,7 @@ export class Visitor {
     this.socket.on('connect', () =>
       this.visits.push({ sid: this.socket.id!, recovered: this.socket.recovered, url: this.url }),
     );
+    this.socket.on('disconnect', (reason) => (this.visits.at(-1)!.end = { reason, offset: this.offset }));
     this.socket.on('connect_error', (error) => this.errors.push(error));
     this.socket.on('msg', (value: unknown, ...rest: unknown[]) =>
       this.received.push({ value, offset: rest.at(-1) as string | undefined }),

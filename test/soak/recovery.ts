@@ -98,12 +98,13 @@ export async function soakRecovery({
     guests.push(await Guest.arrive(ledger.roomsOf(i), () => random.pick(fleet.nodes)));
   }
   const visitors = guests.map(({ visitor }) => visitor);
+  await fleet.nodes[0]!.process.call('emit', 'first');
+  await until(() => guests.every(({ isHere }) => isHere), { what: 'all clients to have received something' });
   const sids = visitors.map(({ sid }) => sid);
   let senders = 0;
   const startLoad = ({ process }: FleetNode): Promise<unknown> =>
     process.call('startLoad', `node ${senders}`, seed + senders++, INTERVAL, sids);
   await Promise.all(fleet.nodes.map(startLoad));
-  await until(() => guests.every(({ isHere }) => isHere), { what: 'all clients to have received something' });
 
   const some = (share: number): Guest[] => guests.filter((guest) => guest.isHere && random.next() < share);
   const replace = async (): Promise<void> => void (await startLoad(await fleet.add()));
@@ -195,12 +196,17 @@ async function countLeftovers({ redis, nodes }: ProcessFleet, clients: number): 
 function describeAnomalies(ledger: Ledger, visitors: Visitor[], log: (line: string) => void): void {
   for (const [i, visitor] of visitors.entries()) {
     const values = visitor.values as string[];
-    const missing = ledger.expectedOf(i).filter((id) => !values.includes(id));
-    const doubled = values.filter((value, n) => values.indexOf(value) !== n);
+    const seen = new Set<string>();
+    const doubled = values.filter((value) => seen.size === seen.add(value).size);
+    const missing = ledger.expectedOf(i).filter((id) => !seen.has(id));
     const late = disordered(visitor.received).map(({ value }) => value as string);
     if (missing.length + doubled.length + late.length + visitor.refused > 0) {
       log(`client ${i} ${visitor.sid}: ${JSON.stringify({ missing, doubled, late, refused: visitor.refused })}`);
-      log(visitor.visits.map(({ sid, recovered }) => `${sid}${recovered ? '' : ' (new)'}`).join(' '));
+      for (const [n, { recovered, url }] of visitor.visits.entries()) {
+        if (n > 0 && !recovered) {
+          log(`visit ${n} of ${visitor.visits.length}, to ${url}, is new: ${JSON.stringify(visitor.visits[n - 1])}`);
+        }
+      }
     }
   }
 }
