@@ -2,6 +2,7 @@ import { expect, test } from '@jest/globals';
 import { NodeProcess, RedisServer, RespClient, until } from '../kit/index.js';
 import { encode } from '@msgpack/msgpack';
 import { Member, numbers } from './fleet.js';
+import { observe } from './record.js';
 
 test('nothing grows without a bound over 200,000 messages and 1,500 nodes that come and go', async () => {
   const redis = await RedisServer.start();
@@ -38,6 +39,10 @@ test('nothing grows without a bound over 200,000 messages and 1,500 nodes that c
   const before = await round(5_000, 0);
   const after = await round(75_000, 1_000);
   expect(after - before).toBeLessThan(10 * 1024 * 1024);
+  observe(
+    '75,000 messages and 1,000 nodes more, after 125,000 and 500',
+    `heap ${(before / 1e6).toFixed(1)} MB before, ${(after / 1e6).toFixed(1)} MB after`,
+  );
   const { replay } = await receiver.call<{ replay: { entries: number } }>('stream');
   expect(replay.entries).toBe(5_000);
   expect(await receiver.call('nodeCount')).toBeLessThanOrEqual(1_001);

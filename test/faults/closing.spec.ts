@@ -3,7 +3,7 @@ import { Redis } from 'ioredis';
 import { createAdapter } from '../../lib/adapter/index.js';
 import { RedisServer, until } from '../kit/index.js';
 import { allReceived, Member, numbers } from './fleet.js';
-import { record } from './record.js';
+import { observe, record } from './record.js';
 
 const ours = ({ name }: { name: string }): boolean => name.startsWith('redis-streams:');
 const silent = { log: () => undefined, warn: () => undefined, error: () => undefined };
@@ -39,8 +39,13 @@ describe('closing', () => {
     member.io.emit('msg', 1);
     const since = performance.now();
     await member.close();
-    expect(performance.now() - since).toBeLessThan(5_000);
+    const ms = Math.round(performance.now() - since);
+    expect(ms).toBeLessThan(5_000);
     expect(member.node.status().state).toBe('closed');
+    observe(
+      `node closed while Redis is ${state}`,
+      `closed after ${ms} ms (\`closeTimeout\` 500 ms, \`commandTimeout\` 500 ms)`,
+    );
     if (state === 'paused') {
       redis.resume();
     }
@@ -85,7 +90,7 @@ describe('closing', () => {
     await until(async () => !(await redis.clients()).some(ours), { what: 'all connections to be closed' });
   });
 
-  test('200 nodes that were opened leave no connection, no rejection and no memory behind', async () => {
+  test('200 nodes that were opened leave no connection and no rejection behind', async () => {
     const redis = await RedisServer.start();
     const rejections: unknown[] = [];
     const onRejection = (reason: unknown): unknown => rejections.push(reason);
@@ -101,5 +106,6 @@ describe('closing', () => {
     client.disconnect();
     process.off('unhandledRejection', onRejection);
     expect(rejections).toEqual([]);
+    observe('200 nodes opened and closed', 'no connection and no unhandled rejection left');
   });
 });

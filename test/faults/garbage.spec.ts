@@ -3,6 +3,7 @@ import { encode } from '@msgpack/msgpack';
 import fc from 'fast-check';
 import { RedisServer, RespClient, until } from '../kit/index.js';
 import { allReceived, Member } from './fleet.js';
+import { observe } from './record.js';
 
 describe('garbage', () => {
   test('in the stream is passed over, counted and told once for each reason; nothing reaches the app', async () => {
@@ -53,6 +54,10 @@ describe('garbage', () => {
     expect(new Set(reasons).size).toBe(reasons.length);
     expect(reasons).toContain('the type 99 is not known to this version');
     expect(receiver.node.status().state).toBe('running');
+    observe(
+      `${2 * hostile.length} hostile entries in the stream, each of ${hostile.length} twice`,
+      `${receiver.counters.rejected} counted, told once for each of ${reasons.length} reasons; the broadcast after arrived`,
+    );
   });
 
   test('with the name of a prototype touches none', async () => {
@@ -149,5 +154,9 @@ describe('garbage', () => {
     expect(receiver.eventsOf('message-rejected').length).toBeLessThanOrEqual(200);
     await until(async () => (await receiver.io.fetchSockets()).length === 2, { what: 'requests to work on' });
     client.close();
+    observe(
+      '10,000 random messages and mutated valid ones in the channels',
+      `${receiver.node.status().counters.rejectedMessages} counted; the app was given nothing but the broadcast after`,
+    );
   });
 });
