@@ -1,20 +1,33 @@
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 
+/** Each of Jest's workers has ports of its own, so that nobody takes that of a server that will be restarted. */
+const SHARES = 8;
+const given = new Set<number>();
+
 /**
- * A TCP port of 127.0.0.1 that nobody listens on. It lies below the range from which the system takes the local ports of
+ * A TCP port of 127.0.0.1 that nobody listens on, and that was not given before. It lies below the range from which the system takes the local ports of
  * outgoing connections: a server that is restarted finds its port free, and a client that retries a closed port
  * cannot be connected to itself. Another process may be faster to bind it, so a caller that fails to bind asks again.
  */
 export async function freePort(): Promise<number> {
-  const [from, to] = range();
+  const [from, to] = share(range());
   for (let tries = 0; tries < 100; tries++) {
-    const port = await bindable(from + Math.floor(Math.random() * (to - from)));
-    if (port !== undefined) return port;
+    const port = from + Math.floor(Math.random() * (to - from));
+    if (!given.has(port) && (await bindable(port)) !== undefined) {
+      given.add(port);
+      return port;
+    }
   }
   const port = await bindable(0);
   if (port === undefined) throw new Error('There is no free port on 127.0.0.1');
   return port;
+}
+
+function share([from, to]: [from: number, to: number]): [from: number, to: number] {
+  const width = Math.floor((to - from) / SHARES);
+  const mine = from + width * (Number(process.env.JEST_WORKER_ID ?? 0) % SHARES);
+  return [mine, mine + width];
 }
 
 function range(): [from: number, to: number] {

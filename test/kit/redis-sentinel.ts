@@ -41,6 +41,7 @@ export class RedisSentinel {
     const replicaServers = await Promise.all(Array.from({ length: replicas }, start));
     // A sentinel asks for the replicas when it starts, and then every ten seconds only.
     await Promise.all(replicaServers.map((replica) => replica.inSync()));
+    await master.sendsTo(replicas);
     const watch = (): Promise<SentinelProcess> =>
       SentinelProcess.start({
         binary: options.binary,

@@ -109,4 +109,15 @@ export class RedisServer extends RedisProcess {
       { what: `replica on port ${this.port} to be in sync` },
     );
   }
+
+  /** Waits until it passes on what is written to so many replicas: only then they have it if it is killed. */
+  async sendsTo(replicas: number): Promise<void> {
+    await until(
+      async () => {
+        const lines = Object.entries(await this.info('replication')).filter(([name]) => /^slave\d+$/.test(name));
+        return lines.filter(([, line]) => line.includes('state=online')).length === replicas;
+      },
+      { what: `${replicas} replicas of port ${this.port} to be online` },
+    );
+  }
 }
