@@ -381,7 +381,8 @@ export class ClusterNode {
       streams[name] = [seq, id];
       reader.announce(this.id, seq, id); // what is lost unread is lost for this node too
     }
-    this.bus.announce({ kind, node: this.announcement(), reading: this.isReading, streams }).then(
+    const reading = this.isReading && this.bus.isSubscribed; // it has found back to Redis, and hears what it is asked
+    this.bus.announce({ kind, node: this.announcement(), reading, streams }).then(
       () => (this.announceError = undefined),
       (error: Error) => (this.announceError = error),
     );
