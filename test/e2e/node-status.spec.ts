@@ -58,16 +58,18 @@ describe('the status of a node', () => {
     until(async () => (await toldOf(teller, id)).includes(type), { what: `"${type}"` });
 
   test('is joined, suspected, down, back and left, in that order', async () => {
+    const bothTell = (type: string): Promise<unknown> =>
+      Promise.all([teller, witness].map((node) => tells(node, id, type)));
     expect(await stateOf(teller, id)).toBe('up');
     subject.process!.pause();
-    await tells(teller, id, 'node-suspected');
-    await tells(teller, id, 'node-down');
+    await bothTell('node-suspected');
+    await bothTell('node-down');
     expect(await stateOf(teller, id)).toBe('down');
     subject.process!.resume();
-    await tells(teller, id, 'node-back');
+    await bothTell('node-back');
     expect(await stateOf(teller, id)).toBe('up');
     await subject.process!.call('close');
-    await tells(teller, id, 'node-left');
+    await bothTell('node-left');
     expect(await stateOf(teller, id)).toBe('left');
     const told = ['node-joined', 'node-suspected', 'node-down', 'node-back', 'node-left'];
     expect(await toldOf(teller, id)).toEqual(told);
