@@ -7,7 +7,7 @@ import type { LogEntry } from '../stream/entry.js';
 import type { Replay } from '../stream/replay-log.js';
 import { broadcastOf } from '../stream/room-index.js';
 import type { StreamLog } from '../stream/stream-log.js';
-import { compareStreamIds, isStreamId, STREAM_START, type StreamId } from '../stream/stream-id.js';
+import { compareStreamIds, isStreamId, later, STREAM_START, type StreamId } from '../stream/stream-id.js';
 import type { NamespaceLike, PacketLike, SocketLike } from './socket-io.js';
 
 const EVENT = 2;
@@ -362,10 +362,6 @@ function afterNextPacket(socket: SocketLike, run: () => void): void {
     packet.call(socket, next, ...rest);
     run();
   };
-}
-
-function later(a: StreamId, b: StreamId): StreamId {
-  return compareStreamIds(a, b) >= 0 ? a : b;
 }
 
 async function isSoon(event: Promise<void>): Promise<boolean> {

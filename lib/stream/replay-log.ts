@@ -1,6 +1,6 @@
 import { EntryType, type LogEntry } from './entry.js';
 import { isFor, RoomIndex, type Recipient } from './room-index.js';
-import { compareStreamIds, predecessor, STREAM_START, type StreamId } from './stream-id.js';
+import { compareStreamIds, earlier, later, predecessor, STREAM_START, type StreamId } from './stream-id.js';
 
 export interface ReplayLogOptions {
   /** How many entries are kept. */
@@ -94,7 +94,7 @@ export class ReplayLog {
     this.setEntries([]);
     this.index = new RoomIndex([], position);
     this.floor = position;
-    this.lostUpTo = max(this.lostUpTo, lostUpTo);
+    this.lostUpTo = later(this.lostUpTo, lostUpTo);
     this.generation++;
   }
 
@@ -148,7 +148,7 @@ export class ReplayLog {
     let last = since;
     for (const room of ['', ...rooms]) {
       const { index } = this;
-      last = max(last, index.newestFor(nsp, room) ?? index.lastRemovedFor(nsp, room) ?? index.forgotten);
+      last = later(last, index.newestFor(nsp, room) ?? index.lastRemovedFor(nsp, room) ?? index.forgotten);
     }
     return last === since ? undefined : last;
   }
@@ -206,7 +206,7 @@ export class ReplayLog {
   private async readFor(waiting: Backlog[]): Promise<void> {
     const { generation } = this;
     const joint = this.floor!;
-    const wanted = waiting.map(({ offset }) => offset).reduce(min);
+    const wanted = waiting.map(({ offset }) => offset).reduce(earlier);
     const kept = new Older(this.options.maxEntries - this.size, this.options.maxBytes - this.byteCount);
     let known = joint; // all entries after this one, and up to the joint, have been read
     let count = FIRST_READ;
@@ -241,7 +241,7 @@ export class ReplayLog {
   private prepend(older: LogEntry[], floor: StreamId): void {
     this.setEntries([...firstCopies(older), ...this.entries.slice(this.head)]);
     this.index.replace(this.entries);
-    this.index.forgotten = min(this.index.forgotten, floor);
+    this.index.forgotten = earlier(this.index.forgotten, floor);
     this.floor = floor;
     this.evict();
   }
@@ -314,12 +314,4 @@ function firstCopies(entries: LogEntry[]): LogEntry[] {
 /** About how many bytes an entry takes here. */
 function weight(entry: LogEntry): number {
   return 320 + entry.data.length + (entry.rooms?.length ?? 0) * 64;
-}
-
-function min(a: StreamId, b: StreamId): StreamId {
-  return compareStreamIds(a, b) <= 0 ? a : b;
-}
-
-function max(a: StreamId, b: StreamId): StreamId {
-  return compareStreamIds(a, b) >= 0 ? a : b;
 }

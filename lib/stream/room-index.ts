@@ -6,7 +6,7 @@ import {
   type LogEntry,
   type WireOptions,
 } from './entry.js';
-import { compareStreamIds, STREAM_START, type StreamId } from './stream-id.js';
+import { compareStreamIds, later, STREAM_START, type StreamId } from './stream-id.js';
 
 /** A client of a namespace, as far as it decides what it would have been given. */
 export interface Recipient {
@@ -183,10 +183,6 @@ export class RoomIndex {
 
 function roomsOf({ rooms }: LogEntry): readonly string[] {
   return rooms?.length ? rooms : EVERYBODY;
-}
-
-function later(a: StreamId, b: StreamId): StreamId {
-  return compareStreamIds(a, b) >= 0 ? a : b;
 }
 
 function firstAfter({ entries, head }: Shelf, id: StreamId): number {

@@ -27,6 +27,14 @@ export function compareStreamIds(a: StreamId, b: StreamId): number {
   return compareNumbers(a.slice(0, i), b.slice(0, j)) || compareNumbers(a.slice(i + 1), b.slice(j + 1));
 }
 
+export function later(a: StreamId, b: StreamId): StreamId {
+  return compareStreamIds(a, b) >= 0 ? a : b;
+}
+
+export function earlier(a: StreamId, b: StreamId): StreamId {
+  return compareStreamIds(a, b) <= 0 ? a : b;
+}
+
 /** The largest id that is smaller. */
 export function predecessor(id: StreamId): StreamId {
   const [ms, seq] = id.split('-') as [string, string];
