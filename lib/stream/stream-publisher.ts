@@ -149,7 +149,7 @@ export class StreamPublisher {
   onReadBack(): void {
     const { isReading } = this.reader;
     if (isReading) {
-      this.onReading(this.options.nodeId);
+      this.settle(this.options.nodeId);
     } else if (this.wasReading) {
       this.await([this.options.nodeId]);
     }
@@ -160,10 +160,8 @@ export class StreamPublisher {
 
   /** To be called when a node is known to read. */
   onReading(node: string): void {
-    if (!this.isInterrupted) {
-      this.resumption.settle(node); // else it may not know yet that the stream was lost
-      this.flush();
-    }
+    this.settle(node);
+    this.flush();
   }
 
   /** To be called when a node has left. */
@@ -282,6 +280,13 @@ export class StreamPublisher {
     }
     const share = Math.max(1, Math.floor(maxLen / (4 * readers.count())));
     return share - (this.seq - Math.max(allRead ? lastOwnFetched : this.readWhenInterrupted, this.settledSeq));
+  }
+
+  /** A node reads. */
+  private settle(node: string): void {
+    if (!this.isInterrupted) {
+      this.resumption.settle(node); // else it may not know yet that the stream was lost
+    }
   }
 
   /** Nothing can be appended, to others perhaps neither. */

@@ -239,8 +239,7 @@ export class StreamReader {
   private async open(): Promise<void> {
     const { stream } = this.options;
     const reply = await this.ask(['XREVRANGE', stream, '+', '-', 'COUNT', String(LOOK_BACK)]);
-    const raw = toEntries(reply).reverse();
-    const latest = this.parse(raw);
+    const latest = this.parse(toEntries(reply).reverse());
     for (const { origin } of latest) {
       if (origin) {
         this.sequences.skipTo(origin);
@@ -250,7 +249,6 @@ export class StreamReader {
       this.history.restart(STREAM_START);
     }
     this.fetchedId = this.deliveredId = this.history.newest!;
-    this.isLastLarge = raw.length > 0 && sizeOf(raw.at(-1)!) > LARGE_ENTRY;
     this.verifyNow = false;
     this.verifiedAt = performance.now();
     this.setMode('catching-up');
@@ -277,7 +275,6 @@ export class StreamReader {
     this.setMode(this.lastFull ? 'catching-up' : 'following');
     if (raw.length > 0) {
       this.fetchedId = raw.at(-1)!.id;
-      this.isLastLarge = sizeOf(raw.at(-1)!) > LARGE_ENTRY;
       this.lengthWhenSeen = undefined;
       this.enqueue(this.parse(raw));
     } else if (block) {
@@ -320,6 +317,7 @@ export class StreamReader {
     }
     if (raw.length > 0) {
       this.averageBytes = Math.max(256, bytes / raw.length);
+      this.isLastLarge = sizeOf(raw.at(-1)!) > LARGE_ENTRY;
     }
     return entries;
   }
