@@ -1,4 +1,3 @@
-import { withDeadline } from '../redis/deadline.js';
 import type { RedisConnection } from '../redis/driver.js';
 import { decodeMsgpack, encodeMsgpack } from '../stream/msgpack.js';
 
@@ -106,17 +105,17 @@ export class RequestBus {
 
   /** Sends to all other servers of the namespace. Rejected if Redis cannot be reached now. */
   async publish(message: BusMessage): Promise<void> {
-    await this.commands.publish(this.publicChannel(message.nsp), encodeMsgpack(message));
+    await this.commands.publish(this.publicChannel(message.nsp), encodeMsgpack(message), this.timeout);
   }
 
   /** Sends to one server. */
   async respond(uid: string, message: BusMessage): Promise<void> {
-    await this.commands.publish(this.privateChannel(message.nsp, uid), encodeMsgpack(message));
+    await this.commands.publish(this.privateChannel(message.nsp, uid), encodeMsgpack(message), this.timeout);
   }
 
-  /** A heartbeat. It has a deadline, so it also finds out whether the connection still answers. */
+  /** A heartbeat. As it has a deadline, it also finds out whether the connection still answers. */
   async announce(message: unknown): Promise<void> {
-    await this.within('PUBLISH', this.commands.publish(this.heartbeatChannel, encodeMsgpack(message)));
+    await this.commands.publish(this.heartbeatChannel, encodeMsgpack(message), this.timeout);
   }
 
   /**
@@ -129,7 +128,7 @@ export class RequestBus {
     const own = this.ownUids(nsp);
     const uids = [own, ...peers].flat();
     const channels = [this.publicChannel(nsp), ...uids.map((uid) => this.privateChannel(nsp, uid))];
-    const [all = 0, ...counts] = await this.within('PUBSUB NUMSUB', this.commands.countSubscribers(channels));
+    const [all = 0, ...counts] = await this.commands.countSubscribers(channels, this.timeout);
     const subscribed = new Set(uids.filter((_uid, i) => counts[i]! > 0));
     const processes = [own, ...peers].filter((servers) => servers.some((uid) => subscribed.has(uid))).length;
     subscribed.delete(member.uid);
@@ -138,8 +137,8 @@ export class RequestBus {
 
   /** Whether a server is there to hear what is sent to it alone. */
   async isSubscribedTo(nsp: string, uid: string): Promise<boolean> {
-    const counts = this.commands.countSubscribers([this.privateChannel(nsp, uid)]);
-    return (await this.within('PUBSUB NUMSUB', counts))[0]! > 0;
+    const [count] = await this.commands.countSubscribers([this.privateChannel(nsp, uid)], this.timeout);
+    return count! > 0;
   }
 
   /** A message of a subscribed channel. */
@@ -164,8 +163,8 @@ export class RequestBus {
     }
   }
 
-  private within<T>(what: string, reply: Promise<T>): Promise<T> {
-    return withDeadline(this.commands, BEHIND_A_BATCH * this.options.commandTimeout, what, reply);
+  private get timeout(): number {
+    return BEHIND_A_BATCH * this.options.commandTimeout;
   }
 
   private ownUids(nsp: string): string[] {
@@ -185,8 +184,7 @@ export class RequestBus {
   }
 
   private changeSubscriptions(how: 'subscribe' | 'unsubscribe', channels: string[]): Promise<void> {
-    const subscriber = this.subscriber();
-    return withDeadline(subscriber, this.options.commandTimeout, how.toUpperCase(), subscriber[how](channels));
+    return this.subscriber()[how](channels, this.options.commandTimeout);
   }
 
   /** Subscribing and unsubscribing one after the other, so that the last word is the one that counts. */

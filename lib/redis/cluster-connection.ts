@@ -1,7 +1,6 @@
 import { Backoff } from './backoff.js';
 import { formatAddress, keySlot, parseAddress, toRedirect, type ClusterSlots, type Redirect } from './cluster-slots.js';
 import type { ClusterTopology } from './cluster-topology.js';
-import { withDeadline } from './deadline.js';
 import type { Command, OpenOptions, RedisConnection } from './driver.js';
 import { keyOf } from './key-prefix.js';
 import { LinkedConnection } from './linked-connection.js';
@@ -66,18 +65,22 @@ export class ClusterConnection implements RedisConnection {
     return this.isWhole || (this.options.role === 'commands' && this.readyNodes().length > 0);
   }
 
-  call(command: Command): Promise<unknown> {
-    return this.route(keySlot(keyOf(command)), (node, asking) => node.call(command, asking));
+  call(command: Command, timeout?: number): Promise<unknown> {
+    return this.route(keySlot(keyOf(command)), (node, asking) => node.call(command, timeout, asking));
   }
 
-  transaction(commands: readonly Command[]): Promise<unknown[]> {
-    return this.route(keySlot(keyOf(commands[0]!)), (node, asking) => node.transaction(commands, asking));
+  read(command: Command, timeout?: number): Promise<unknown> {
+    return this.route(keySlot(keyOf(command)), (node, asking) => node.read(command, timeout, asking));
   }
 
-  async publish(channel: string, payload: Buffer): Promise<void> {
+  transaction(commands: readonly Command[], timeout?: number): Promise<unknown[]> {
+    return this.route(keySlot(keyOf(commands[0]!)), (node, asking) => node.transaction(commands, timeout, asking));
+  }
+
+  async publish(channel: string, payload: Buffer, timeout?: number): Promise<void> {
     const slot = keySlot(channel);
     if (this.options.sharded) {
-      await this.route(slot, (node, asking) => node.publish(channel, payload, asking));
+      await this.route(slot, (node, asking) => node.publish(channel, payload, timeout, asking));
       return;
     }
     // Any node will do; one and the same keeps the order of a channel's messages.
@@ -86,35 +89,34 @@ export class ClusterConnection implements RedisConnection {
     if (!node) {
       throw this.unavailable();
     }
-    await node.publish(channel, payload);
+    await node.publish(channel, payload, timeout);
   }
 
-  async subscribe(channels: readonly string[]): Promise<void> {
+  async subscribe(channels: readonly string[], timeout?: number): Promise<void> {
     if (this.options.sharded) {
-      await Promise.all(channels.map((one) => this.route(keySlot(one), (node) => node.subscribe([one]))));
+      await Promise.all(channels.map((one) => this.route(keySlot(one), (node) => node.subscribe([one], timeout))));
     } else {
-      await this.subscriberNode().subscribe(channels);
+      await this.subscriberNode().subscribe(channels, timeout);
     }
   }
 
-  async unsubscribe(channels: readonly string[]): Promise<void> {
+  async unsubscribe(channels: readonly string[], timeout?: number): Promise<void> {
     if (this.options.sharded) {
-      await Promise.all(channels.map((one) => this.route(keySlot(one), (node) => node.unsubscribe([one]))));
+      await Promise.all(channels.map((one) => this.route(keySlot(one), (node) => node.unsubscribe([one], timeout))));
     } else {
-      await this.subscriberNode().unsubscribe(channels);
+      await this.subscriberNode().unsubscribe(channels, timeout);
     }
   }
 
   /** Each node knows its own subscribers only. One that cannot be reached has none. */
-  async countSubscribers(channels: readonly string[]): Promise<number[]> {
+  async countSubscribers(channels: readonly string[], timeout = Infinity): Promise<number[]> {
     await this.until(() => [...this.nodes.values()].every(({ settled }) => settled));
     const nodes = this.readyNodes();
     if (nodes.length === 0) {
       throw this.unavailable();
     }
-    const counts = await Promise.allSettled(
-      nodes.map((node) => withDeadline(node, COUNT_TIMEOUT, 'PUBSUB', node.countSubscribers(channels))),
-    );
+    const patience = Math.min(timeout, COUNT_TIMEOUT);
+    const counts = await Promise.allSettled(nodes.map((node) => node.countSubscribers(channels, patience)));
     const known = counts.filter((count) => count.status === 'fulfilled').map(({ value }) => value);
     if (known.length === 0) {
       throw (counts[0] as PromiseRejectedResult).reason;

@@ -22,6 +22,9 @@ export interface ConnectionListener {
  *
  * It reconnects by itself, for ever, and never queues: a command is sent now or rejected now, and a command whose
  * connection is lost is rejected, never sent again.
+ *
+ * A reply that does not come within `timeout` milliseconds (none: for ever) is a RedisTimeoutError, and the connection is
+ * dropped, for a reply that comes later could not be told from the next one's.
  */
 export interface RedisConnection {
   /** Whether a command would be sent now. */
@@ -30,16 +33,18 @@ export interface RedisConnection {
    * Sends one command of one key. Replies are those of RESP2: strings, integers as numbers, nulls and arrays of them; a
    * map may come as a `Map`, as an object or as pairs.
    */
-  call(command: Command): Promise<unknown>;
+  call(command: Command, timeout?: number): Promise<unknown>;
+  /** The same, but each string may come as its bytes, if that costs the client less. */
+  read(command: Command, timeout?: number): Promise<unknown>;
   /** Runs commands, all of whose keys lie in one slot, as `MULTI … EXEC`: all of them or none. */
-  transaction(commands: readonly Command[]): Promise<unknown[]>;
+  transaction(commands: readonly Command[], timeout?: number): Promise<unknown[]>;
   /** Sends one command that names no key, such as `PUBLISH`. */
-  publish(channel: string, payload: Buffer): Promise<void>;
+  publish(channel: string, payload: Buffer, timeout?: number): Promise<void>;
   /** Subscribes to channels; their messages go to `onMessage`. Subscriptions do not survive a reconnection. */
-  subscribe(channels: readonly string[]): Promise<void>;
-  unsubscribe(channels: readonly string[]): Promise<void>;
+  subscribe(channels: readonly string[], timeout?: number): Promise<void>;
+  unsubscribe(channels: readonly string[], timeout?: number): Promise<void>;
   /** The number of subscribed connections of each channel, in the whole deployment. */
-  countSubscribers(channels: readonly string[]): Promise<number[]>;
+  countSubscribers(channels: readonly string[], timeout?: number): Promise<number[]>;
   /** Drops the connection because it does not answer; another is opened by itself. */
   reset(): void;
   /** Closes the connection for good. Commands under way are rejected. */

@@ -24,6 +24,7 @@ export interface IoredisClient {
   connect(): Promise<unknown>;
   disconnect(): void;
   call(command: string, ...args: CommandArg[]): Promise<unknown>;
+  callBuffer(command: string, ...args: CommandArg[]): Promise<unknown>;
   subscribe(...channels: string[]): Promise<unknown>;
   unsubscribe(...channels: string[]): Promise<unknown>;
   ssubscribe(...channels: string[]): Promise<unknown>;
@@ -74,6 +75,18 @@ function sentinelAccess(client: IoredisClient): SentinelAccess {
 /** ioredis takes the channels of SSUBSCRIBE and SPUBLISH for keys, but not those of SUBSCRIBE, PUBLISH and PUBSUB. */
 export function ioredisPrefix(keyPrefix = ''): Prefix {
   return { key: keyPrefix, shardedChannel: keyPrefix };
+}
+
+const names = new Map<CommandArg, string>();
+
+/** In lower case, as ioredis has the names of commands: with each, it looks several times what kind of command it is. */
+function asCalled([name, ...args]: Command): [string, ...CommandArg[]] {
+  let lower = names.get(name!);
+  if (lower === undefined) {
+    lower = String(name).toLowerCase();
+    names.set(name!, lower);
+  }
+  return [lower, ...args];
 }
 
 /** A duplicate of a client that is used for one socket. */
@@ -133,13 +146,21 @@ export class IoredisLink implements Link {
   }
 
   send(commands: readonly Command[]): Promise<unknown>[] {
-    const { stream } = this.client;
-    stream?.cork();
-    try {
-      return commands.map((command) => this.client.call(...(command as [string, ...CommandArg[]])));
-    } finally {
-      stream?.uncork();
+    const { client } = this;
+    if (commands.length === 1) {
+      return [client.call(...asCalled(commands[0]!))];
     }
+    client.stream?.cork();
+    try {
+      return commands.map((command) => client.call(...asCalled(command)));
+    } finally {
+      client.stream?.uncork();
+    }
+  }
+
+  /** ioredis has bytes first, and would make strings of all of them. */
+  read(command: Command): Promise<unknown> {
+    return this.client.callBuffer(...asCalled(command));
   }
 
   subscribe(channels: readonly string[]): Promise<unknown> {

@@ -59,28 +59,33 @@ class PrefixedConnection implements RedisConnection {
     return this.connection.ready;
   }
 
-  call(command: Command): Promise<unknown> {
-    return this.connection.call(this.prefixed(command));
+  call(command: Command, timeout?: number): Promise<unknown> {
+    return this.connection.call(this.prefixed(command), timeout);
   }
 
-  transaction(commands: readonly Command[]): Promise<unknown[]> {
-    return this.connection.transaction(commands.map((command) => this.prefixed(command)));
+  read(command: Command, timeout?: number): Promise<unknown> {
+    return this.connection.read(this.prefixed(command), timeout);
   }
 
-  publish(channel: string, payload: Buffer): Promise<void> {
-    return this.connection.publish(this.channelPrefix + channel, payload);
+  transaction(commands: readonly Command[], timeout?: number): Promise<unknown[]> {
+    const prefixed = commands.map((command) => this.prefixed(command));
+    return this.connection.transaction(prefixed, timeout);
   }
 
-  subscribe(channels: readonly string[]): Promise<void> {
-    return this.connection.subscribe(channels.map((channel) => this.channelPrefix + channel));
+  publish(channel: string, payload: Buffer, timeout?: number): Promise<void> {
+    return this.connection.publish(this.channelPrefix + channel, payload, timeout);
   }
 
-  unsubscribe(channels: readonly string[]): Promise<void> {
-    return this.connection.unsubscribe(channels.map((channel) => this.channelPrefix + channel));
+  subscribe(channels: readonly string[], timeout?: number): Promise<void> {
+    return this.connection.subscribe(this.named(channels), timeout);
   }
 
-  countSubscribers(channels: readonly string[]): Promise<number[]> {
-    return this.connection.countSubscribers(channels.map((channel) => this.channelPrefix + channel));
+  unsubscribe(channels: readonly string[], timeout?: number): Promise<void> {
+    return this.connection.unsubscribe(this.named(channels), timeout);
+  }
+
+  countSubscribers(channels: readonly string[], timeout?: number): Promise<number[]> {
+    return this.connection.countSubscribers(this.named(channels), timeout);
   }
 
   reset(): void {
@@ -89,6 +94,10 @@ class PrefixedConnection implements RedisConnection {
 
   close(): Promise<void> {
     return this.connection.close();
+  }
+
+  private named(channels: readonly string[]): string[] {
+    return channels.map((channel) => this.channelPrefix + channel);
   }
 
   private prefixed(command: Command): Command {

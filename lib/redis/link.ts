@@ -9,6 +9,8 @@ export interface Link {
   open(): Promise<void>;
   /** Sends commands in one go. Each has a reply of its own. */
   send(commands: readonly Command[]): Promise<unknown>[];
+  /** Sends one command; strings of its reply may come as their bytes, if that costs less. */
+  read(command: Command): Promise<unknown>;
   subscribe(channels: readonly string[]): Promise<unknown>;
   unsubscribe(channels: readonly string[]): Promise<unknown>;
   /** Ends it at once, whatever its state is and whether or not the server answers. */

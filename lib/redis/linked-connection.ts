@@ -3,6 +3,7 @@ import { Backoff } from './backoff.js';
 import { RedisTimeoutError, type Command, type ConnectionListener, type RedisConnection } from './driver.js';
 import type { Link, LinkOptions } from './link.js';
 import { checkServer } from './server-check.js';
+import { UnderWay } from './under-way.js';
 
 /** Milliseconds in which a server must have accepted a connection and answered the first commands. */
 const OPEN_TIMEOUT = 5_000;
@@ -32,7 +33,7 @@ export interface LinkedConnectionOptions {
  */
 export class LinkedConnection implements RedisConnection {
   private readonly backoff = new Backoff();
-  private readonly underWay = new Set<(error: Error) => void>();
+  private readonly underWay = new UnderWay(() => this.reset());
   private link: Link | undefined;
   private isReady = false;
   private isClosed = false;
@@ -53,7 +54,7 @@ export class LinkedConnection implements RedisConnection {
 
   /** Whether an answer is being waited for. */
   get isBusy(): boolean {
-    return this.underWay.size > 0;
+    return !this.underWay.isEmpty;
   }
 
   /** Why the connection cannot be used, if it cannot. */
@@ -62,12 +63,27 @@ export class LinkedConnection implements RedisConnection {
   }
 
   /** @param asking - whether the server is asked for a key of a slot that it is still importing (Redis Cluster) */
-  call(command: Command, asking = false): Promise<unknown> {
-    const replies = this.send(asking ? [['ASKING'], command] : [command]);
-    return replies.at(-1)!;
+  call(command: Command, timeout = Infinity, asking = false): Promise<unknown> {
+    const { link } = this;
+    if (!link || !this.isReady) {
+      return Promise.reject(this.unavailable());
+    }
+    if (!asking) {
+      return this.track(command[0], timeout, link.send([command])[0]!);
+    }
+    const [asked, reply] = link.send([['ASKING'], command]);
+    asked!.catch(() => undefined); // then that of the command is an error too
+    return this.track(command[0], timeout, reply!);
   }
 
-  async transaction(commands: readonly Command[], asking = false): Promise<unknown[]> {
+  read(command: Command, timeout = Infinity, asking = false): Promise<unknown> {
+    const { link } = this;
+    return asking || !link || !this.isReady
+      ? this.call(command, timeout, asking)
+      : this.track(command[0], timeout, link.read(command));
+  }
+
+  async transaction(commands: readonly Command[], timeout = Infinity, asking = false): Promise<unknown[]> {
     const link = this.usable();
     const replies = link.send([...(asking ? [['ASKING']] : []), ['MULTI'], ...commands, ['EXEC']]);
     const exec = replies.pop()!;
@@ -76,7 +92,7 @@ export class LinkedConnection implements RedisConnection {
     for (const queued of replies) {
       queued.catch((error: Error) => (cause ??= error));
     }
-    const results = await this.track(exec).catch((error: Error) => {
+    const results = await this.track(commands[0]?.[0], timeout, exec).catch((error: Error) => {
       if (this.link !== link || !cause) {
         throw error;
       }
@@ -93,24 +109,25 @@ export class LinkedConnection implements RedisConnection {
     return results as unknown[];
   }
 
-  async publish(channel: string, payload: Buffer, asking = false): Promise<void> {
-    await this.call([this.options.sharded ? 'SPUBLISH' : 'PUBLISH', channel, payload], asking);
+  async publish(channel: string, payload: Buffer, timeout = Infinity, asking = false): Promise<void> {
+    await this.call([this.options.sharded ? 'SPUBLISH' : 'PUBLISH', channel, payload], timeout, asking);
   }
 
-  async subscribe(channels: readonly string[]): Promise<void> {
+  async subscribe(channels: readonly string[], timeout = Infinity): Promise<void> {
     if (channels.length > 0) {
-      await this.track(this.usable().subscribe(channels));
+      await this.track('SUBSCRIBE', timeout, this.usable().subscribe(channels));
     }
   }
 
-  async unsubscribe(channels: readonly string[]): Promise<void> {
+  async unsubscribe(channels: readonly string[], timeout = Infinity): Promise<void> {
     if (channels.length > 0) {
-      await this.track(this.usable().unsubscribe(channels));
+      await this.track('UNSUBSCRIBE', timeout, this.usable().unsubscribe(channels));
     }
   }
 
-  async countSubscribers(channels: readonly string[]): Promise<number[]> {
-    const reply = await this.call(['PUBSUB', this.options.sharded ? 'SHARDNUMSUB' : 'NUMSUB', ...channels]);
+  async countSubscribers(channels: readonly string[], timeout = Infinity): Promise<number[]> {
+    const count = this.options.sharded ? 'SHARDNUMSUB' : 'NUMSUB';
+    const reply = await this.call(['PUBSUB', count, ...channels], timeout);
     return channels.map((_channel, i) => Number((reply as unknown[])[2 * i + 1]));
   }
 
@@ -178,17 +195,7 @@ export class LinkedConnection implements RedisConnection {
     clearTimeout(this.openTimer);
     clearTimeout(this.waitTimer);
     link?.destroy();
-    for (const reject of this.underWay) {
-      reject(error);
-    }
-    this.underWay.clear();
-  }
-
-  private send(commands: readonly Command[]): Promise<unknown>[] {
-    if (!this.link || !this.isReady) {
-      return commands.map(() => handled(Promise.reject(this.unavailable())));
-    }
-    return this.link.send(commands).map((reply) => handled(this.track(reply)));
+    this.underWay.rejectAll(error);
   }
 
   private usable(): Link {
@@ -202,23 +209,9 @@ export class LinkedConnection implements RedisConnection {
     return new Error(`Redis cannot be used now: ${this.lastError.message}`, { cause: this.lastError });
   }
 
-  /** The reply, or the reason why the connection was lost before it came. */
-  private track<T>(reply: Promise<T>): Promise<T> {
+  private track<T>(what: unknown, timeout: number, reply: Promise<T>): Promise<T> {
     const { link } = this;
-    return new Promise<T>((resolve, reject) => {
-      this.underWay.add(reject);
-      reply.then(
-        (value) => {
-          this.underWay.delete(reject);
-          resolve(value);
-        },
-        (error: Error) => {
-          this.underWay.delete(reject);
-          reject(error);
-          this.leaveIfWrong(link, error);
-        },
-      );
-    });
+    return this.underWay.track(String(what), timeout, reply, (error) => this.leaveIfWrong(link, error));
   }
 
   private leaveIfWrong(link: Link | undefined, error: Error): void {
@@ -226,10 +219,4 @@ export class LinkedConnection implements RedisConnection {
       this.lose(link, error);
     }
   }
-}
-
-/** Of several replies, the caller may look at one only. */
-function handled<T>(reply: Promise<T>): Promise<T> {
-  reply.catch(() => undefined);
-  return reply;
 }

@@ -138,6 +138,10 @@ class SentinelLink implements Link {
     return this.inner!.send(commands);
   }
 
+  read(command: Command): Promise<unknown> {
+    return this.inner!.read(command);
+  }
+
   subscribe(channels: readonly string[]): Promise<unknown> {
     return this.inner!.subscribe(channels);
   }

@@ -95,7 +95,12 @@ export class NodeRedisLink implements Link {
   }
 
   send(commands: readonly Command[]): Promise<unknown>[] {
-    return commands.map((command) => this.client.sendCommand([...command]));
+    return commands.map((command) => this.read(command));
+  }
+
+  /** node-redis makes strings at once. */
+  read(command: Command): Promise<unknown> {
+    return this.client.sendCommand([...command]);
   }
 
   subscribe(channels: readonly string[]): Promise<unknown> {

@@ -6,10 +6,12 @@ export interface RawEntry {
 
 /** The entries of a reply to `XRANGE` or `XREVRANGE`. */
 export function toEntries(reply: unknown): RawEntry[] {
-  return asArray(reply).map((entry) => {
-    const [id, fields] = asArray(entry);
-    return { id: String(id), fields: flatten(fields) };
-  });
+  return asArray(reply).map(toEntry);
+}
+
+function toEntry(entry: unknown): RawEntry {
+  const [id, fields] = asArray(entry);
+  return { id: String(id), fields: flatten(fields) };
 }
 
 /**

@@ -1,5 +1,4 @@
-import { withDeadline } from '../redis/deadline.js';
-import type { Command, RedisConnection } from '../redis/driver.js';
+import { RedisTimeoutError, type Command, type RedisConnection } from '../redis/driver.js';
 import { decodeSession, type Session } from './session.js';
 
 /** A node is dropped from the directory this many milliseconds after its sessions have expired. */
@@ -174,30 +173,31 @@ export class SessionRecords {
   }
 
   private ask(command: Command): Promise<unknown> {
-    const reply = this.connection.call(command);
-    return withDeadline(this.connection, this.options.commandTimeout, String(command[0]), reply);
+    return this.connection.call(command, this.options.commandTimeout);
   }
 
   /** Sends commands that need not be done as one. */
   private askEach(commands: Command[]): Promise<unknown[]> {
-    const replies = Promise.all(commands.map((command) => this.connection.call(command)));
-    return withDeadline(this.connection, this.options.commandTimeout, String(commands[0]?.[0]), replies);
+    return Promise.all(commands.map((command) => this.ask(command)));
   }
 
-  /** Likewise, and a command that Redis refuses does not spoil the others: it has no reply. @throws if all fail */
+  /**
+   * Likewise, and a command that Redis refuses does not spoil the others: it has no reply.
+   *
+   * @throws if all fail, or one is not answered in time
+   */
   private async tryEach(commands: Command[]): Promise<unknown[]> {
-    const replies = commands.map((command) => this.connection.call(command));
-    const settled = Promise.allSettled(replies);
-    const outcomes = await withDeadline(this.connection, this.options.commandTimeout, 'GET', settled);
-    if (outcomes.every(({ status }) => status === 'rejected')) {
-      await Promise.all(replies);
+    const outcomes = await Promise.allSettled(commands.map((command) => this.ask(command)));
+    const failed = outcomes.filter((outcome) => outcome.status === 'rejected');
+    const late = failed.find(({ reason }) => reason instanceof RedisTimeoutError);
+    if (late ?? failed.length === outcomes.length) {
+      throw (late ?? failed[0]!).reason;
     }
     return outcomes.map((outcome) => (outcome.status === 'fulfilled' ? outcome.value : undefined));
   }
 
   private transaction(commands: Command[]): Promise<unknown[]> {
-    const replies = this.connection.transaction(commands);
-    return withDeadline(this.connection, this.options.commandTimeout, 'MULTI', replies);
+    return this.connection.transaction(commands, this.options.commandTimeout);
   }
 
   private key(pid: string): string {

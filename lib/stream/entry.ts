@@ -1,6 +1,7 @@
 import { hasBinary } from './binary.js';
 import { decodeMsgpack, encodeMsgpack } from './msgpack.js';
 import type { StreamId } from './stream-id.js';
+import { isSameText, isText, RecurringText, toWholeNumber, type Text } from './text.js';
 
 /**
  * The types of message that the log holds. Their numbers are those of socket.io-adapter's cluster adapter; its other
@@ -59,8 +60,9 @@ export class InvalidEntryError extends Error {
   override readonly name = 'InvalidEntryError';
 }
 
-/** Our fields, beside those of the reference. There are no rooms in an entry for all sockets. */
-const FIELD = { seq: 'seq', rooms: 'rooms' } as const;
+/** The fields of an entry. The last two are ours, the others those of the reference. There are no rooms if it is for all. */
+const FIELDS = ['uid', 'nsp', 'type', 'data', 'rooms', 'seq'] as const;
+type Field = (typeof FIELDS)[number];
 
 /** Which types of value may hold binary data. */
 export interface EncodeOptions {
@@ -80,14 +82,14 @@ export function encodeMessage(message: LogMessage, { onlyPlaintext }: EncodeOpti
   const data = binary ? encodeMsgpack(message.data).toString('base64') : JSON.stringify(message.data);
   const fields = ['uid', uid, 'nsp', nsp, 'type', String(type), 'data', data];
   if (rooms.length > 0) {
-    fields.push(FIELD.rooms, JSON.stringify(rooms));
+    fields.push('rooms', JSON.stringify(rooms));
   }
   return fields;
 }
 
 /** The field that makes it known which of its server's node's entries in this stream this is. */
 export function encodeSeq(seq: number): [name: string, value: string] {
-  return [FIELD.seq, String(seq)];
+  return ['seq', String(seq)];
 }
 
 /** What socket.io-adapter and the reference's emitter take for the uid of who serves no sockets, and answers nothing. */
@@ -100,15 +102,15 @@ export function nodeOf(uid: string): string {
 }
 
 /**
- * Reads the fields of an entry, which anybody who can write to the stream may have written.
+ * Reads the fields of an entry, names and values by turns, which anybody who can write to the stream may have written.
  *
  * @throws InvalidEntryError
  */
 export function parseEntry(id: StreamId, fields: readonly unknown[]): LogEntry {
-  let uid, nsp, type, data, seq, rooms: unknown;
+  let uid, nsp, type, data, rooms, seq: unknown;
   for (let i = 0; i + 1 < fields.length; i += 2) {
     const value = fields[i + 1];
-    switch (fields[i]) {
+    switch (toField(fields[i])) {
       case 'uid':
         uid = value;
         break;
@@ -121,34 +123,46 @@ export function parseEntry(id: StreamId, fields: readonly unknown[]): LogEntry {
       case 'data':
         data = value;
         break;
-      case FIELD.seq:
+      case 'rooms':
+        rooms = value;
+        break;
+      case 'seq':
         seq = value;
         break;
-      case FIELD.rooms:
-        rooms = value;
+      case undefined: // somebody else's
         break;
     }
   }
-  if (typeof uid !== 'string' || typeof nsp !== 'string' || typeof type !== 'string') {
+  if (!isText(uid) || !isText(nsp) || !isText(type)) {
     throw new InvalidEntryError('an entry without the fields "uid", "nsp" and "type"');
   }
   const publisher = publisherOf(uid);
   return {
     id,
     uid: publisher.uid,
-    nsp,
+    nsp: namespaces.stringOf(nsp),
     type: parseType(type),
-    data: typeof data === 'string' ? data : '',
-    origin: typeof seq === 'string' ? parseOrigin(publisher, seq) : undefined,
-    rooms: typeof rooms === 'string' ? parseRooms(rooms) : typeof seq === 'string' ? ALL : undefined,
+    data: isText(data) ? data.toString() : '',
+    origin: isText(seq) ? parseOrigin(publisher, seq) : undefined,
+    rooms: isText(rooms) ? parseRooms(rooms.toString()) : isText(seq) ? ALL : undefined,
   };
 }
 
-const ALL: readonly string[] = [];
+function toField(name: unknown): Field | undefined {
+  for (const field of FIELDS) {
+    if (isSameText(name, field)) {
+      return field;
+    }
+  }
+  return undefined;
+}
 
-function parseType(value: string): number {
-  const type = Number(value);
-  if (!Number.isInteger(type)) {
+const ALL: readonly string[] = [];
+const namespaces = new RecurringText();
+
+function parseType(text: Text): number {
+  const type = toWholeNumber(text);
+  if (Number.isNaN(type)) {
     throw new InvalidEntryError('the field "type" is no number');
   }
   return type;
@@ -163,18 +177,19 @@ interface Publisher {
 let lastPublisher: Publisher = { uid: '', node: undefined };
 
 /** Entries come in runs of one publisher, and many are kept for a while: they share these strings. */
-function publisherOf(uid: string): Publisher {
-  if (uid !== lastPublisher.uid) {
+function publisherOf(text: Text): Publisher {
+  if (!isSameText(text, lastPublisher.uid)) {
+    const uid = text.toString();
     const node = nodeOf(uid);
     lastPublisher = { uid, node: /^[\w-]{1,64}$/.test(node) ? node : undefined };
   }
   return lastPublisher;
 }
 
-function parseOrigin({ node }: Publisher, value: string): Origin {
-  const seq = Number(value);
+function parseOrigin({ node }: Publisher, text: Text): Origin {
+  const seq = toWholeNumber(text);
   if (node === undefined || !Number.isSafeInteger(seq) || seq < 1) {
-    throw new InvalidEntryError(`the field "${FIELD.seq}" is no number, or the uid with it is not of a node`);
+    throw new InvalidEntryError('the field "seq" is no number, or the uid with it is not of a node');
   }
   return { node, seq };
 }
@@ -200,7 +215,7 @@ function parseRooms(value: string): readonly string[] {
 
 function toRooms(value: unknown): string[] {
   if (!isRooms(value)) {
-    throw new InvalidEntryError(`the field "${FIELD.rooms}" is not an array of room names`);
+    throw new InvalidEntryError('the field "rooms" is not an array of room names');
   }
   return value;
 }

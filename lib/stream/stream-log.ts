@@ -1,5 +1,4 @@
 import type { ConnectionListener, RedisConnection } from '../redis/driver.js';
-import { withDeadline } from '../redis/deadline.js';
 import { toEntries, type RawEntry } from '../redis/stream-reply.js';
 import { InvalidEntryError, parseEntry, type LogEntry } from './entry.js';
 import type { StreamEvent } from './events.js';
@@ -77,8 +76,7 @@ export class StreamLog {
     this.replay = new ReplayLog(options.replay, {
       upTo: async (id, count) => {
         const read = async (): Promise<RawEntry[]> => {
-          const reply = commands.call(['XREVRANGE', stream, id, '-', 'COUNT', String(count)]);
-          return toEntries(await withDeadline(commands, commandTimeout, 'XREVRANGE', reply));
+          return toEntries(await commands.read(['XREVRANGE', stream, id, '-', 'COUNT', String(count)], commandTimeout));
         };
         const raw = await options.retry(read);
         return { entries: raw.flatMap(parseLeniently), oldest: raw.at(-1)?.id, atStart: raw.length < count };
@@ -108,9 +106,8 @@ export class StreamLog {
     if (await this.reader.whenDelivered(id, USUAL_DELAY)) {
       return true;
     }
-    const { commands } = this;
-    const reply = commands.call(['XREVRANGE', this.name, '+', id, 'COUNT', '1']);
-    const after = await withDeadline(commands, this.options.commandTimeout, 'XREVRANGE', reply).catch(() => undefined);
+    const command = ['XREVRANGE', this.name, '+', id, 'COUNT', '1'];
+    const after = await this.commands.read(command, this.options.commandTimeout).catch(() => undefined);
     const mayCome = after === undefined || toEntries(after).length > 0;
     return mayCome && this.reader.whenDelivered(id, timeout);
   }
@@ -141,7 +138,7 @@ export class StreamLog {
 
   private onProgress(): void {
     this.publisher.onReadBack();
-    if (this.reader.position !== undefined) {
+    if (this.opened.length > 0 && this.reader.position !== undefined) {
       for (const resolve of this.opened.splice(0)) {
         resolve();
       }

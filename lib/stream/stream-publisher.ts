@@ -1,6 +1,6 @@
 import { Backoff } from '../redis/backoff.js';
-import { Patience, withDeadline } from '../redis/deadline.js';
 import type { Command, RedisConnection } from '../redis/driver.js';
+import { Patience } from '../redis/patience.js';
 import { encodeSeq } from './entry.js';
 import type { StreamEvent } from './events.js';
 import { Outbox, type OutboxLimits } from './outbox.js';
@@ -247,20 +247,26 @@ export class StreamPublisher {
   }
 
   private fillBatch(): void {
-    let room = this.outbox.isEmpty ? 0 : Math.min(BATCH_ENTRIES, this.window());
+    if (this.outbox.isEmpty) {
+      this.becomeIdle();
+      return;
+    }
+    const taken: (readonly string[])[] = [];
+    let room = Math.min(BATCH_ENTRIES, this.window());
     for (let item = this.outbox.peek(); item; item = this.outbox.peek()) {
       if (item.kind === 'fence') {
         this.outbox.shift();
-        this.fences.push({ seq: this.seq, run: item.run });
+        this.fences.push({ seq: this.seq + taken.length, run: item.run });
         continue;
       }
-      if (room-- <= 0 || (this.batch.length > 0 && this.batchBytes + item.bytes > BATCH_BYTES)) {
+      if (room-- <= 0 || (taken.length > 0 && this.batchBytes + item.bytes > BATCH_BYTES)) {
         break;
       }
       this.outbox.shift();
-      this.batch.push(this.command(item.fields));
+      taken.push(item.fields);
       this.batchBytes += item.bytes;
     }
+    this.batch = taken.map((fields, i) => this.command(fields, i === taken.length - 1));
     this.releaseFences(this.reader.lastOwnDelivered);
     if (this.pending === 0) {
       this.becomeIdle();
@@ -317,16 +323,19 @@ export class StreamPublisher {
     }
   }
 
-  private command(fields: readonly string[]): Command {
+  /** @param isLast - of its batch: it trims the stream for all of them */
+  private command(fields: readonly string[], isLast: boolean): Command {
     const { stream, maxLen } = this.options;
-    return ['XADD', stream, 'MAXLEN', '~', String(maxLen), '*', ...fields, ...encodeSeq(++this.seq)];
+    const trim = isLast ? ['MAXLEN', '~', String(maxLen)] : [];
+    return ['XADD', stream, ...trim, '*', ...fields, ...encodeSeq(++this.seq)];
   }
 
   private async send(): Promise<void> {
-    const { batch } = this;
+    const { batch, connection } = this;
+    const timeout = this.patience.milliseconds;
     try {
-      const reply = batch.length === 1 ? this.connection.call(batch[0]!) : this.connection.transaction(batch);
-      const ids = await withDeadline(this.connection, this.patience.milliseconds, 'XADD', reply);
+      const ids =
+        batch.length === 1 ? await connection.call(batch[0]!, timeout) : await connection.transaction(batch, timeout);
       this.onAppended(String(Array.isArray(ids) ? ids.at(-1) : ids));
     } catch (error) {
       this.onRefused(error as Error);

@@ -1,13 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Backoff } from '../redis/backoff.js';
-import { Patience, withDeadline } from '../redis/deadline.js';
 import type { Command, RedisConnection } from '../redis/driver.js';
+import { Patience } from '../redis/patience.js';
 import { toEntries, toInfo, toStreamEntries, type RawEntry } from '../redis/stream-reply.js';
 import { InvalidEntryError, parseEntry, type LogEntry } from './entry.js';
 import type { StreamEvent } from './events.js';
 import { History } from './history.js';
 import { SequenceTracker } from './sequence-tracker.js';
 import { compareStreamIds, predecessor, STREAM_START, type StreamId } from './stream-id.js';
+import { isText } from './text.js';
 
 /** The most entries and about the most bytes that one read asks for, when the reader is behind. */
 const MAX_READ_COUNT = 4_096;
@@ -224,7 +225,9 @@ export class StreamReader {
         } else if (this.verifyNow || performance.now() - this.verifiedAt > this.options.blockTime) {
           await this.verify();
         }
-        await this.queueHasRoom();
+        if (this.isFull) {
+          await this.queueHasRoom();
+        }
         await this.fetch();
       } catch (error) {
         if (signal.aborted) {
@@ -259,13 +262,13 @@ export class StreamReader {
     const { stream, blockTime } = this.options;
     const count = this.readCount();
     const block = this.currentMode === 'following';
-    const wait = block ? ['BLOCK', String(blockTime)] : [];
-    const raw = toStreamEntries(
-      await this.ask(
-        ['XREAD', 'COUNT', String(count), ...wait, 'STREAMS', stream, this.fetchedId!],
-        this.patience.milliseconds + (block ? blockTime : 0),
-      ),
-    );
+    const reply = block
+      ? this.ask(
+          ['XREAD', 'COUNT', String(count), 'BLOCK', String(blockTime), 'STREAMS', stream, this.fetchedId!],
+          this.patience.milliseconds + blockTime,
+        )
+      : this.ask(['XREAD', 'COUNT', String(count), 'STREAMS', stream, this.fetchedId!]);
+    const raw = toStreamEntries(await reply);
     if (this.stopping.signal.aborted) {
       return;
     }
@@ -295,12 +298,14 @@ export class StreamReader {
   }
 
   private ask(command: Command, timeout = this.patience.milliseconds): Promise<unknown> {
-    return withDeadline(this.connection, timeout, String(command[0]), this.connection.call(command));
+    return this.connection.read(command, timeout);
   }
 
   private parse(raw: readonly RawEntry[]): LogEntry[] {
     const entries: LogEntry[] = [];
     let bytes = 0;
+    const last = raw.at(-1);
+    this.isLastLarge = last !== undefined && sizeOf(last) > LARGE_ENTRY;
     for (const { id, fields } of raw) {
       let entry: LogEntry | undefined;
       try {
@@ -314,10 +319,10 @@ export class StreamReader {
         this.reject(id, error.message);
       }
       this.history.add(id, entry);
+      fields.length = 0; // else V8 may keep these many small objects until its next major collection
     }
     if (raw.length > 0) {
       this.averageBytes = Math.max(256, bytes / raw.length);
-      this.isLastLarge = sizeOf(raw.at(-1)!) > LARGE_ENTRY;
     }
     return entries;
   }
@@ -332,8 +337,16 @@ export class StreamReader {
   }
 
   private enqueue(entries: LogEntry[]): void {
+    if (this.queueHead >= this.backlog) {
+      this.queue = this.queue.slice(this.queueHead); // what was delivered is let go
+      this.queueHead = 0;
+    }
+    if (this.queue.length === 0) {
+      this.queue = entries;
+    } else {
+      this.queue.push(...entries);
+    }
     for (const entry of entries) {
-      this.queue.push(entry);
       this.queueBytes += entry.data.length;
       if (entry.origin?.node === this.options.nodeId) {
         this.lastOwnFetched = Math.max(this.lastOwnFetched, entry.origin.seq);
@@ -400,6 +413,9 @@ export class StreamReader {
    * two reads in a row did not bring, is lost.
    */
   private settleAnnouncements(idle: boolean): void {
+    if (this.announced.size === 0) {
+      return;
+    }
     for (const [node, announcement] of this.announced) {
       const { seq, id, verified } = announcement;
       const last = this.sequences.lastOf(node);
@@ -512,8 +528,13 @@ export class StreamReader {
     }
   }
 
+  /** Whether as much is fetched ahead of its delivery as may be. */
+  private get isFull(): boolean {
+    return this.backlog >= MAX_AHEAD_ENTRIES || this.queueBytes >= MAX_AHEAD_BYTES;
+  }
+
   private async queueHasRoom(): Promise<void> {
-    while (!this.stopping.signal.aborted && (this.backlog >= MAX_AHEAD_ENTRIES || this.queueBytes >= MAX_AHEAD_BYTES)) {
+    while (!this.stopping.signal.aborted && this.isFull) {
       await this.nextProgress(1_000);
     }
   }
@@ -572,12 +593,14 @@ export class StreamReader {
   }
 
   private tellWaiters(): void {
-    for (const waiter of [...this.waiters]) {
-      waiter();
+    if (this.waiters.size > 0) {
+      for (const waiter of [...this.waiters]) {
+        waiter();
+      }
     }
   }
 }
 
 function sizeOf({ fields }: RawEntry): number {
-  return fields.reduce<number>((sum, field) => sum + (typeof field === 'string' ? field.length : 0), 0);
+  return fields.reduce<number>((sum, field) => sum + (isText(field) ? field.length : 0), 0);
 }

@@ -38,6 +38,8 @@ describe.each(singleRows)('$name with a single server', ({ name, create, hasKeyP
     ]);
     const read = await connection.call(['XREAD', 'COUNT', '10', 'STREAMS', 's', '0']);
     expect(toStreamEntries(read)).toEqual([{ id, fields: ['naïve', '☃', 'bytes', 'b'] }]);
+    const [entry] = toStreamEntries(await connection.read(['XREAD', 'COUNT', '10', 'STREAMS', 's', '0']));
+    expect([entry!.id, ...entry!.fields.map(String)]).toEqual([id, 'naïve', '☃', 'bytes', 'b']);
     expect(toStreamEntries(await connection.call(['XREAD', 'BLOCK', '5', 'STREAMS', 's', id]))).toEqual([]);
     const info = toInfo(await connection.call(['XINFO', 'STREAM', 's']));
     expect([info.get('length'), info.get('last-generated-id')]).toEqual([1, id]);
@@ -177,6 +179,27 @@ describe.each(singleRows)('$name with a single server', ({ name, create, hasKeyP
     }
     await one.ready(2);
     expect(await one.connection.call(['SET', 'k2', 'v'])).toBe('OK');
+  });
+
+  test('a command that is not answered in time is an error, and the connection is made anew', async () => {
+    const one = await probe(create(server.port));
+    const { connection } = one;
+    expect(await connection.call(['SET', 'k3', 'v'], 5_000)).toBe('OK');
+    server.pause();
+    try {
+      const others = [connection.transaction([['GET', 'k3']], 60_000), connection.publish('c', Buffer.from('m'))];
+      const ends = others.map(outcomeOf);
+      const { error } = await outcomeOf(connection.read(['XREAD', 'STREAMS', 's', '0'], 100));
+      expect([error?.name, error?.message]).toEqual(['RedisTimeoutError', 'Redis did not answer XREAD within 100 ms']);
+      for (const end of ends) {
+        expect((await end).error?.name).toBe('RedisTimeoutError');
+      }
+      expect(connection.ready).toBe(false);
+    } finally {
+      server.resume();
+    }
+    await one.ready(2);
+    expect(await connection.call(['GET', 'k3'], 5_000)).toBe('v');
   });
 
   test('closing takes no time, whatever the server does, and leaves nothing', async () => {
