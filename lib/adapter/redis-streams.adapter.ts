@@ -26,6 +26,7 @@ import {
   type WireOptions,
 } from '../stream/entry.js';
 import type { StreamLog } from '../stream/stream-log.js';
+import { corkFlushes } from './cork-flushes.js';
 import { PendingRequests } from './pending-requests.js';
 import { SessionRecovery } from './session-recovery.js';
 import type { NamespaceLike } from './socket-io.js';
@@ -84,6 +85,31 @@ export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMemb
 
   get socketCount(): number {
     return this.sids.size;
+  }
+
+  override addAll(id: SocketId, rooms: Set<Room>): void {
+    const before = new Set(this.recovery && this.sids.get(id));
+    void super.addAll(id, rooms);
+    const connection = this.namespace.sockets.get(id)?.conn;
+    if (connection) {
+      corkFlushes(connection);
+    }
+    this.recovery?.onJoin(
+      id,
+      [...rooms].filter((room) => !before.has(room)),
+    );
+  }
+
+  override del(id: SocketId, room: Room): void {
+    if (this.sids.get(id)?.has(room)) {
+      this.recovery?.onLeave(id, room);
+    }
+    void super.del(id, room);
+  }
+
+  override delAll(id: SocketId): void {
+    this.recovery?.onGone(id);
+    super.delAll(id);
   }
 
   override close(): Promise<void> {
@@ -315,27 +341,6 @@ export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMemb
   }
 
   // ── connection state recovery ───────────────────────────────────────────────────────────────────────────────────
-
-  override addAll(id: SocketId, rooms: Set<Room>): void {
-    const before = new Set(this.recovery && this.sids.get(id));
-    void super.addAll(id, rooms);
-    this.recovery?.onJoin(
-      id,
-      [...rooms].filter((room) => !before.has(room)),
-    );
-  }
-
-  override del(id: SocketId, room: Room): void {
-    if (this.sids.get(id)?.has(room)) {
-      this.recovery?.onLeave(id, room);
-    }
-    void super.del(id, room);
-  }
-
-  override delAll(id: SocketId): void {
-    this.recovery?.onGone(id);
-    super.delAll(id);
-  }
 
   override persistSession(session: SocketIoSession): void {
     this.recovery?.persist(session);

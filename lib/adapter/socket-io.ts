@@ -1,3 +1,5 @@
+import type { EngineConnection } from './cork-flushes.js';
+
 /**
  * What this package uses of Socket.IO's server beyond the public interface of adapters. Socket.IO is not imported: the
  * application's copy may be another one than ours.
@@ -18,7 +20,7 @@ export interface SocketLike {
   readonly rooms: ReadonlySet<string>;
   readonly data: unknown;
   readonly recovered: boolean;
-  readonly conn: {
+  readonly conn: EngineConnection & {
     readonly readyState: string;
     close(discard?: boolean): void;
     once(event: 'close', listener: () => void): unknown;
