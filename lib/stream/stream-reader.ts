@@ -241,7 +241,7 @@ export class StreamReader {
 
   private async open(): Promise<void> {
     const { stream } = this.options;
-    const reply = await this.ask(['XREVRANGE', stream, '+', '-', 'COUNT', String(LOOK_BACK)]);
+    const reply = await this.read(['XREVRANGE', stream, '+', '-', 'COUNT', String(LOOK_BACK)]);
     const latest = this.parse(toEntries(reply).reverse());
     for (const { origin } of latest) {
       if (origin) {
@@ -263,11 +263,11 @@ export class StreamReader {
     const count = this.readCount();
     const block = this.currentMode === 'following';
     const reply = block
-      ? this.ask(
+      ? this.read(
           ['XREAD', 'COUNT', String(count), 'BLOCK', String(blockTime), 'STREAMS', stream, this.fetchedId!],
           this.patience.milliseconds + blockTime,
         )
-      : this.ask(['XREAD', 'COUNT', String(count), 'STREAMS', stream, this.fetchedId!]);
+      : this.read(['XREAD', 'COUNT', String(count), 'STREAMS', stream, this.fetchedId!]);
     const raw = toStreamEntries(await reply);
     if (this.stopping.signal.aborted) {
       return;
@@ -297,7 +297,12 @@ export class StreamReader {
     );
   }
 
-  private ask(command: Command, timeout = this.patience.milliseconds): Promise<unknown> {
+  private ask(command: Command): Promise<unknown> {
+    return this.connection.call(command, this.patience.milliseconds);
+  }
+
+  /** Asks for entries. */
+  private read(command: Command, timeout = this.patience.milliseconds): Promise<unknown> {
     return this.connection.read(command, timeout);
   }
 
@@ -450,7 +455,7 @@ export class StreamReader {
       }
       return;
     }
-    const [first] = toEntries(await this.ask(['XRANGE', stream, '-', '+', 'COUNT', '1']));
+    const [first] = toEntries(await this.read(['XRANGE', stream, '-', '+', 'COUNT', '1']));
     if (!first) {
       if (Number(await this.ask(['EXISTS', stream])) === 0) {
         await this.replace('deleted', STREAM_START);
@@ -480,7 +485,7 @@ export class StreamReader {
   }
 
   private async shows(id: StreamId): Promise<boolean> {
-    const [raw] = toEntries(await this.ask(['XRANGE', this.options.stream, id, id, 'COUNT', '1']));
+    const [raw] = toEntries(await this.read(['XRANGE', this.options.stream, id, id, 'COUNT', '1']));
     return raw !== undefined && this.knows(raw);
   }
 
@@ -494,7 +499,7 @@ export class StreamReader {
   private async commonAncestor(): Promise<StreamId> {
     const oldest = this.history.oldest!;
     for (let upTo = '+'; ;) {
-      const raw = toEntries(await this.ask(['XREVRANGE', this.options.stream, upTo, '-', 'COUNT', '256']));
+      const raw = toEntries(await this.read(['XREVRANGE', this.options.stream, upTo, '-', 'COUNT', '256']));
       for (const entry of raw) {
         if (this.knows(entry) || compareStreamIds(entry.id, oldest) < 0) {
           return entry.id;

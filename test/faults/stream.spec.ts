@@ -20,8 +20,8 @@ class Redis62 implements RedisDriver {
   open(options: OpenOptions): RedisConnection {
     const connection = driverFor(this.client).open(options);
     const call = connection.call.bind(connection);
-    connection.call = async (command) => {
-      const reply = await call(command);
+    connection.call = async (command, timeout) => {
+      const reply = await call(command, timeout);
       return command[0] === 'XINFO' ? [...toInfo(reply)].filter(([field]) => field !== 'entries-added').flat() : reply;
     };
     return connection;
