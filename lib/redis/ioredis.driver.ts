@@ -23,8 +23,8 @@ export interface IoredisClient {
   duplicate(override?: object): IoredisClient;
   connect(): Promise<unknown>;
   disconnect(): void;
-  call(command: string, ...args: CommandArg[]): Promise<unknown>;
-  callBuffer(command: string, ...args: CommandArg[]): Promise<unknown>;
+  call(command: string, args: CommandArg[]): Promise<unknown>;
+  callBuffer(command: string, args: CommandArg[]): Promise<unknown>;
   subscribe(...channels: string[]): Promise<unknown>;
   unsubscribe(...channels: string[]): Promise<unknown>;
   ssubscribe(...channels: string[]): Promise<unknown>;
@@ -80,13 +80,13 @@ export function ioredisPrefix(keyPrefix = ''): Prefix {
 const names = new Map<CommandArg, string>();
 
 /** In lower case, as ioredis has the names of commands: with each, it looks several times what kind of command it is. */
-function asCalled([name, ...args]: Command): [string, ...CommandArg[]] {
+function nameOf([name]: Command): string {
   let lower = names.get(name!);
   if (lower === undefined) {
     lower = String(name).toLowerCase();
     names.set(name!, lower);
   }
-  return [lower, ...args];
+  return lower;
 }
 
 /** A duplicate of a client that is used for one socket. */
@@ -145,22 +145,28 @@ export class IoredisLink implements Link {
     await this.client.connect();
   }
 
-  send(commands: readonly Command[]): Promise<unknown>[] {
-    const { client } = this;
-    if (commands.length === 1) {
-      return [client.call(...asCalled(commands[0]!))];
+  send(commands: readonly Command[], lastCounts = false): Promise<unknown>[] {
+    const last = commands.length - 1;
+    const { stream } = this.client;
+    if (last > 0) {
+      stream?.cork();
     }
-    client.stream?.cork();
     try {
-      return commands.map((command) => client.call(...asCalled(command)));
+      return commands.map((command, i) => (lastCounts && i < last ? this.read(command) : this.call(command)));
     } finally {
-      client.stream?.uncork();
+      if (last > 0) {
+        stream?.uncork();
+      }
     }
   }
 
   /** ioredis has bytes first, and would make strings of all of them. */
   read(command: Command): Promise<unknown> {
-    return this.client.callBuffer(...asCalled(command));
+    return this.client.callBuffer(nameOf(command), command.slice(1));
+  }
+
+  private call(command: Command): Promise<unknown> {
+    return this.client.call(nameOf(command), command.slice(1));
   }
 
   subscribe(channels: readonly string[]): Promise<unknown> {

@@ -85,12 +85,13 @@ export class LinkedConnection implements RedisConnection {
 
   async transaction(commands: readonly Command[], timeout = Infinity, asking = false): Promise<unknown[]> {
     const link = this.usable();
-    const replies = link.send([...(asking ? [['ASKING']] : []), ['MULTI'], ...commands, ['EXEC']]);
+    const replies = link.send([...(asking ? [['ASKING']] : []), ['MULTI'], ...commands, ['EXEC']], true);
     const exec = replies.pop()!;
     // The first error is the cause; that of EXEC would only say that there was one.
     let cause: Error | undefined;
+    const note = (error: Error): Error => (cause ??= error);
     for (const queued of replies) {
-      queued.catch((error: Error) => (cause ??= error));
+      queued.catch(note);
     }
     const results = await this.track(commands[0]?.[0], timeout, exec).catch((error: Error) => {
       if (this.link !== link || !cause) {
