@@ -62,7 +62,6 @@ export class InvalidEntryError extends Error {
 
 /** The fields of an entry. The last two are ours, the others those of the reference. There are no rooms if it is for all. */
 const FIELDS = ['uid', 'nsp', 'type', 'data', 'rooms', 'seq'] as const;
-type Field = (typeof FIELDS)[number];
 
 /** Which types of value may hold binary data. */
 export interface EncodeOptions {
@@ -108,9 +107,12 @@ export function nodeOf(uid: string): string {
  */
 export function parseEntry(id: StreamId, fields: readonly unknown[]): LogEntry {
   let uid, nsp, type, data, rooms, seq: unknown;
+  let expected = 0;
   for (let i = 0; i + 1 < fields.length; i += 2) {
     const value = fields[i + 1];
-    switch (toField(fields[i])) {
+    const field = indexOfField(fields[i], expected);
+    expected = field + 1;
+    switch (FIELDS[field]) {
       case 'uid':
         uid = value;
         break;
@@ -148,13 +150,19 @@ export function parseEntry(id: StreamId, fields: readonly unknown[]): LogEntry {
   };
 }
 
-function toField(name: unknown): Field | undefined {
-  for (const field of FIELDS) {
-    if (isSameText(name, field)) {
-      return field;
+/** @param expected - where it probably is: fields are mostly in this order */
+function indexOfField(name: unknown, expected: number): number {
+  for (let i = expected; i < FIELDS.length; i++) {
+    if (isSameText(name, FIELDS[i]!)) {
+      return i;
     }
   }
-  return undefined;
+  for (let i = 0; i < expected; i++) {
+    if (isSameText(name, FIELDS[i]!)) {
+      return i;
+    }
+  }
+  return -1;
 }
 
 const ALL: readonly string[] = [];
