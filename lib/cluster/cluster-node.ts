@@ -567,7 +567,7 @@ export class ClusterNode {
 
   /** How many nodes there are, those that are known to be gone left out. */
   get nodeCount(): number {
-    return 1 + this.registry.presentCount;
+    return 1 + this.registry.present().length;
   }
 
   /** Resolves when a node is not on its way back to Redis any more, or Redis is away again. */

@@ -87,17 +87,6 @@ export class NodeRegistry {
     return [...this.peers.values()].filter(isPresent).map(({ announcement }) => announcement);
   }
 
-  /** How many nodes are not known to be gone, this one left out. */
-  get presentCount(): number {
-    let count = 0;
-    for (const peer of this.peers.values()) {
-      if (isPresent(peer)) {
-        count++;
-      }
-    }
-    return count;
-  }
-
   isGone(id: string): boolean {
     const peer = this.peers.get(id);
     return peer !== undefined && !isPresent(peer);

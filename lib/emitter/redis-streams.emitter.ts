@@ -139,9 +139,8 @@ export class RedisStreamsEmitter {
 
   /** @internal */
   publish(nsp: string, type: number, data: unknown): void {
-    const { channelPrefix, commandTimeout } = this.options;
-    const message = encodeMsgpack({ uid: EMITTER_UID, nsp, type, data });
-    this.connection.publish(`${channelPrefix}#${nsp}#`, message, commandTimeout).catch(() => undefined);
+    const channel = `${this.options.channelPrefix}#${nsp}#`;
+    this.connection.publish(channel, encodeMsgpack({ uid: EMITTER_UID, nsp, type, data })).catch(() => undefined);
   }
 }
 

@@ -96,7 +96,7 @@ export class ClusterTopology {
     });
     const ask = async (): Promise<unknown> => {
       await link.open();
-      return link.send([['CLUSTER', 'SLOTS']])[0];
+      return link.call(['CLUSTER', 'SLOTS']);
     };
     try {
       const late = new RedisTimeoutError(`${formatAddress(address)} did not answer within ${ASK_TIMEOUT} ms`);

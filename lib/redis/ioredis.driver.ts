@@ -145,19 +145,8 @@ export class IoredisLink implements Link {
     await this.client.connect();
   }
 
-  send(commands: readonly Command[], lastCounts = false): Promise<unknown>[] {
-    const last = commands.length - 1;
-    const { stream } = this.client;
-    if (last > 0) {
-      stream?.cork();
-    }
-    try {
-      return commands.map((command, i) => (lastCounts && i < last ? this.read(command) : this.call(command)));
-    } finally {
-      if (last > 0) {
-        stream?.uncork();
-      }
-    }
+  call(command: Command): Promise<unknown> {
+    return this.client.call(nameOf(command), command.slice(1));
   }
 
   /** ioredis has bytes first, and would make strings of all of them. */
@@ -165,8 +154,15 @@ export class IoredisLink implements Link {
     return this.client.callBuffer(nameOf(command), command.slice(1));
   }
 
-  private call(command: Command): Promise<unknown> {
-    return this.client.call(nameOf(command), command.slice(1));
+  send(commands: readonly Command[]): Promise<unknown>[] {
+    const last = commands.length - 1;
+    const { stream } = this.client;
+    stream?.cork();
+    try {
+      return commands.map((command, i) => (i < last ? this.read(command) : this.call(command)));
+    } finally {
+      stream?.uncork();
+    }
   }
 
   subscribe(channels: readonly string[]): Promise<unknown> {

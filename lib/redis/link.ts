@@ -7,14 +7,12 @@ import type { Command } from './driver.js';
 export interface Link {
   /** Resolves when commands can be sent; rejected with the reason why they never will. */
   open(): Promise<void>;
-  /**
-   * Sends commands in one go. Each has a reply of its own.
-   *
-   * @param lastCounts - of the other replies it only matters whether they are errors: their strings may come as bytes
-   */
-  send(commands: readonly Command[], lastCounts?: boolean): Promise<unknown>[];
+  /** Sends one command. */
+  call(command: Command): Promise<unknown>;
   /** Sends one command; strings of its reply may come as their bytes, if that costs less. */
   read(command: Command): Promise<unknown>;
+  /** Sends commands in one go, and returns the reply of each: of the last as `call` does, of the others as `read` does. */
+  send(commands: readonly Command[]): Promise<unknown>[];
   subscribe(channels: readonly string[]): Promise<unknown>;
   unsubscribe(channels: readonly string[]): Promise<unknown>;
   /** Ends it at once, whatever its state is and whether or not the server answers. */

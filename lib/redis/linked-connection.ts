@@ -64,28 +64,19 @@ export class LinkedConnection implements RedisConnection {
 
   /** @param asking - whether the server is asked for a key of a slot that it is still importing (Redis Cluster) */
   call(command: Command, timeout = Infinity, asking = false): Promise<unknown> {
-    const { link } = this;
-    if (!link || !this.isReady) {
-      return Promise.reject(this.unavailable());
-    }
-    if (!asking) {
-      return this.track(command[0], timeout, link.send([command])[0]!);
-    }
-    const [asked, reply] = link.send([['ASKING'], command]);
-    asked!.catch(() => undefined); // then that of the command is an error too
-    return this.track(command[0], timeout, reply!);
+    const link = this.ask(asking);
+    return link ? this.track(command[0], timeout, link.call(command)) : Promise.reject(this.unavailable());
   }
 
+  /** @param asking - as for {@link call} */
   read(command: Command, timeout = Infinity, asking = false): Promise<unknown> {
-    const { link } = this;
-    return asking || !link || !this.isReady
-      ? this.call(command, timeout, asking)
-      : this.track(command[0], timeout, link.read(command));
+    const link = this.ask(asking);
+    return link ? this.track(command[0], timeout, link.read(command)) : Promise.reject(this.unavailable());
   }
 
   async transaction(commands: readonly Command[], timeout = Infinity, asking = false): Promise<unknown[]> {
     const link = this.usable();
-    const replies = link.send([...(asking ? [['ASKING']] : []), ['MULTI'], ...commands, ['EXEC']], true);
+    const replies = link.send([...(asking ? [['ASKING']] : []), ['MULTI'], ...commands, ['EXEC']]);
     const exec = replies.pop()!;
     // The first error is the cause; that of EXEC would only say that there was one.
     let cause: Error | undefined;
@@ -197,6 +188,15 @@ export class LinkedConnection implements RedisConnection {
     clearTimeout(this.waitTimer);
     link?.destroy();
     this.underWay.rejectAll(error);
+  }
+
+  /** The link for the next command, if it can be used. */
+  private ask(asking: boolean): Link | undefined {
+    const link = this.isReady ? this.link : undefined;
+    if (asking) {
+      link?.call(['ASKING']).catch(() => undefined); // then the reply of the command is an error too
+    }
+    return link;
   }
 
   private usable(): Link {

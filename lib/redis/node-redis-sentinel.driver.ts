@@ -134,12 +134,16 @@ class SentinelLink implements Link {
     await this.inner?.open();
   }
 
-  send(commands: readonly Command[]): Promise<unknown>[] {
-    return this.inner!.send(commands);
+  call(command: Command): Promise<unknown> {
+    return this.inner!.call(command);
   }
 
   read(command: Command): Promise<unknown> {
     return this.inner!.read(command);
+  }
+
+  send(commands: readonly Command[]): Promise<unknown>[] {
+    return this.inner!.send(commands);
   }
 
   subscribe(channels: readonly string[]): Promise<unknown> {

@@ -94,13 +94,17 @@ export class NodeRedisLink implements Link {
     await this.client.connect();
   }
 
-  send(commands: readonly Command[]): Promise<unknown>[] {
-    return commands.map((command) => this.read(command));
+  call(command: Command): Promise<unknown> {
+    return this.client.sendCommand([...command]);
   }
 
   /** node-redis makes strings at once. */
   read(command: Command): Promise<unknown> {
-    return this.client.sendCommand([...command]);
+    return this.call(command);
+  }
+
+  send(commands: readonly Command[]): Promise<unknown>[] {
+    return commands.map((command) => this.call(command));
   }
 
   subscribe(channels: readonly string[]): Promise<unknown> {

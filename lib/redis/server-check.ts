@@ -16,7 +16,7 @@ export interface ServerNeeds {
  */
 export async function checkServer(link: Link, needs: ServerNeeds): Promise<void> {
   try {
-    checkInfo(String(await link.send([['INFO']])[0]), needs);
+    checkInfo(String(await link.call(['INFO'])), needs);
   } catch (error) {
     if (!(error as Error).message.startsWith('NOPERM')) {
       throw error;

@@ -11,8 +11,6 @@ interface Pending {
   /** When it counts as unanswered, by `performance.now()`. */
   readonly until: number;
   readonly reject: (error: Error) => void;
-  /** Where it is in the list. */
-  index: number;
 }
 
 /**
@@ -21,8 +19,7 @@ interface Pending {
  * One timer serves all: at a low rate of messages, one for each command would be a good part of what a message costs.
  */
 export class UnderWay {
-  /** In no order. A Set would do, but leaves a chain of old tables that V8's minor collections take for alive. */
-  private readonly pending: Pending[] = [];
+  private readonly pending = new Set<Pending>();
   private timer: NodeJS.Timeout | undefined;
   private lastLook: NodeJS.Immediate | undefined;
   /** When the timer ends: not after the earliest `until`. */
@@ -35,7 +32,7 @@ export class UnderWay {
   constructor(private readonly onSilence: () => void) {}
 
   get isEmpty(): boolean {
-    return this.pending.length === 0;
+    return this.pending.size === 0;
   }
 
   /**
@@ -47,17 +44,16 @@ export class UnderWay {
    */
   track<T>(what: string, timeout: number, reply: Promise<T>, onRefused: (error: Error) => void): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      const { length } = this.pending;
-      const pending: Pending = { what, timeout, until: performance.now() + timeout, reject, index: length };
-      this.pending.push(pending);
+      const pending: Pending = { what, timeout, until: performance.now() + timeout, reject };
+      this.pending.add(pending);
       this.wakeAt(pending.until);
       reply.then(
         (value) => {
-          this.remove(pending);
+          this.pending.delete(pending);
           resolve(value);
         },
         (error: Error) => {
-          this.remove(pending);
+          this.pending.delete(pending);
           reject(error);
           onRefused(error);
         },
@@ -69,19 +65,11 @@ export class UnderWay {
     clearTimeout(this.timer);
     clearImmediate(this.lastLook);
     this.timerEnds = Infinity;
-    for (const { reject } of this.pending.splice(0)) {
+    const rejected = [...this.pending];
+    this.pending.clear();
+    for (const { reject } of rejected) {
       reject(error);
     }
-  }
-
-  private remove(pending: Pending): void {
-    if (this.pending[pending.index] === pending) {
-      const last = this.pending.pop()!;
-      if (last !== pending) {
-        this.pending[pending.index] = last;
-        last.index = pending.index;
-      }
-    } // else it was rejected
   }
 
   private wakeAt(time: number): void {
@@ -93,36 +81,24 @@ export class UnderWay {
     }
   }
 
+  /** After a turn that took long, timers come before the sockets: a reply may be there already. */
   private readonly onTimer = (): void => {
-    if (this.overdue().length > 0) {
-      // After a turn that took long, timers come before the sockets: the reply may be there already.
-      this.lastLook = setImmediate(this.expire);
-    } else {
-      this.waitOn();
-    }
+    this.lastLook = setImmediate(this.expire);
   };
 
   private readonly expire = (): void => {
-    const overdue = this.overdue();
+    const now = performance.now() + 1; // timers may be early by less than that
+    const overdue = [...this.pending].filter(({ until }) => until <= now);
     for (const pending of overdue) {
-      this.remove(pending);
+      this.pending.delete(pending);
       pending.reject(new RedisTimeoutError(`Redis did not answer ${pending.what} within ${pending.timeout} ms`));
     }
     if (overdue.length > 0) {
       this.onSilence();
     }
-    this.waitOn();
-  };
-
-  private waitOn(): void {
     this.timerEnds = Infinity;
     for (const { until } of this.pending) {
       this.wakeAt(until);
     }
-  }
-
-  private overdue(): Pending[] {
-    const now = performance.now() + 1; // timers may be early by less than that
-    return this.pending.filter(({ until }) => until <= now);
-  }
+  };
 }

@@ -152,12 +152,8 @@ export function parseEntry(id: StreamId, fields: readonly unknown[]): LogEntry {
 
 /** @param expected - where it probably is: fields are mostly in this order */
 function indexOfField(name: unknown, expected: number): number {
-  for (let i = expected; i < FIELDS.length; i++) {
-    if (isSameText(name, FIELDS[i]!)) {
-      return i;
-    }
-  }
-  for (let i = 0; i < expected; i++) {
+  for (let n = 0; n < FIELDS.length; n++) {
+    const i = (expected + n) % FIELDS.length;
     if (isSameText(name, FIELDS[i]!)) {
       return i;
     }

@@ -138,7 +138,7 @@ export class StreamLog {
 
   private onProgress(): void {
     this.publisher.onReadBack();
-    if (this.opened.length > 0 && this.reader.position !== undefined) {
+    if (this.reader.position !== undefined) {
       for (const resolve of this.opened.splice(0)) {
         resolve();
       }

@@ -238,19 +238,19 @@ export class StreamPublisher {
     }
     if (this.batch.length === 0) {
       this.resume();
-      this.fillBatch();
+      if (!this.outbox.isEmpty) {
+        this.fillBatch();
+      }
     }
     if (this.batch.length > 0) {
       this.sending = true;
       void this.send();
+    } else if (this.outbox.isEmpty) {
+      this.becomeIdle();
     }
   }
 
   private fillBatch(): void {
-    if (this.outbox.isEmpty) {
-      this.becomeIdle();
-      return;
-    }
     const taken: (readonly string[])[] = [];
     let room = Math.min(BATCH_ENTRIES, this.window());
     for (let item = this.outbox.peek(); item; item = this.outbox.peek()) {
@@ -268,9 +268,6 @@ export class StreamPublisher {
     }
     this.batch = taken.map((fields, i) => this.command(fields, i === taken.length - 1));
     this.releaseFences(this.reader.lastOwnDelivered);
-    if (this.pending === 0) {
-      this.becomeIdle();
-    }
   }
 
   /** How many entries may be appended now, so that no reader is outrun. The nodes share a quarter of the stream. */

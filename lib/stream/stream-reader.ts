@@ -225,8 +225,8 @@ export class StreamReader {
         } else if (this.verifyNow || performance.now() - this.verifiedAt > this.options.blockTime) {
           await this.verify();
         }
-        if (this.isFull) {
-          await this.queueHasRoom();
+        while (this.isFull && !signal.aborted) {
+          await this.nextProgress(1_000);
         }
         await this.fetch();
       } catch (error) {
@@ -262,13 +262,13 @@ export class StreamReader {
     const { stream, blockTime } = this.options;
     const count = this.readCount();
     const block = this.currentMode === 'following';
-    const reply = block
-      ? this.read(
-          ['XREAD', 'COUNT', String(count), 'BLOCK', String(blockTime), 'STREAMS', stream, this.fetchedId!],
-          this.patience.milliseconds + blockTime,
-        )
-      : this.read(['XREAD', 'COUNT', String(count), 'STREAMS', stream, this.fetchedId!]);
-    const raw = toStreamEntries(await reply);
+    const wait = block ? ['BLOCK', String(blockTime)] : [];
+    const raw = toStreamEntries(
+      await this.read(
+        ['XREAD', 'COUNT', String(count), ...wait, 'STREAMS', stream, this.fetchedId!],
+        this.patience.milliseconds + (block ? blockTime : 0),
+      ),
+    );
     if (this.stopping.signal.aborted) {
       return;
     }
@@ -418,9 +418,6 @@ export class StreamReader {
    * two reads in a row did not bring, is lost.
    */
   private settleAnnouncements(idle: boolean): void {
-    if (this.announced.size === 0) {
-      return;
-    }
     for (const [node, announcement] of this.announced) {
       const { seq, id, verified } = announcement;
       const last = this.sequences.lastOf(node);
@@ -538,12 +535,6 @@ export class StreamReader {
     return this.backlog >= MAX_AHEAD_ENTRIES || this.queueBytes >= MAX_AHEAD_BYTES;
   }
 
-  private async queueHasRoom(): Promise<void> {
-    while (!this.stopping.signal.aborted && this.isFull) {
-      await this.nextProgress(1_000);
-    }
-  }
-
   private async drained(): Promise<void> {
     while (!this.stopping.signal.aborted && this.draining) {
       await this.nextProgress(1_000);
@@ -598,10 +589,8 @@ export class StreamReader {
   }
 
   private tellWaiters(): void {
-    if (this.waiters.size > 0) {
-      for (const waiter of [...this.waiters]) {
-        waiter();
-      }
+    for (const waiter of [...this.waiters]) {
+      waiter();
     }
   }
 }
