@@ -13,7 +13,7 @@ import type {
 import type { ClusterNode, NamespaceMember } from '../cluster/cluster-node.js';
 import { InvalidOptionError } from '../cluster/options.js';
 import type { BusMessage } from '../cluster/request-bus.js';
-import { toPlain } from '../stream/binary.js';
+import { toPlain } from '../wire/binary.js';
 import {
   decodeEntry,
   encodeMessage,
@@ -24,7 +24,7 @@ import {
   type LogEntry,
   type LogMessage,
   type WireOptions,
-} from '../stream/entry.js';
+} from '../wire/entry.js';
 import type { StreamLog } from '../stream/stream-log.js';
 import { corkFlushes } from './cork-flushes.js';
 import { PendingRequests } from './pending-requests.js';

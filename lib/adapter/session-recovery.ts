@@ -1,13 +1,13 @@
 import type { Session as SocketIoSession } from 'socket.io-adapter';
 import type { ClusterNode } from '../cluster/cluster-node.js';
-import { isSessionId, type Session } from '../session/session.js';
+import { isSessionId, type Session } from '../wire/session.js';
 import { SessionRecipient } from '../session/session-recipient.js';
 import type { SessionHolder } from '../session/session-store.js';
-import type { LogEntry } from '../stream/entry.js';
+import type { LogEntry } from '../wire/entry.js';
 import type { Replay } from '../stream/replay-log.js';
 import { broadcastOf } from '../stream/room-index.js';
 import type { StreamLog } from '../stream/stream-log.js';
-import { compareStreamIds, isStreamId, later, STREAM_START, type StreamId } from '../stream/stream-id.js';
+import { compareStreamIds, isStreamId, later, STREAM_START, type StreamId } from '../wire/stream-id.js';
 import type { NamespaceLike, PacketLike, SocketLike } from './socket-io.js';
 
 const EVENT = 2;

@@ -11,9 +11,9 @@ import {
   type RedisDriver,
 } from '../redis/driver.js';
 import { SessionStore } from '../session/session-store.js';
-import { EMITTER_UID, nodeOf, type LogEntry } from '../stream/entry.js';
+import { EMITTER_UID, nodeOf, type LogEntry } from '../wire/entry.js';
 import { StreamLog } from '../stream/stream-log.js';
-import { isStreamId } from '../stream/stream-id.js';
+import { isStreamId } from '../wire/stream-id.js';
 import { describeEvent } from './describe-event.js';
 import type { ClusterEvent, ClusterNodeStatus, NodeStatus } from './events.js';
 import type { RedisStreamsLogger } from './logger.js';

@@ -1,4 +1,4 @@
-import { nodeOf } from '../stream/entry.js';
+import { nodeOf } from '../wire/entry.js';
 import type { ClusterEvent, NodeState, NodeStatus } from './events.js';
 
 /** What a node tells of itself. */

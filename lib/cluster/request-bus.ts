@@ -1,5 +1,5 @@
 import type { RedisConnection } from '../redis/driver.js';
-import { decodeMsgpack, encodeMsgpack } from '../stream/msgpack.js';
+import { decodeMsgpack, encodeMsgpack } from '../wire/msgpack.js';
 
 /** A request, an answer or a volatile broadcast: who sent it, in which namespace, its type and what it holds. */
 export interface BusMessage {

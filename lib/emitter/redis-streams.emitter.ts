@@ -2,9 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { resolveOptions, streamIndexOf, streamNames, type RedisStreamsAdapterOptions } from '../cluster/options.js';
 import { driverFor } from '../redis/driver-for.js';
 import type { RedisConnection } from '../redis/driver.js';
-import { EMITTER_UID, encodeMessage, EntryType, type LogMessage, type WireOptions } from '../stream/entry.js';
+import { EMITTER_UID, encodeMessage, EntryType, type LogMessage, type WireOptions } from '../wire/entry.js';
 import type { StreamEvent } from '../stream/events.js';
-import { encodeMsgpack } from '../stream/msgpack.js';
+import { encodeMsgpack } from '../wire/msgpack.js';
 import { StreamPublisher } from '../stream/stream-publisher.js';
 
 const EVENT = 2;

@@ -1,6 +1,6 @@
 import type { Recipient } from '../stream/room-index.js';
-import { compareStreamIds, STREAM_START, type StreamId } from '../stream/stream-id.js';
-import type { Session } from './session.js';
+import { compareStreamIds, STREAM_START, type StreamId } from '../wire/stream-id.js';
+import type { Session } from '../wire/session.js';
 
 /** The client of a session, in the rooms in which it was when each entry was delivered. */
 export class SessionRecipient implements Recipient {

@@ -1,5 +1,5 @@
 import { RedisTimeoutError, type Command, type RedisConnection } from '../redis/driver.js';
-import { decodeSession, type Session } from './session.js';
+import { decodeSession, type Session } from '../wire/session.js';
 
 /** A node is dropped from the directory this many milliseconds after its sessions have expired. */
 const DIRECTORY_SLACK = 60 * 60 * 1_000;

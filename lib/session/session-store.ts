@@ -1,5 +1,5 @@
 import type { RedisConnection } from '../redis/driver.js';
-import { decodeSession, encodeSession, type Session } from './session.js';
+import { decodeSession, encodeSession, type Session } from '../wire/session.js';
 import { SessionRecords, type SessionRecord } from './session-records.js';
 
 /** Milliseconds from one write of changed sessions to the next. */

@@ -1,4 +1,4 @@
-import type { StreamId } from './stream-id.js';
+import type { StreamId } from '../wire/stream-id.js';
 
 /** What happens to a stream, as data. */
 export type StreamEvent =

@@ -1,5 +1,5 @@
-import type { LogEntry, Origin } from './entry.js';
-import type { StreamId } from './stream-id.js';
+import type { LogEntry, Origin } from '../wire/entry.js';
+import type { StreamId } from '../wire/stream-id.js';
 
 /** How many entries are remembered at least. */
 const LENGTH = 1_024;

@@ -1,6 +1,6 @@
-import { EntryType, type LogEntry } from './entry.js';
+import { EntryType, type LogEntry } from '../wire/entry.js';
 import { isFor, RoomIndex, type Recipient } from './room-index.js';
-import { compareStreamIds, earlier, later, predecessor, STREAM_START, type StreamId } from './stream-id.js';
+import { compareStreamIds, earlier, later, predecessor, STREAM_START, type StreamId } from '../wire/stream-id.js';
 
 export interface ReplayLogOptions {
   /** How many entries are kept. */

@@ -5,8 +5,8 @@ import {
   type EventPacket,
   type LogEntry,
   type WireOptions,
-} from './entry.js';
-import { compareStreamIds, later, STREAM_START, type StreamId } from './stream-id.js';
+} from '../wire/entry.js';
+import { compareStreamIds, later, STREAM_START, type StreamId } from '../wire/stream-id.js';
 
 /** A client of a namespace, as far as it decides what it would have been given. */
 export interface Recipient {

@@ -1,4 +1,4 @@
-import type { Origin } from './entry.js';
+import type { Origin } from '../wire/entry.js';
 
 /** At least how many publishers are remembered, the latest heard, and at most twice as many. */
 const MIN_PUBLISHERS = 2_048;

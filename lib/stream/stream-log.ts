@@ -1,11 +1,11 @@
 import type { ConnectionListener, RedisConnection } from '../redis/driver.js';
 import { toEntries, type RawEntry } from '../redis/stream-reply.js';
-import { InvalidEntryError, parseEntry, type LogEntry } from './entry.js';
+import { InvalidEntryError, parseEntry, type LogEntry } from '../wire/entry.js';
 import type { StreamEvent } from './events.js';
 import type { OutboxLimits } from './outbox.js';
 import { ReplayLog, type ReplayLogOptions } from './replay-log.js';
 import { StreamPublisher, type Readers } from './stream-publisher.js';
-import type { StreamId } from './stream-id.js';
+import type { StreamId } from '../wire/stream-id.js';
 import { StreamReader } from './stream-reader.js';
 
 export interface StreamLogOptions {

@@ -1,11 +1,11 @@
 import { Backoff } from '../redis/backoff.js';
 import type { Command, RedisConnection } from '../redis/driver.js';
 import { Patience } from '../redis/patience.js';
-import { encodeSeq } from './entry.js';
+import { encodeSeq } from '../wire/entry.js';
 import type { StreamEvent } from './events.js';
 import { Outbox, type OutboxLimits } from './outbox.js';
 import { Resumption } from './resumption.js';
-import { STREAM_START, type StreamId } from './stream-id.js';
+import { STREAM_START, type StreamId } from '../wire/stream-id.js';
 
 const BATCH_ENTRIES = 512;
 const BATCH_BYTES = 1024 * 1024;

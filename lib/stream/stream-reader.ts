@@ -3,12 +3,12 @@ import { Backoff } from '../redis/backoff.js';
 import type { Command, RedisConnection } from '../redis/driver.js';
 import { Patience } from '../redis/patience.js';
 import { toEntries, toInfo, toStreamEntries, type RawEntry } from '../redis/stream-reply.js';
-import { InvalidEntryError, parseEntry, type LogEntry } from './entry.js';
+import { InvalidEntryError, parseEntry, type LogEntry } from '../wire/entry.js';
 import type { StreamEvent } from './events.js';
 import { History } from './history.js';
 import { SequenceTracker } from './sequence-tracker.js';
-import { compareStreamIds, predecessor, STREAM_START, type StreamId } from './stream-id.js';
-import { isText } from './text.js';
+import { compareStreamIds, predecessor, STREAM_START, type StreamId } from '../wire/stream-id.js';
+import { isText } from '../wire/text.js';
 
 /** The most entries and about the most bytes that one read asks for, when the reader is behind. */
 const MAX_READ_COUNT = 4_096;

@@ -3,7 +3,7 @@ import { Redis } from 'ioredis';
 import { driverFor } from '../../lib/redis/driver-for.js';
 import { Readiness } from '../../lib/redis/readiness.js';
 import { SessionStore, type SessionHolder } from '../../lib/session/session-store.js';
-import { encodeSession, type Session } from '../../lib/session/session.js';
+import { encodeSession, type Session } from '../../lib/wire/session.js';
 import { closeAfterwards, RedisServer, TcpProxy, until } from '../kit/index.js';
 
 function sessionOf(pid: string, more: Partial<Session> = {}): Session {

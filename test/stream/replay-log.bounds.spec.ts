@@ -1,9 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { EntryType, type LogEntry } from '../../lib/stream/entry.js';
+import { EntryType, type LogEntry } from '../../lib/wire/entry.js';
 import { ReplayLog, type OlderEntries } from '../../lib/stream/replay-log.js';
 import type { Recipient } from '../../lib/stream/room-index.js';
-import { compareStreamIds } from '../../lib/stream/stream-id.js';
+import { compareStreamIds } from '../../lib/wire/stream-id.js';
 
 interface Sent {
   rooms?: string[];

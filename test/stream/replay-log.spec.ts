@@ -1,9 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { EntryType, type LogEntry } from '../../lib/stream/entry.js';
+import { EntryType, type LogEntry } from '../../lib/wire/entry.js';
 import { ReplayLog, type OlderBatch } from '../../lib/stream/replay-log.js';
 import { SessionRecipient } from '../../lib/session/session-recipient.js';
-import { compareStreamIds, STREAM_START } from '../../lib/stream/stream-id.js';
+import { compareStreamIds, STREAM_START } from '../../lib/wire/stream-id.js';
 
 const ROOMS = ['', 'a', 'b', 'c'];
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { isSameText, RecurringText, toWholeNumber } from '../../lib/stream/text.js';
+import { isSameText, RecurringText, toWholeNumber } from '../../lib/wire/text.js';
 
 const text = fc.oneof(fc.string(), fc.string({ unit: 'binary' }), fc.constantFrom('', 'uid', '/', '/naïve', '☃'));
 

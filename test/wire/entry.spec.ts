@@ -10,7 +10,7 @@ import {
   InvalidEntryError,
   parseEntry,
   type LogMessage,
-} from '../../lib/stream/entry.js';
+} from '../../lib/wire/entry.js';
 
 const PLAIN = { onlyPlaintext: false };
 const ROOMS = fc.array(fc.oneof(fc.string({ unit: 'binary' }), fc.integer().map(Number)), { maxLength: 4 });

@@ -1,5 +1,5 @@
-import { decodeMsgpack, encodeMsgpack } from '../stream/msgpack.js';
-import { isStreamId, type StreamId } from '../stream/stream-id.js';
+import { decodeMsgpack, encodeMsgpack } from './msgpack.js';
+import { isStreamId, type StreamId } from './stream-id.js';
 
 /**
  * What is kept of a client to recover it. The first four are those of Socket.IO and of the reference adapter; a

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { encode } from '@msgpack/msgpack';
 import fc from 'fast-check';
-import { decodeSession, encodeSession, isSessionId, type Session } from '../../lib/session/session.js';
+import { decodeSession, encodeSession, isSessionId, type Session } from '../../lib/wire/session.js';
 
 const session: Session = {
   sid: 'socket',

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { compareStreamIds, isStreamId, STREAM_START } from '../../lib/stream/stream-id.js';
+import { compareStreamIds, isStreamId, STREAM_START } from '../../lib/wire/stream-id.js';
 
 const uint64 = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
 // Small parts too, so that ids with the same part come up.

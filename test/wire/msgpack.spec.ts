@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { encode } from '@msgpack/msgpack';
 import fc from 'fast-check';
-import { decodeMsgpack, encodeMsgpack } from '../../lib/stream/msgpack.js';
+import { decodeMsgpack, encodeMsgpack } from '../../lib/wire/msgpack.js';
 
 const hex = (text: string): Buffer => Buffer.from(text.replaceAll(' ', ''), 'hex');
 

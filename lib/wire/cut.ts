@@ -1,0 +1,77 @@
+import { compareStreamIds, isStreamId, later, STREAM_START, type StreamId } from './stream-id.js';
+import type { Origin } from './entry.js';
+
+/**
+ * A place in the log, as one client or one node has come to it: everything with an id up to `position` and, of some
+ * publishers, everything up to a sequence number, which may be ahead of that. A node serves its own clients before Redis
+ * has the entry, so what a client was given cannot be said by an id alone.
+ *
+ * An entry is *in* a cut if its id is not after the position, or its sequence number not after what the cut says of its
+ * publisher.
+ */
+export interface Cut {
+  readonly position: StreamId;
+  /** The publishers of which more is in the cut than the position says. Mostly none, or the client's own node. */
+  readonly ahead: readonly Origin[];
+}
+
+/** How many publishers a cut that comes from a client may name. */
+const MAX_AHEAD = 16;
+const ORIGIN = /^([\w~-]{1,65}):([1-9]\d{0,15})$/;
+
+export const NOTHING: Cut = { position: STREAM_START, ahead: [] };
+
+export function cutAt(position: StreamId): Cut {
+  return { position, ahead: [] };
+}
+
+/** The entry's id is undefined as long as Redis has not answered: it is in the outbox of this node. */
+export function isInCut(entry: { id: StreamId | undefined; origin?: Origin | undefined }, cut: Cut): boolean {
+  if (entry.id !== undefined && compareStreamIds(entry.id, cut.position) <= 0) {
+    return true;
+  }
+  const { origin } = entry;
+  return origin !== undefined && cut.ahead.some(({ node, seq }) => node === origin.node && origin.seq <= seq);
+}
+
+/** What is in either of two cuts. */
+export function joinCuts(a: Cut, b: Cut): Cut {
+  const ahead = new Map(a.ahead.map(({ node, seq }) => [node, seq]));
+  for (const { node, seq } of b.ahead) {
+    ahead.set(node, Math.max(seq, ahead.get(node) ?? 0));
+  }
+  return {
+    position: later(a.position, b.position),
+    ahead: [...ahead].map(([node, seq]) => ({ node, seq })),
+  };
+}
+
+/** The form that a client keeps as its offset: `id`, or `id,publisher:seq,…`. */
+export function encodeCut({ position, ahead }: Cut): string {
+  let text = position;
+  for (const { node, seq } of ahead) {
+    text += `,${node}:${seq}`;
+  }
+  return text;
+}
+
+/** The cut that a text says, which may come from a client; undefined if it says none. */
+export function decodeCut(text: unknown): Cut | undefined {
+  if (typeof text !== 'string' || text.length > 2_048) {
+    return undefined;
+  }
+  const [position, ...parts] = text.split(',');
+  if (!isStreamId(position) || parts.length > MAX_AHEAD) {
+    return undefined;
+  }
+  const ahead: Origin[] = [];
+  for (const part of parts) {
+    const match = ORIGIN.exec(part);
+    const seq = Number(match?.[2]);
+    if (!match || !Number.isSafeInteger(seq)) {
+      return undefined;
+    }
+    ahead.push({ node: match[1]!, seq });
+  }
+  return { position, ahead };
+}
