@@ -7,6 +7,7 @@ import {
   RedisClientError,
   type ConnectionListener,
   type ConnectionRole,
+  type ProbeOptions,
   type RedisConnection,
   type RedisDriver,
 } from '../redis/driver.js';
@@ -530,6 +531,7 @@ export class ClusterNode {
       connectionName: `redis-streams:${this.id}:${role}`,
       sharded: this.options.useShardedPubSub,
       ...(key !== undefined && { key }),
+      ...(role === 'subscriber' && { probe: this.probe }),
       listener: {
         ...listener,
         onReady: () => {
@@ -542,6 +544,12 @@ export class ClusterNode {
         },
       },
     });
+  }
+
+  /** Of sharded channels, only those of one shard hear this node's heartbeat; so each connection is asked by itself. */
+  private get probe(): ProbeOptions {
+    const { heartbeatInterval, heartbeatTimeout, commandTimeout } = this.options;
+    return { interval: heartbeatInterval, timeout: Math.max(heartbeatTimeout, commandTimeout) };
   }
 
   private onConnection(name: string, error: Error | undefined): void {

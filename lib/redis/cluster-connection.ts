@@ -44,6 +44,8 @@ export class ClusterConnection implements RedisConnection {
   private isClosed = false;
   /** The node that a subscriber has chosen. */
   private chosen: string | undefined;
+  /** The one that it had before, whose connection was lost. */
+  private abandoned: string | undefined;
   private lookTimer: NodeJS.Timeout | undefined;
   private lastError = new Error('the connection is being opened');
 
@@ -126,7 +128,7 @@ export class ClusterConnection implements RedisConnection {
 
   reset(): void {
     for (const { connection } of [...this.nodes.values()]) {
-      if (connection.isBusy) {
+      if (connection.isBusy || this.options.role === 'subscriber') {
         connection.reset();
       }
     }
@@ -245,10 +247,11 @@ export class ClusterConnection implements RedisConnection {
   }
 
   private openNode(address: string): Node {
-    const { role, connectionName, sharded, listener } = this.options;
+    const { role, connectionName, sharded, probe, listener } = this.options;
     const connection = new LinkedConnection((link) => this.topology.access.link(parseAddress(address), link), {
       connectionName,
       sharded,
+      probe,
       writable: false, // a node that is a replica redirects
       listener: {
         onReady: () => {
@@ -259,6 +262,7 @@ export class ClusterConnection implements RedisConnection {
           node.settled = true;
           if (role === 'subscriber' && this.chosen === address) {
             this.chosen = undefined;
+            this.abandoned = address;
           }
           this.onError(new Error(`${address}: ${cause.message}`, { cause }));
         },
@@ -279,7 +283,8 @@ export class ClusterConnection implements RedisConnection {
     }
     if (role === 'subscriber' && !sharded) {
       if (this.chosen === undefined || !slots.nodes.includes(this.chosen)) {
-        const choice = [...slots.masters];
+        const others = [...slots.masters].filter((address) => address !== this.abandoned);
+        const choice = others.length > 0 ? others : [...slots.masters];
         this.chosen = choice[Math.floor(Math.random() * choice.length)];
       }
       return { masters: this.chosen === undefined ? [] : [this.chosen], replicas: [] };

@@ -45,7 +45,10 @@ export interface RedisConnection {
   unsubscribe(channels: readonly string[], timeout?: number): Promise<void>;
   /** The number of subscribed connections of each channel, in the whole deployment. */
   countSubscribers(channels: readonly string[], timeout?: number): Promise<number[]>;
-  /** Drops the connection because it does not answer; another is opened by itself. */
+  /**
+   * Drops the connection because it does not answer; another is opened by itself. In a cluster these are the
+   * connections on which a reply is awaited, and all of a subscriber, which awaits none.
+   */
   reset(): void;
   /** Closes the connection for good. Commands under way are rejected. */
   close(): Promise<void>;
@@ -69,7 +72,17 @@ export interface OpenOptions {
   sharded: boolean;
   /** The only key that a reader uses. In a cluster, its connection is to the master of this key. */
   key?: string;
+  /** For a connection that mostly only listens: how it is found out that its server is gone without a word. */
+  probe?: ProbeOptions;
   listener: ConnectionListener;
+}
+
+/** A connection on which nothing has arrived for `interval` is sent a `PING`, and dropped if that has no reply. */
+export interface ProbeOptions {
+  /** Milliseconds. */
+  interval: number;
+  /** Milliseconds that the reply may take. */
+  timeout: number;
 }
 
 /** Redis cannot be used: the client passed in is not one that this package knows, or it cannot be reached. */

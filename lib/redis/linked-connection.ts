@@ -1,6 +1,12 @@
 import { isNativeError } from 'node:util/types';
 import { Backoff } from './backoff.js';
-import { RedisTimeoutError, type Command, type ConnectionListener, type RedisConnection } from './driver.js';
+import {
+  RedisTimeoutError,
+  type Command,
+  type ConnectionListener,
+  type ProbeOptions,
+  type RedisConnection,
+} from './driver.js';
 import type { Link, LinkOptions } from './link.js';
 import { checkServer } from './server-check.js';
 import { UnderWay } from './under-way.js';
@@ -16,6 +22,7 @@ export interface LinkedConnectionOptions {
   sharded: boolean;
   /** Whether a replica will not do. */
   writable: boolean;
+  probe?: ProbeOptions | undefined;
   listener: ConnectionListener;
 }
 
@@ -39,6 +46,9 @@ export class LinkedConnection implements RedisConnection {
   private isClosed = false;
   private openTimer: NodeJS.Timeout | undefined;
   private waitTimer: NodeJS.Timeout | undefined;
+  private probeTimer: NodeJS.Timeout | undefined;
+  /** Whether a message has arrived since the last look of the probe: then the server is there. */
+  private hasHeard = false;
   private lastError = new Error('the connection is being opened');
 
   constructor(
@@ -142,6 +152,7 @@ export class LinkedConnection implements RedisConnection {
       sharded,
       onMessage: (channel, payload) => {
         if (this.link === link) {
+          this.hasHeard = true;
           listener.onMessage?.(channel, payload);
         }
       },
@@ -166,8 +177,25 @@ export class LinkedConnection implements RedisConnection {
       clearTimeout(this.openTimer);
       this.backoff.reset();
       this.isReady = true;
+      this.startProbe(link);
       this.options.listener.onReady();
     }
+  }
+
+  /** A half-open connection on which nothing is sent would never end: nobody tells this side that the other is gone. */
+  private startProbe(link: Link): void {
+    const { probe } = this.options;
+    if (!probe) {
+      return;
+    }
+    this.hasHeard = false;
+    this.probeTimer = setInterval(() => {
+      if (!this.hasHeard && this.underWay.isEmpty) {
+        // A refusal is a sign of life as well; without any, the connection is reset.
+        this.track('PING', probe.timeout, link.call(['PING'])).catch(() => undefined);
+      }
+      this.hasHeard = false;
+    }, probe.interval).unref();
   }
 
   private lose(link: Link, error: Error): void {
@@ -186,6 +214,7 @@ export class LinkedConnection implements RedisConnection {
     this.lastError = error;
     clearTimeout(this.openTimer);
     clearTimeout(this.waitTimer);
+    clearInterval(this.probeTimer);
     link?.destroy();
     this.underWay.rejectAll(error);
   }

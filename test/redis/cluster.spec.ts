@@ -246,6 +246,43 @@ describe.each(clusterRows)('$name with a cluster', ({ name, create, hasKeyPrefix
       expect(await one.connection.call(['SET', key, 'v'])).toBe('OK');
     });
 
+    test.each([{ sharded: false }, { sharded: true }])(
+      'an idle subscriber (sharded: $sharded) that is half-open is replaced by reset',
+      async ({ sharded }) => {
+        const one = await new Probe(mapped(), { role: 'subscriber', sharded, connectionName: 'idle' }).ready();
+        expect(strand('idle')).toBe(sharded ? 3 : 1);
+        one.connection.reset();
+        await one.ready(2);
+        await hears(one, sharded);
+      },
+    );
+
+    test.each([{ sharded: false }, { sharded: true }])(
+      'an idle subscriber (sharded: $sharded) that is half-open is noticed, and replaced, by itself',
+      async ({ sharded }) => {
+        const probe = { interval: 50, timeout: 300 };
+        const one = await new Probe(mapped(), { role: 'subscriber', sharded, connectionName: 'idle', probe }).ready();
+        await one.connection.subscribe([key]);
+        await new Promise((resolve) => setTimeout(resolve, 800));
+        expect(one.events).toEqual(['ready']);
+        // In a cluster with sharded channels, one that leads to a shard of which nothing was to be heard anyway.
+        const [proxy] = proxies.filter((candidate) => candidate.strand('idle') > 0);
+        expect(proxy).toBeDefined();
+        await one.ready(2);
+        await hears(one, sharded);
+      },
+    );
+
+    const strand = (name: string): number => proxies.reduce((sum, proxy) => sum + proxy.strand(name), 0);
+    const hears = async (subscriber: Probe, sharded: boolean): Promise<void> => {
+      const publisher = await new Probe(mapped(), { sharded }).ready();
+      const channels = ['a', 'b', 'c', 'd', 'e', 'f'].map((name) => name + key);
+      await subscriber.connection.subscribe(channels);
+      await Promise.all(channels.map((channel) => publisher.connection.publish(channel, Buffer.from('m'))));
+      await until(() => subscriber.messages.length >= channels.length, { what: 'the messages' });
+      expect(subscriber.messages.map(([channel]) => channel).sort()).toEqual(channels);
+    };
+
     test('when no node can be reached, it is told why, and all is rejected until one can', async () => {
       proxies.forEach((proxy) => proxy.refuse());
       const one = new Probe(mapped());
