@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { driverFor } from '../redis/driver-for.js';
-import { Readiness } from '../redis/readiness.js';
+import { ReconnectRetry } from '../redis/reconnect-retry.js';
 import {
   RedisClientError,
   type ConnectionListener,
@@ -84,7 +84,7 @@ export class ClusterNode {
   private readonly logs: StreamLog[];
   private readonly members = new Map<string, NamespaceMember[]>();
   private readonly listeners = new Set<ClusterNodeListener>();
-  private readonly readiness: Readiness;
+  private readonly reconnectRetry: ReconnectRetry;
   private readonly startedAt = Date.now();
   private readonly lost = new Map<string, Error>();
   private readonly told = new Set<string>();
@@ -129,11 +129,11 @@ export class ClusterNode {
     this.subscribedOnce = new Promise((resolve) => (this.markSubscribed = resolve));
     this.closingOnce = new Promise((resolve) => (this.markClosing = resolve));
 
-    this.readiness = new Readiness(() => this.commands, commandTimeout);
+    this.reconnectRetry = new ReconnectRetry(() => this.commands, commandTimeout);
     this.commands = this.open('commands', 'commands', {
       onReady: () => {
         commandsReady();
-        this.readiness.onReady();
+        this.reconnectRetry.onReady();
         this.onCommandsReady();
       },
       onLost: () => this.onCommandsLost(),
@@ -162,7 +162,7 @@ export class ClusterNode {
       checkpoints: this.options.sessionCheckpoints,
       grace: 2 * heartbeatTimeout,
       commandTimeout,
-      retry: (run) => this.readiness.retry(run),
+      retry: (run) => this.reconnectRetry.run(run),
       peers: {
         whenBack: (node) => this.whenBack(node),
         canHear: (nsp, node) => this.bus.isSubscribedTo(nsp, serverUid(node, 0)),
@@ -234,7 +234,7 @@ export class ClusterNode {
     this.markClosing();
     clearInterval(this.heartbeatTimer);
     clearInterval(this.checkTimer);
-    this.readiness.close();
+    this.reconnectRetry.close();
     this.sessions.saveAll();
     await Promise.all(this.logs.map(({ publisher }) => publisher.close(closeTimeout)));
     await this.sessions.close();
@@ -501,7 +501,7 @@ export class ClusterNode {
         ask: () => this.sayHello(),
       },
       onReading: () => this.onReading(),
-      retry: (run) => this.readiness.retry(run),
+      retry: (run) => this.reconnectRetry.run(run),
     });
   }
 

@@ -4,6 +4,7 @@ import type { ClusterTopology } from './cluster-topology.js';
 import type { Command, OpenOptions, RedisConnection } from './driver.js';
 import { keyOf } from './key-prefix.js';
 import { LinkedConnection } from './linked-connection.js';
+import { isClusterChanging } from './reply-code.js';
 
 /** How often one command is sent on from node to node. */
 const MAX_REDIRECTS = 5;
@@ -158,7 +159,7 @@ export class ClusterConnection implements RedisConnection {
       } catch (error) {
         const redirect = toRedirect(error as Error);
         if (!redirect || redirects === MAX_REDIRECTS) {
-          if (/^(CLUSTERDOWN|TRYAGAIN) /.test((error as Error).message)) {
+          if (isClusterChanging(error)) {
             this.look(0);
           }
           throw error;

@@ -3,6 +3,7 @@ import type { Command, CommandArg, OpenOptions, RedisConnection, RedisDriver } f
 import { withPrefix, type Prefix } from './key-prefix.js';
 import type { Link, LinkOptions } from './link.js';
 import { LinkedConnection } from './linked-connection.js';
+import { replyCode } from './reply-code.js';
 import { SentinelConnection, SentinelWatch, type SentinelAccess } from './sentinel-watch.js';
 
 /** Options of such a client that this package looks at. */
@@ -187,7 +188,7 @@ export class IoredisLink implements Link {
     try {
       await this.client.ssubscribe(channel);
     } catch (error) {
-      if ((error as Error).message.startsWith('MOVED ')) {
+      if (replyCode(error) === 'MOVED') {
         this.moves = Math.max(0, this.moves - 1);
       }
       throw error;

@@ -8,14 +8,12 @@ import {
   type RedisConnection,
 } from './driver.js';
 import type { Link, LinkOptions } from './link.js';
+import { isWrongServer } from './reply-code.js';
 import { checkServer } from './server-check.js';
 import { UnderWay } from './under-way.js';
 
 /** Milliseconds in which a server must have accepted a connection and answered the first commands. */
 const OPEN_TIMEOUT = 5_000;
-
-/** Errors after which another connection may lead to a server that can do what this one cannot. */
-const WRONG_SERVER = /^(READONLY|UNBLOCKED|LOADING|MASTERDOWN) /;
 
 export interface LinkedConnectionOptions {
   connectionName: string;
@@ -31,7 +29,7 @@ export interface LinkedConnectionOptions {
  *
  * Modes:
  * - opening: a link is being made, for at most OPEN_TIMEOUT.
- * - ready: commands are sent. A reply of WRONG_SERVER, the end of the link, and `reset` lead to:
+ * - ready: commands are sent. A reply of a wrong server, the end of the link, and `reset` lead to:
  * - waiting: there is no link; the next is made after a pause that grows with each failure.
  * - closed.
  *
@@ -245,7 +243,7 @@ export class LinkedConnection implements RedisConnection {
   }
 
   private leaveIfWrong(link: Link | undefined, error: Error): void {
-    if (link && !this.isClosed && WRONG_SERVER.test(error.message)) {
+    if (link && !this.isClosed && isWrongServer(error)) {
       this.lose(link, error);
     }
   }
