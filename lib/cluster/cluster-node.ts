@@ -20,6 +20,7 @@ import type { ClusterEvent, ClusterNodeStatus, NodeStatus } from './events.js';
 import type { RedisStreamsLogger } from './logger.js';
 import { NodeRegistry, type Announcement } from './node-registry.js';
 import {
+  prefixNames,
   resolveOptions,
   streamIndexOf,
   streamNames,
@@ -120,8 +121,9 @@ export class ClusterNode {
     options: RedisStreamsAdapterOptions = {},
     private readonly logger: RedisStreamsLogger = console,
   ) {
-    this.options = resolveOptions(options);
+    const resolved = resolveOptions(options);
     this.driver = driverFor(client);
+    this.options = prefixNames(resolved, this.driver.prefix);
     const { heartbeatInterval, heartbeatTimeout, commandTimeout } = this.options;
 
     let commandsReady!: () => void;
@@ -530,6 +532,7 @@ export class ClusterNode {
       role,
       connectionName: `redis-streams:${this.id}:${role}`,
       sharded: this.options.useShardedPubSub,
+      skipServerCheck: this.options.skipServerCheck,
       ...(key !== undefined && { key }),
       ...(role === 'subscriber' && { probe: this.probe }),
       listener: {
@@ -541,6 +544,11 @@ export class ClusterNode {
         onLost: (error) => {
           this.onConnection(name, error);
           listener.onLost(error);
+        },
+        onWarning: (warning) => {
+          if (this.once(`server ${warning}`)) {
+            this.logger.warn(warning);
+          }
         },
       },
     });

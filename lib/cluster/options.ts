@@ -1,3 +1,5 @@
+import type { NamePrefix } from '../redis/driver.js';
+
 /** Options of the adapter. Names and defaults are those of `@socket.io/redis-streams-adapter` where it has them. */
 export interface RedisStreamsAdapterOptions {
   /**
@@ -102,6 +104,12 @@ export interface RedisStreamsAdapterOptions {
    */
   commandTimeout?: number;
   /**
+   * Whether a server is used without a look at what it says of itself and whether it can do all that is needed. For
+   * servers and proxies that are refused, and that you know to be able to.
+   * @default false
+   */
+  skipServerCheck?: boolean;
+  /**
    * Milliseconds that a node waits for Redis when it starts.
    * @default 10_000
    */
@@ -142,6 +150,7 @@ export const DEFAULT_OPTIONS: ResolvedOptions = {
   sessionCheckpoints: true,
   announceOffset: false,
   commandTimeout: 5_000,
+  skipServerCheck: false,
   startTimeout: 10_000,
   onStartTimeout: 'fail',
   closeTimeout: 5_000,
@@ -192,6 +201,7 @@ const RULES: Record<keyof ResolvedOptions, Rule> = {
   sessionCheckpoints: flag,
   announceOffset: flag,
   commandTimeout: whole(10, MAX_TIMER),
+  skipServerCheck: flag,
   startTimeout: whole(0, MAX_TIMER),
   onStartTimeout: oneOf('fail', 'degrade'),
   closeTimeout: whole(0, MAX_TIMER),
@@ -222,6 +232,20 @@ export function resolveOptions(options: RedisStreamsAdapterOptions = {}): Resolv
     );
   }
   return resolved;
+}
+
+/**
+ * The options with the names as they are in Redis: those from which all other names are made begin with what the user's
+ * client puts before names. So nothing below needs to know of it.
+ */
+export function prefixNames(options: ResolvedOptions, prefix: NamePrefix | undefined): ResolvedOptions {
+  const { keys, shardedChannels } = prefix ?? { keys: '', shardedChannels: '' };
+  return {
+    ...options,
+    streamName: keys + options.streamName,
+    sessionKeyPrefix: keys + options.sessionKeyPrefix,
+    channelPrefix: (options.useShardedPubSub ? shardedChannels : '') + options.channelPrefix,
+  };
 }
 
 /** The names of all streams. */

@@ -1,5 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { resolveOptions, streamIndexOf, streamNames, type RedisStreamsAdapterOptions } from '../cluster/options.js';
+import {
+  prefixNames,
+  resolveOptions,
+  streamIndexOf,
+  streamNames,
+  type RedisStreamsAdapterOptions,
+} from '../cluster/options.js';
 import { driverFor } from '../redis/driver-for.js';
 import type { RedisConnection } from '../redis/driver.js';
 import { EMITTER_UID, encodeMessage, EntryType, type LogMessage, type WireOptions } from '../wire/entry.js';
@@ -54,7 +60,7 @@ export class RedisStreamsEmitter {
     onEvent: (event: StreamEvent) => void = () => undefined,
   ) {
     const driver = driverFor(client);
-    this.options = resolveOptions(options);
+    this.options = prefixNames(resolveOptions(options), driver.prefix);
     const { maxLen, commandTimeout, useShardedPubSub, outboxMaxEntries, outboxMaxBytes } = this.options;
     this.connection = driver.open({
       role: 'commands',

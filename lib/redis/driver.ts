@@ -15,6 +15,8 @@ export interface ConnectionListener {
   onLost(error: Error): void;
   /** A message of a subscribed channel. */
   onMessage?(channel: string, payload: Buffer): void;
+  /** Something about the server that its owner should know, as a sentence. Called again with each connection made. */
+  onWarning?(warning: string): void;
 }
 
 /**
@@ -60,8 +62,19 @@ export interface RedisDriver {
   readonly name: string;
   /** Whether the client speaks with a Redis Cluster. */
   readonly isCluster: boolean;
+  /** What the user's client puts before names; nothing, if it is not given. Connections do not: their owner does. */
+  readonly prefix?: NamePrefix;
+  /** The number of the database that the client uses; 0, if it is not given. PUB/SUB knows no databases. */
+  readonly database?: number;
   /** Opens a connection of our own to where the user's client points; the client itself is never touched. */
   open(options: OpenOptions): RedisConnection;
+}
+
+export interface NamePrefix {
+  /** Before keys. */
+  readonly keys: string;
+  /** Before the names of sharded channels, which ioredis takes for keys; those of other channels have none. */
+  readonly shardedChannels: string;
 }
 
 export interface OpenOptions {
@@ -74,6 +87,8 @@ export interface OpenOptions {
   key?: string;
   /** For a connection that mostly only listens: how it is found out that its server is gone without a word. */
   probe?: ProbeOptions;
+  /** Whether the server is taken as it is, without a look at what it says of itself and whether it can do all. */
+  skipServerCheck?: boolean;
   listener: ConnectionListener;
 }
 

@@ -18,6 +18,9 @@ const WRONG_SERVER: ReadonlySet<string> = new Set(['READONLY', 'UNBLOCKED', 'LOA
 /** Codes of a cluster that is being changed, or has lost a node. */
 const CLUSTER_CHANGING: ReadonlySet<string> = new Set(['CLUSTERDOWN', 'TRYAGAIN', 'MOVED', 'ASK']);
 
+/** Codes of a server that is busy with a script. */
+const BUSY = 'BUSY';
+
 /** Whether a server cannot do what another, or this one later, could: it is a replica, or loads its data. */
 export function isWrongServer(error: unknown): boolean {
   const code = replyCode(error);
@@ -36,5 +39,5 @@ export function isClusterChanging(error: unknown): boolean {
  */
 export function isTransient(error: unknown): boolean {
   const code = replyCode(error);
-  return code === undefined || isWrongServer(error) || isClusterChanging(error);
+  return code === undefined || code === BUSY || isWrongServer(error) || isClusterChanging(error);
 }

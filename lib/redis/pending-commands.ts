@@ -18,7 +18,7 @@ interface Pending {
  *
  * One timer serves all: at a low rate of messages, one for each command would be a good part of what a message costs.
  */
-export class UnderWay {
+export class PendingCommands {
   private readonly pending = new Set<Pending>();
   private timer: NodeJS.Timeout | undefined;
   private lastLook: NodeJS.Immediate | undefined;

@@ -1,13 +1,12 @@
-import type { Command, CommandArg, OpenOptions, RedisConnection, RedisDriver } from './driver.js';
-import { withPrefix, type Prefix } from './key-prefix.js';
-import type { Link, LinkOptions } from './link.js';
-import { LinkedConnection } from './linked-connection.js';
+import type { Command, CommandArg, NamePrefix, OpenOptions, RedisConnection, RedisDriver } from '../driver.js';
+import type { RedisSocket, RedisSocketOptions } from '../redis-socket.js';
+import { needsOf, ReconnectingConnection } from '../reconnecting-connection.js';
 
 type MessageListener = (payload: Buffer, channel: Buffer) => void;
 
 /** What a client of node-redis (the package `redis`), made with `createClient`, offers and this package uses. */
 export interface NodeRedisClient {
-  readonly options?: { socket?: object; keyPrefix?: string };
+  readonly options?: { socket?: object; keyPrefix?: string; database?: number };
   duplicate(overrides?: object): NodeRedisClient;
   connect(): Promise<unknown>;
   sendCommand(command: CommandArg[]): Promise<unknown>;
@@ -26,24 +25,27 @@ export interface NodeRedisClient {
 export class NodeRedisDriver implements RedisDriver {
   readonly name = 'redis';
   readonly isCluster = false;
+  readonly prefix: NamePrefix;
+  readonly database: number;
 
-  constructor(private readonly client: NodeRedisClient) {}
+  constructor(private readonly client: NodeRedisClient) {
+    this.prefix = nodeRedisPrefix(client.options?.keyPrefix);
+    this.database = client.options?.database ?? 0;
+  }
 
   open(options: OpenOptions): RedisConnection {
-    return withPrefix(nodeRedisPrefix(this.client.options?.keyPrefix), options, (prefixed) => {
-      const connect = (link: LinkOptions): Link => new NodeRedisLink(this.client, link);
-      return new LinkedConnection(connect, { ...prefixed, writable: true });
-    });
+    const connect = (socket: RedisSocketOptions): RedisSocket => new NodeRedisSocket(this.client, socket);
+    return new ReconnectingConnection(connect, { ...options, ...needsOf(options) });
   }
 }
 
 /** node-redis (since 6) has a prefix for keys only. */
-export function nodeRedisPrefix(keyPrefix = ''): Prefix {
-  return { key: keyPrefix, shardedChannel: '' };
+export function nodeRedisPrefix(keyPrefix = ''): NamePrefix {
+  return { keys: keyPrefix, shardedChannels: '' };
 }
 
 /** A duplicate of a client that is used for one socket. */
-export class NodeRedisLink implements Link {
+export class NodeRedisSocket implements RedisSocket {
   private readonly client: NodeRedisClient;
   private readonly aborting = new AbortController();
   private readonly onMessage: MessageListener;
@@ -54,7 +56,7 @@ export class NodeRedisLink implements Link {
    */
   constructor(
     client: NodeRedisClient,
-    private readonly options: LinkOptions,
+    private readonly options: RedisSocketOptions,
     where?: { host: string; port: number },
     { socket, ...login }: { socket?: object } = {},
   ) {

@@ -1,14 +1,15 @@
-import type { Address } from './cluster-slots.js';
-import type { Command, CommandArg, OpenOptions, RedisConnection, RedisDriver } from './driver.js';
-import { withPrefix, type Prefix } from './key-prefix.js';
-import type { Link, LinkOptions } from './link.js';
-import { LinkedConnection } from './linked-connection.js';
-import { replyCode } from './reply-code.js';
-import { SentinelConnection, SentinelWatch, type SentinelAccess } from './sentinel-watch.js';
+import type { Address } from '../cluster/cluster-slots.js';
+import type { Command, CommandArg, NamePrefix, OpenOptions, RedisConnection, RedisDriver } from '../driver.js';
+import type { RedisSocket, RedisSocketOptions } from '../redis-socket.js';
+import { needsOf, ReconnectingConnection } from '../reconnecting-connection.js';
+import { replyCode } from '../reply-code.js';
+import { SentinelConnection } from '../sentinel/sentinel-connection.js';
+import { SentinelWatch, type SentinelAccess } from '../sentinel/sentinel-watch.js';
 
 /** Options of such a client that this package looks at. */
 export interface IoredisOptions {
   keyPrefix?: string;
+  db?: number;
   name?: string | null;
   sentinels?: Address[] | null;
   sentinelUsername?: string | null;
@@ -38,44 +39,51 @@ export class IoredisDriver implements RedisDriver {
   readonly name = 'ioredis';
   readonly isCluster = false;
 
+  readonly prefix: NamePrefix;
+  readonly database: number;
   private readonly watch: SentinelWatch | undefined;
 
   constructor(private readonly client: IoredisClient) {
-    this.watch = client.options.sentinels?.length ? new SentinelWatch(sentinelAccess(client)) : undefined;
+    const { keyPrefix, db = 0, sentinels } = client.options;
+    this.prefix = ioredisPrefix(keyPrefix);
+    this.database = db;
+    this.watch = sentinels?.length ? new SentinelWatch(sentinelAccess(client)) : undefined;
   }
 
   open(options: OpenOptions): RedisConnection {
     const { client, watch } = this;
-    return withPrefix(ioredisPrefix(client.options.keyPrefix), options, (prefixed) => {
-      const needs = { ...prefixed, writable: true };
-      if (!watch) {
-        return new LinkedConnection((link) => new IoredisLink(client, link), needs);
-      }
-      const connect = (link: LinkOptions): Link => new IoredisLink(client, link, { sentinels: watch.sentinels });
-      const connection = new SentinelConnection(watch, connect, needs);
-      watch.start();
-      return connection;
-    });
+    const needs = { ...options, ...needsOf(options) };
+    if (!watch) {
+      return new ReconnectingConnection((socket) => new IoredisSocket(client, socket), needs);
+    }
+    const connect = (socket: RedisSocketOptions): RedisSocket =>
+      new IoredisSocket(client, socket, { sentinels: watch.sentinels });
+    const connection = new SentinelConnection(watch, connect, needs);
+    watch.start();
+    return connection;
   }
 }
 
 function sentinelAccess(client: IoredisClient): SentinelAccess {
-  const { name, sentinels, sentinelUsername, sentinelPassword, sentinelTLS } = client.options;
+  const { name, sentinels } = client.options;
   return {
     name: String(name),
     sentinels: sentinels!,
-    link: ({ host, port }, options) =>
-      new IoredisLink(client, options, {
+    connect: ({ host, port }, socket) => {
+      // Read again each time: the password may have been changed.
+      const { sentinelUsername, sentinelPassword, sentinelTLS } = client.options;
+      return new IoredisSocket(client, socket, {
         ...{ sentinels: null, name: null, host, port, db: 0, tls: sentinelTLS },
         username: sentinelUsername ?? null,
         password: sentinelPassword ?? null,
-      }),
+      });
+    },
   };
 }
 
 /** ioredis takes the channels of SSUBSCRIBE and SPUBLISH for keys, but not those of SUBSCRIBE, PUBLISH and PUBSUB. */
-export function ioredisPrefix(keyPrefix = ''): Prefix {
-  return { key: keyPrefix, shardedChannel: keyPrefix };
+export function ioredisPrefix(keyPrefix = ''): NamePrefix {
+  return { keys: keyPrefix, shardedChannels: keyPrefix };
 }
 
 const names = new Map<CommandArg, string>();
@@ -91,7 +99,7 @@ function nameOf([name]: Command): string {
 }
 
 /** A duplicate of a client that is used for one socket. */
-export class IoredisLink implements Link {
+export class IoredisSocket implements RedisSocket {
   private readonly client: IoredisClient;
   private isDestroyed = false;
   private moves = 0;
@@ -99,7 +107,7 @@ export class IoredisLink implements Link {
   /** @param where - options that say which server to connect to, if not that of the client */
   constructor(
     client: IoredisClient,
-    private readonly options: LinkOptions,
+    private readonly options: RedisSocketOptions,
     where: object = {},
   ) {
     this.client = client.duplicate({

@@ -1,9 +1,8 @@
-import type { Address } from './cluster-slots.js';
-import type { ClusterAccess } from './cluster-topology.js';
-import { ClusterDriver } from './cluster.driver.js';
-import { ioredisPrefix, IoredisLink, type IoredisClient } from './ioredis.driver.js';
-import type { Link, LinkOptions } from './link.js';
-import type { Prefix } from './key-prefix.js';
+import type { Address } from '../cluster/cluster-slots.js';
+import type { ClusterAccess } from '../cluster/cluster-topology.js';
+import { ClusterDriver } from '../cluster/cluster.driver.js';
+import { ioredisPrefix, IoredisSocket, type IoredisClient } from './ioredis.driver.js';
+import type { RedisSocket, RedisSocketOptions } from '../redis-socket.js';
 
 type NatMap = Record<string, Address> | ((address: string) => Address | null | undefined);
 
@@ -21,19 +20,16 @@ export interface IoredisCluster {
 /** `Cluster` of ioredis 5 and 6. */
 export class IoredisClusterDriver extends ClusterDriver {
   constructor(cluster: IoredisCluster) {
-    super('ioredis', new IoredisClusterAccess(cluster));
+    const { keyPrefix, redisOptions } = cluster.options;
+    super('ioredis', ioredisPrefix(keyPrefix ?? redisOptions?.keyPrefix), new IoredisClusterAccess(cluster));
   }
 }
 
 class IoredisClusterAccess implements ClusterAccess {
-  readonly keyPrefix: Prefix;
   /** A client for one node, made by the cluster client: it has the user's credentials, TLS and so on. */
   private template: IoredisClient | undefined;
 
-  constructor(private readonly cluster: IoredisCluster) {
-    const { keyPrefix, redisOptions } = cluster.options;
-    this.keyPrefix = ioredisPrefix(keyPrefix ?? redisOptions?.keyPrefix);
-  }
+  constructor(private readonly cluster: IoredisCluster) {}
 
   /** A duplicate resolves the names of its startup nodes and makes a client for each; it is not used beyond that. */
   seeds(): Promise<Address[]> {
@@ -67,7 +63,7 @@ class IoredisClusterAccess implements ClusterAccess {
     return (typeof natMap === 'function' ? natMap(key) : natMap?.[key]) ?? address;
   }
 
-  link({ host, port }: Address, options: LinkOptions): Link {
-    return new IoredisLink(this.template!, options, { host, port });
+  connect({ host, port }: Address, options: RedisSocketOptions): RedisSocket {
+    return new IoredisSocket(this.template!, options, { host, port });
   }
 }

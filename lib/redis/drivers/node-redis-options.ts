@@ -1,4 +1,4 @@
-import { formatAddress, type Address } from './cluster-slots.js';
+import { formatAddress, type Address } from '../cluster/cluster-slots.js';
 
 /** `nodeAddressMap`: from addresses that the servers tell to those that can be reached from here. */
 export type AddressMap = Record<string, Address> | ((address: string) => Address | undefined);

@@ -1,10 +1,10 @@
 import type { Command } from './driver.js';
 
 /**
- * One socket to one server. A link is opened once and never comes back: it does not reconnect, queue or send anything a
+ * One socket to one server. It is opened once and never comes back: it does not reconnect, queue or send anything a
  * second time, whatever its client library would like to do.
  */
-export interface Link {
+export interface RedisSocket {
   /** Resolves when commands can be sent; rejected with the reason why they never will. */
   open(): Promise<void>;
   /** Sends one command. */
@@ -19,12 +19,12 @@ export interface Link {
   destroy(): void;
 }
 
-export interface LinkOptions {
+export interface RedisSocketOptions {
   /** Shown by `CLIENT LIST`. */
   connectionName: string;
   /** Whether PUB/SUB is sharded. */
   sharded: boolean;
   onMessage(channel: string, payload: Buffer): void;
-  /** The link is of no use any more. May be called more than once. */
+  /** The socket is of no use any more. May be called more than once. */
   onClosed(error: Error): void;
 }

@@ -1,13 +1,13 @@
-import { formatAddress, type Address } from './cluster-slots.js';
-import type { Link, LinkOptions } from './link.js';
-import { LinkedConnection, type LinkedConnectionOptions } from './linked-connection.js';
+import { formatAddress, type Address } from '../cluster/cluster-slots.js';
+import type { RedisSocket, RedisSocketOptions } from '../redis-socket.js';
+import { ReconnectingConnection } from '../reconnecting-connection.js';
 
 /** How the sentinels are reached with one kind of client. */
 export interface SentinelAccess {
   /** The name of the master. */
   readonly name: string;
   readonly sentinels: readonly Address[];
-  link(sentinel: Address, options: LinkOptions): Link;
+  connect(sentinel: Address, options: RedisSocketOptions): RedisSocket;
 }
 
 /**
@@ -17,8 +17,8 @@ export interface SentinelAccess {
  * for another ten seconds or so, and what is appended to it meanwhile is lost when it becomes a replica.
  */
 export class SentinelWatch {
-  private readonly connections = new Set<LinkedConnection>();
-  private watching: LinkedConnection | undefined;
+  private readonly connections = new Set<ReconnectingConnection>();
+  private watching: ReconnectingConnection | undefined;
   private attempts = 0;
   private heard: Address | undefined;
   private master: string | undefined;
@@ -32,11 +32,11 @@ export class SentinelWatch {
     return heard ? [heard, ...sentinels.filter((sentinel) => sentinel !== heard)] : rotate(sentinels, this.attempts++);
   }
 
-  add(connection: LinkedConnection): void {
+  add(connection: ReconnectingConnection): void {
     this.connections.add(connection);
   }
 
-  delete(connection: LinkedConnection): void {
+  delete(connection: ReconnectingConnection): void {
     this.connections.delete(connection);
     if (this.connections.size === 0) {
       void this.watching?.close();
@@ -52,16 +52,16 @@ export class SentinelWatch {
     }
   }
 
-  private watch(): LinkedConnection {
+  private watch(): ReconnectingConnection {
     let asked: Address;
-    const connect = (options: LinkOptions): Link => {
+    const connect = (options: RedisSocketOptions): RedisSocket => {
       asked = rotate(this.access.sentinels, this.attempts++)[0]!;
-      return this.access.link(asked, options);
+      return this.access.connect(asked, options);
     };
-    const connection: LinkedConnection = new LinkedConnection(connect, {
+    const connection: ReconnectingConnection = new ReconnectingConnection(connect, {
       connectionName: 'redis-streams:sentinel',
       sharded: false,
-      writable: false,
+      ...{ writable: false, transactions: false, trusted: false },
       listener: {
         onReady: () => {
           this.heard = asked;
@@ -79,7 +79,7 @@ export class SentinelWatch {
     return connection;
   }
 
-  private async listen(connection: LinkedConnection): Promise<void> {
+  private async listen(connection: ReconnectingConnection): Promise<void> {
     const current = connection.call(['SENTINEL', 'GET-MASTER-ADDR-BY-NAME', this.access.name]);
     const subscribed = connection.subscribe(['+switch-master']);
     try {
@@ -100,23 +100,6 @@ export class SentinelWatch {
         connection.reset();
       }
     }
-  }
-}
-
-/** A connection to the master that the sentinels name. */
-export class SentinelConnection extends LinkedConnection {
-  constructor(
-    private readonly watch: SentinelWatch,
-    connect: (options: LinkOptions) => Link,
-    options: LinkedConnectionOptions,
-  ) {
-    super(connect, options);
-    watch.add(this);
-  }
-
-  override close(): Promise<void> {
-    this.watch.delete(this);
-    return super.close();
   }
 }
 

@@ -1,24 +1,32 @@
-import { Backoff } from './backoff.js';
-import { formatAddress, keySlot, parseAddress, toRedirect, type ClusterSlots, type Redirect } from './cluster-slots.js';
+import { Backoff } from '../backoff.js';
+import {
+  formatAddress,
+  keyOf,
+  keySlot,
+  parseAddress,
+  toRedirect,
+  type ClusterSlots,
+  type Redirect,
+} from './cluster-slots.js';
 import type { ClusterTopology } from './cluster-topology.js';
-import type { Command, OpenOptions, RedisConnection } from './driver.js';
-import { keyOf } from './key-prefix.js';
-import { LinkedConnection } from './linked-connection.js';
-import { isClusterChanging } from './reply-code.js';
+import type { Command, OpenOptions, RedisConnection } from '../driver.js';
+import { needsOf, ReconnectingConnection } from '../reconnecting-connection.js';
+import { isClusterChanging } from '../reply-code.js';
+import { atRoot } from '../root-context.js';
 
 /** How often one command is sent on from node to node. */
 const MAX_REDIRECTS = 5;
 /** Milliseconds that a command waits for a node to which a connection is only being opened. */
-const OPEN_WAIT = 1_000;
+const OPEN_TIMEOUT = 1_000;
 /** Milliseconds in which a node must have counted its subscribers. */
 const COUNT_TIMEOUT = 2_000;
 /** Milliseconds after which the nodes are looked up again although nothing has failed: there may be new replicas. */
-const LOOK_INTERVAL = 30_000;
+const REFRESH_INTERVAL = 30_000;
 
-interface Node {
-  connection: LinkedConnection;
+interface NodeConnection {
+  connection: ReconnectingConnection;
   /** Whether it was ready once, or has failed. */
-  settled: boolean;
+  isTried: boolean;
   /** Since when the cluster does not list it any more. */
   unlistedSince?: number | undefined;
 }
@@ -30,24 +38,27 @@ interface Node {
  * - reader: the master of its key;
  * - subscriber: one node, for the cluster passes messages on to all; all masters, if PUB/SUB is sharded.
  *
- * They are whole when all of these are ready (of replicas it is enough that they were tried). The listener is told
- * that the connection is lost when they are not whole any more, and with each error until they are.
+ * It is complete when all of these are ready (of replicas it is enough that they were tried). The listener is told
+ * that the connection is lost when it is not complete any more, and with each error until it is.
  *
  * A command is sent on by `MOVED` and `ASK`, which say that it was not executed, and never otherwise: the outcome of
  * one whose connection is lost is not known. This is why the cluster clients of the libraries are not used, which send
  * it again to another node.
  */
 export class ClusterConnection implements RedisConnection {
-  private readonly nodes = new Map<string, Node>();
+  private readonly nodes = new Map<string, NodeConnection>();
   private readonly backoff = new Backoff();
   private readonly unlisten: () => void;
-  private isWhole = false;
+  /** Those who wait for a node to become ready or to fail. */
+  private readonly waiting = new Set<() => void>();
+  /** Whether all nodes that are needed are ready, which the listener knows. */
+  private isComplete = false;
   private isClosed = false;
   /** The node that a subscriber has chosen. */
   private chosen: string | undefined;
   /** The one that it had before, whose connection was lost. */
   private abandoned: string | undefined;
-  private lookTimer: NodeJS.Timeout | undefined;
+  private refreshTimer: NodeJS.Timeout | undefined;
   private lastError = new Error('the connection is being opened');
 
   constructor(
@@ -56,16 +67,16 @@ export class ClusterConnection implements RedisConnection {
   ) {
     this.unlisten = topology.onChange(() => this.onTopology());
     if (topology.current) {
-      this.look(LOOK_INTERVAL);
+      this.scheduleRefresh(REFRESH_INTERVAL);
       queueMicrotask(() => this.onTopology());
     } else {
-      this.look(0);
+      this.scheduleRefresh(0);
     }
   }
 
   get ready(): boolean {
     // With a master away, commands for the others are still sent.
-    return this.isWhole || (this.options.role === 'commands' && this.readyNodes().length > 0);
+    return this.isComplete || (this.options.role === 'commands' && this.readyNodes().length > 0);
   }
 
   call(command: Command, timeout?: number): Promise<unknown> {
@@ -113,7 +124,7 @@ export class ClusterConnection implements RedisConnection {
 
   /** Each node knows its own subscribers only. One that cannot be reached has none. */
   async countSubscribers(channels: readonly string[], timeout = Infinity): Promise<number[]> {
-    await this.until(() => [...this.nodes.values()].every(({ settled }) => settled));
+    await this.until(() => [...this.nodes.values()].every(({ isTried }) => isTried));
     const nodes = this.readyNodes();
     if (nodes.length === 0) {
       throw this.unavailable();
@@ -137,16 +148,20 @@ export class ClusterConnection implements RedisConnection {
 
   async close(): Promise<void> {
     this.isClosed = true;
-    this.isWhole = false;
+    this.isComplete = false;
     this.unlisten();
-    clearTimeout(this.lookTimer);
+    clearTimeout(this.refreshTimer);
     const nodes = [...this.nodes.values()];
     this.nodes.clear();
+    this.onNodeChanged();
     await Promise.all(nodes.map(({ connection }) => connection.close()));
   }
 
   /** Sends to the master of a slot, and on to where it redirects. */
-  private async route<T>(slot: number, send: (node: LinkedConnection, asking: boolean) => Promise<T>): Promise<T> {
+  private async route<T>(
+    slot: number,
+    send: (node: ReconnectingConnection, asking: boolean) => Promise<T>,
+  ): Promise<T> {
     let address = this.topology.current?.masterOf(slot);
     let node = address === undefined ? undefined : this.nodes.get(address)?.connection;
     let asking = false;
@@ -160,7 +175,7 @@ export class ClusterConnection implements RedisConnection {
         const redirect = toRedirect(error as Error);
         if (!redirect || redirects === MAX_REDIRECTS) {
           if (isClusterChanging(error)) {
-            this.look(0);
+            this.scheduleRefresh(0);
           }
           throw error;
         }
@@ -168,7 +183,7 @@ export class ClusterConnection implements RedisConnection {
         asking = redirect.kind === 'ASK';
         if (!asking) {
           this.topology.move(redirect.slot, address);
-          this.look(0);
+          this.scheduleRefresh(0);
         }
         node = await this.connected(address);
       }
@@ -182,32 +197,53 @@ export class ClusterConnection implements RedisConnection {
   }
 
   /** The connection to a node, once it is ready or has failed to become so. */
-  private async connected(address: string): Promise<LinkedConnection> {
+  private async connected(address: string): Promise<ReconnectingConnection> {
     const { connection } = this.nodes.get(address) ?? this.openNode(address);
     await this.until(() => connection.ready);
     return connection;
   }
 
-  /** Waits for a condition for at most OPEN_WAIT. */
-  private async until(condition: () => boolean): Promise<void> {
-    const end = performance.now() + OPEN_WAIT;
-    while (!condition() && !this.isClosed && performance.now() < end) {
-      await new Promise((resolve) => setTimeout(resolve, 5));
+  /** Waits for a condition, which can only change when a node does, for at most OPEN_TIMEOUT. */
+  private until(condition: () => boolean): Promise<void> {
+    if (condition() || this.isClosed) {
+      return Promise.resolve();
+    }
+    return new Promise((resolve) => {
+      const end = (): void => {
+        clearTimeout(timer);
+        this.waiting.delete(look);
+        resolve();
+      };
+      const look = (): void => {
+        if (condition() || this.isClosed) {
+          end();
+        }
+      };
+      const timer = setTimeout(end, OPEN_TIMEOUT);
+      this.waiting.add(look);
+    });
+  }
+
+  /** To be called when a node has become ready or failed, and at the end. */
+  private onNodeChanged(): void {
+    for (const look of [...this.waiting]) {
+      look();
     }
   }
 
-  /** Looks at the topology after a while, unless it is looked at sooner. */
-  private look(delay: number): void {
+  /** Asks for the topology after a while, unless it is asked for sooner. */
+  private scheduleRefresh(delay: number): void {
     if (this.isClosed) {
       return;
     }
-    clearTimeout(this.lookTimer);
-    this.lookTimer = setTimeout(() => {
-      this.look(LOOK_INTERVAL);
+    clearTimeout(this.refreshTimer);
+    const refresh = (): void => {
+      this.scheduleRefresh(REFRESH_INTERVAL);
       this.topology.refresh().catch((error: Error) => this.onError(error));
-    }, delay);
-    if (delay === LOOK_INTERVAL) {
-      this.lookTimer.unref();
+    };
+    this.refreshTimer = atRoot(() => setTimeout(refresh, delay));
+    if (delay === REFRESH_INTERVAL) {
+      this.refreshTimer.unref();
     }
   }
 
@@ -231,46 +267,52 @@ export class ClusterConnection implements RedisConnection {
         this.openNode(address);
       }
     }
-    this.settle();
+    this.onNodeChanged();
+    this.updateReadiness();
   }
 
   /**
    * In a failover, a master that is on its way to being a replica is not listed for a while. Those who are subscribed
    * there are to be counted all the same.
    */
-  private isKept(node: Node): boolean {
+  private isKept(node: NodeConnection): boolean {
     node.unlistedSince ??= performance.now();
     return (
       this.options.role === 'commands' &&
       node.connection.ready &&
-      performance.now() - node.unlistedSince < LOOK_INTERVAL
+      performance.now() - node.unlistedSince < REFRESH_INTERVAL
     );
   }
 
-  private openNode(address: string): Node {
-    const { role, connectionName, sharded, probe, listener } = this.options;
-    const connection = new LinkedConnection((link) => this.topology.access.link(parseAddress(address), link), {
-      connectionName,
-      sharded,
-      probe,
-      writable: false, // a node that is a replica redirects
-      listener: {
-        onReady: () => {
-          node.settled = true;
-          this.settle();
+  private openNode(address: string): NodeConnection {
+    const { role, listener } = this.options;
+    const connection = new ReconnectingConnection(
+      (socket) => this.topology.access.connect(parseAddress(address), socket),
+      {
+        ...this.options,
+        ...needsOf(this.options),
+        writable: false, // a node that is a replica redirects
+        listener: {
+          onReady: () => {
+            node.isTried = true;
+            this.onNodeChanged();
+            this.updateReadiness();
+          },
+          onLost: (cause) => {
+            node.isTried = true;
+            this.onNodeChanged();
+            if (role === 'subscriber' && this.chosen === address) {
+              this.chosen = undefined;
+              this.abandoned = address;
+            }
+            this.onError(new Error(`${address}: ${cause.message}`, { cause }));
+          },
+          onMessage: (channel, payload) => listener.onMessage?.(channel, payload),
+          onWarning: (warning) => listener.onWarning?.(warning),
         },
-        onLost: (cause) => {
-          node.settled = true;
-          if (role === 'subscriber' && this.chosen === address) {
-            this.chosen = undefined;
-            this.abandoned = address;
-          }
-          this.onError(new Error(`${address}: ${cause.message}`, { cause }));
-        },
-        onMessage: (channel, payload) => listener.onMessage?.(channel, payload),
       },
-    });
-    const node: Node = { connection, settled: false };
+    );
+    const node: NodeConnection = { connection, isTried: false };
     this.nodes.set(address, node);
     return node;
   }
@@ -293,7 +335,7 @@ export class ClusterConnection implements RedisConnection {
     return { masters: [...slots.masters], replicas: role === 'commands' ? [...slots.replicas] : [] };
   }
 
-  private settle(): void {
+  private updateReadiness(): void {
     const { current } = this.topology;
     if (this.isClosed || !current) {
       return;
@@ -303,13 +345,13 @@ export class ClusterConnection implements RedisConnection {
     if (masters.length === 0) {
       this.onError(new Error('no node of the cluster serves the slot'));
     } else if (missing.length > 0) {
-      if (this.isWhole) {
+      if (this.isComplete) {
         this.onError(new Error(`slots have moved to ${missing.join(', ')}`));
       }
-    } else if (!this.isWhole && replicas.every((address) => this.nodes.get(address)?.settled)) {
-      this.isWhole = true;
+    } else if (!this.isComplete && replicas.every((address) => this.nodes.get(address)?.isTried)) {
+      this.isComplete = true;
       this.backoff.reset();
-      this.look(LOOK_INTERVAL);
+      this.scheduleRefresh(REFRESH_INTERVAL);
       this.options.listener.onReady();
     }
   }
@@ -323,20 +365,20 @@ export class ClusterConnection implements RedisConnection {
     const masters = current ? this.needed(current).masters : [];
     const ready = masters.length > 0 && masters.every((address) => this.nodes.get(address)?.connection.ready);
     if (!ready) {
-      this.isWhole = false;
+      this.isComplete = false;
       this.lastError = error;
-      this.look(this.backoff.next());
+      this.scheduleRefresh(this.backoff.next());
       this.options.listener.onLost(error);
     } else {
-      this.settle(); // a replica: its subscribers are gone with it
+      this.updateReadiness(); // a replica: its subscribers are gone with it
     }
   }
 
-  private readyNodes(): LinkedConnection[] {
+  private readyNodes(): ReconnectingConnection[] {
     return [...this.nodes.values()].map(({ connection }) => connection).filter(({ ready }) => ready);
   }
 
-  private subscriberNode(): LinkedConnection {
+  private subscriberNode(): ReconnectingConnection {
     const node = this.nodes.get(this.chosen ?? '')?.connection;
     if (!node) {
       throw this.unavailable();

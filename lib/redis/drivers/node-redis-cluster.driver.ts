@@ -1,10 +1,9 @@
-import type { Address } from './cluster-slots.js';
-import type { ClusterAccess } from './cluster-topology.js';
-import { ClusterDriver } from './cluster.driver.js';
-import type { Prefix } from './key-prefix.js';
-import type { Link, LinkOptions } from './link.js';
+import type { Address } from '../cluster/cluster-slots.js';
+import type { ClusterAccess } from '../cluster/cluster-topology.js';
+import { ClusterDriver } from '../cluster/cluster.driver.js';
+import type { RedisSocket, RedisSocketOptions } from '../redis-socket.js';
 import { mapAddress, optionsOf, type AddressMap } from './node-redis-options.js';
-import { destroyQuietly, NodeRedisLink, nodeRedisPrefix, type NodeRedisClient } from './node-redis.driver.js';
+import { destroyQuietly, NodeRedisSocket, nodeRedisPrefix, type NodeRedisClient } from './node-redis.driver.js';
 
 interface ClusterOptions {
   rootNodes?: object[];
@@ -27,20 +26,19 @@ export interface NodeRedisCluster {
 /** `createCluster` of node-redis 5 and 6; of 4.7, whose options cannot be seen, without `nodeAddressMap`. */
 export class NodeRedisClusterDriver extends ClusterDriver {
   constructor(cluster: NodeRedisCluster) {
-    super('redis', new NodeRedisClusterAccess(cluster));
+    const options = optionsOf<ClusterOptions>(cluster);
+    super('redis', nodeRedisPrefix(options.keyPrefix), new NodeRedisClusterAccess(cluster, options));
   }
 }
 
 class NodeRedisClusterAccess implements ClusterAccess {
-  readonly keyPrefix: Prefix;
-  private readonly options: Partial<ClusterOptions>;
   /** A client for one node, made by the cluster client: it has the user's credentials, TLS and so on. */
   private template: NodeRedisClient | undefined;
 
-  constructor(private readonly cluster: NodeRedisCluster) {
-    this.options = optionsOf<ClusterOptions>(cluster);
-    this.keyPrefix = nodeRedisPrefix(this.options.keyPrefix);
-  }
+  constructor(
+    private readonly cluster: NodeRedisCluster,
+    private readonly options: Partial<ClusterOptions>,
+  ) {}
 
   /** A duplicate looks for the nodes, and makes a client for one of them; it is not used beyond that. */
   async seeds(signal: AbortSignal): Promise<Address[]> {
@@ -66,7 +64,7 @@ class NodeRedisClusterAccess implements ClusterAccess {
     return mapAddress(address, this.options.nodeAddressMap);
   }
 
-  link({ host, port }: Address, options: LinkOptions): Link {
-    return new NodeRedisLink(this.template!, options, { host, port });
+  connect({ host, port }: Address, options: RedisSocketOptions): RedisSocket {
+    return new NodeRedisSocket(this.template!, options, { host, port });
   }
 }

@@ -1,7 +1,6 @@
+import type { NamePrefix, OpenOptions, RedisConnection, RedisDriver } from '../driver.js';
 import { ClusterConnection } from './cluster-connection.js';
 import { ClusterTopology, type ClusterAccess } from './cluster-topology.js';
-import type { OpenOptions, RedisConnection, RedisDriver } from './driver.js';
-import { withPrefix } from './key-prefix.js';
 
 /** A Redis Cluster, over the plain connections of some client. */
 export class ClusterDriver implements RedisDriver {
@@ -10,12 +9,13 @@ export class ClusterDriver implements RedisDriver {
 
   constructor(
     readonly name: string,
-    private readonly access: ClusterAccess,
+    readonly prefix: NamePrefix,
+    access: ClusterAccess,
   ) {
     this.topology = new ClusterTopology(access);
   }
 
   open(options: OpenOptions): RedisConnection {
-    return withPrefix(this.access.keyPrefix, options, (prefixed) => new ClusterConnection(this.topology, prefixed));
+    return new ClusterConnection(this.topology, options);
   }
 }

@@ -1,3 +1,5 @@
+import type { Command } from '../driver.js';
+
 /** Where a node of a cluster listens. */
 export interface Address {
   host: string;
@@ -35,6 +37,18 @@ export function keySlot(key: string): number {
     crc = ((crc << 8) & 0xffff) ^ CRC_TABLE[(crc >> 8) ^ byte]!;
   }
   return crc % SLOTS;
+}
+
+/** The key of a command. */
+export function keyOf(command: Command): string {
+  switch (String(command[0]).toUpperCase()) {
+    case 'XREAD':
+      return String(command[command.findIndex((word) => String(word).toUpperCase() === 'STREAMS') + 1]);
+    case 'XINFO':
+      return String(command[2]);
+    default:
+      return String(command[1]);
+  }
 }
 
 /** Which nodes a cluster has, and which of them is the master of each slot. */

@@ -1,6 +1,6 @@
 import { stat } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
-import { UnderWay } from '../../lib/redis/under-way.js';
+import { PendingCommands } from '../../lib/redis/pending-commands.js';
 
 /** A reply that comes when the test says so. */
 function reply(): { promise: Promise<string>; come: (value: string) => void; fail: (error: Error) => void } {
@@ -23,22 +23,22 @@ const outcome = (tracked: Promise<string>): { is: string } => {
 };
 
 describe('commands under way', () => {
-  let underWay: UnderWay;
+  let pending: PendingCommands;
   let silences: number;
 
   beforeEach(() => {
     jest.useFakeTimers();
     silences = 0;
-    underWay = new UnderWay(() => {
+    pending = new PendingCommands(() => {
       silences++;
-      underWay.rejectAll(new Error('dropped'));
+      pending.rejectAll(new Error('dropped'));
     });
   });
   afterEach(() => void jest.useRealTimers());
 
   const track = (what: string, timeout: number, of = reply()): { of: typeof of; told: { is: string } } => ({
     of,
-    told: outcome(underWay.track(what, timeout, of.promise, () => undefined)),
+    told: outcome(pending.track(what, timeout, of.promise, () => undefined)),
   });
 
   test('end with their replies, in whatever order these come', async () => {
@@ -50,7 +50,7 @@ describe('commands under way', () => {
     all[0]!.of.come('a');
     await jest.advanceTimersByTimeAsync(0);
     expect(all.map(({ told }) => told.is)).toEqual(['a', 'b', 'TypeError: c']);
-    expect(underWay.isEmpty).toBe(true);
+    expect(pending.isEmpty).toBe(true);
     await jest.advanceTimersByTimeAsync(1_000);
     expect(silences).toBe(0);
   });
@@ -97,9 +97,9 @@ describe('commands under way', () => {
 });
 
 test('a reply that waits to be read when its time has run out is taken', async () => {
-  const underWay = new UnderWay(() => undefined);
+  const pending = new PendingCommands(() => undefined);
   const arrived = new Promise<string>((resolve) => stat('/', () => resolve('in time')));
-  const tracked = underWay.track('XADD', 5, arrived, () => undefined);
+  const tracked = pending.track('XADD', 5, arrived, () => undefined);
   const busyUntil = performance.now() + 50;
   while (performance.now() < busyUntil); // the turn takes long: the timer is due, and comes before what was read
   await expect(tracked).resolves.toBe('in time');

@@ -1,6 +1,6 @@
 import { ClusterSlots, formatAddress, parseAddress, type Address } from './cluster-slots.js';
-import { RedisTimeoutError } from './driver.js';
-import type { Link, LinkOptions } from './link.js';
+import { RedisTimeoutError } from '../driver.js';
+import type { RedisSocket, RedisSocketOptions } from '../redis-socket.js';
 
 /** Milliseconds in which a node must have told what it knows of the cluster. */
 const ASK_TIMEOUT = 2_000;
@@ -9,13 +9,12 @@ const SEED_TIMEOUT = 5_000;
 
 /** How the nodes of a cluster are reached with one kind of client. */
 export interface ClusterAccess {
-  readonly keyPrefix: { key: string; shardedChannel: string };
   /** The nodes that the user's client begins with. `signal` ends the search. */
   seeds(signal: AbortSignal): Promise<Address[]>;
   /** From an address that the cluster tells to one that can be reached from here. */
   map(address: Address): Address;
-  /** Makes a link to a node; not before `seeds` has found one. */
-  link(address: Address, options: LinkOptions): Link;
+  /** Makes a socket to a node; not before `seeds` has found one. */
+  connect(address: Address, options: RedisSocketOptions): RedisSocket;
 }
 
 /** What the connections of one client know of the cluster, together. */
@@ -88,15 +87,15 @@ export class ClusterTopology {
   private async askNode(address: Address): Promise<void> {
     let fail!: (error: Error) => void;
     const closed = new Promise<never>((_resolve, reject) => (fail = reject));
-    const link = this.access.link(address, {
+    const socket = this.access.connect(address, {
       connectionName: 'redis-streams:topology',
       sharded: false,
       onMessage: () => undefined,
       onClosed: (error) => fail(error),
     });
     const ask = async (): Promise<unknown> => {
-      await link.open();
-      return link.call(['CLUSTER', 'SLOTS']);
+      await socket.open();
+      return socket.call(['CLUSTER', 'SLOTS']);
     };
     try {
       const late = new RedisTimeoutError(`${formatAddress(address)} did not answer within ${ASK_TIMEOUT} ms`);
@@ -104,7 +103,7 @@ export class ClusterTopology {
       this.slots = ClusterSlots.parse(reply, address, (told) => this.access.map(told));
       this.tell();
     } finally {
-      link.destroy();
+      socket.destroy();
     }
   }
 

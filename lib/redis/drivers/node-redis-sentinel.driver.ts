@@ -1,10 +1,11 @@
-import type { Address } from './cluster-slots.js';
-import type { Command, OpenOptions, RedisConnection, RedisDriver } from './driver.js';
-import { withPrefix } from './key-prefix.js';
-import type { Link, LinkOptions } from './link.js';
+import type { Address } from '../cluster/cluster-slots.js';
+import type { Command, NamePrefix, OpenOptions, RedisConnection, RedisDriver } from '../driver.js';
+import type { RedisSocket, RedisSocketOptions } from '../redis-socket.js';
 import { mapAddress, optionsOf, type AddressMap } from './node-redis-options.js';
-import { destroyQuietly, NodeRedisLink, nodeRedisPrefix, type NodeRedisClient } from './node-redis.driver.js';
-import { SentinelConnection, SentinelWatch } from './sentinel-watch.js';
+import { destroyQuietly, NodeRedisSocket, nodeRedisPrefix, type NodeRedisClient } from './node-redis.driver.js';
+import { needsOf } from '../reconnecting-connection.js';
+import { SentinelConnection } from '../sentinel/sentinel-connection.js';
+import { SentinelWatch } from '../sentinel/sentinel-watch.js';
 
 /** What a client of node-redis, made with `createSentinel`, offers and this package uses. */
 export interface NodeRedisSentinel {
@@ -20,7 +21,7 @@ export interface NodeRedisSentinel {
 interface SentinelOptions {
   name?: string;
   sentinelRootNodes?: Address[];
-  nodeClientOptions?: { socket?: object };
+  nodeClientOptions?: { socket?: object; database?: number };
   sentinelClientOptions?: { socket?: object };
   nodeAddressMap?: AddressMap;
   keyPrefix?: string;
@@ -30,6 +31,8 @@ interface SentinelOptions {
 export class NodeRedisSentinelDriver implements RedisDriver {
   readonly name = 'redis';
   readonly isCluster = false;
+  readonly prefix: NamePrefix;
+  readonly database: number;
 
   private readonly watch: SentinelWatch;
   /** A client for the master, made by the sentinel client. */
@@ -40,15 +43,17 @@ export class NodeRedisSentinelDriver implements RedisDriver {
     private readonly create: (options: object) => NodeRedisSentinel,
     private readonly options: SentinelOptions,
   ) {
-    const { name, sentinelRootNodes = [], sentinelClientOptions, nodeAddressMap } = options;
+    const { name, sentinelRootNodes = [], nodeClientOptions, nodeAddressMap, keyPrefix } = options;
+    this.prefix = nodeRedisPrefix(keyPrefix);
+    this.database = nodeClientOptions?.database ?? 0;
     this.watch = new SentinelWatch({
       name: String(name),
       sentinels: sentinelRootNodes,
-      link: (sentinel, link) =>
-        new NodeRedisLink(this.template!, link, mapAddress(sentinel, nodeAddressMap), {
+      connect: (sentinel, socket) =>
+        new NodeRedisSocket(this.template!, socket, mapAddress(sentinel, nodeAddressMap), {
           ...{ username: undefined, password: undefined, credentialsProvider: undefined, database: undefined },
           socket: {},
-          ...sentinelClientOptions,
+          ...options.sentinelClientOptions,
         }),
     });
   }
@@ -59,14 +64,13 @@ export class NodeRedisSentinelDriver implements RedisDriver {
   }
 
   open(options: OpenOptions): RedisConnection {
-    return withPrefix(nodeRedisPrefix(this.options.keyPrefix), options, (prefixed) => {
-      const onMaster = (master: NodeRedisClient): void => {
-        this.template = master;
-        this.watch.start();
-      };
-      const connect = (link: LinkOptions): Link => new SentinelLink(() => this.createSeed(), onMaster, link);
-      return new SentinelConnection(this.watch, connect, { ...prefixed, writable: true });
-    });
+    const onMaster = (master: NodeRedisClient): void => {
+      this.template = master;
+      this.watch.start();
+    };
+    const connect = (socket: RedisSocketOptions): RedisSocket =>
+      new SentinelSocket(() => this.createSeed(), onMaster, socket);
+    return new SentinelConnection(this.watch, connect, { ...options, ...needsOf(options) });
   }
 
   /** A client that looks for the master once. */
@@ -102,15 +106,15 @@ export function redisSentinelDriver<T extends object>(
   return new NodeRedisSentinelDriver((given) => createSentinel(given as T) as NodeRedisSentinel, options);
 }
 
-/** A link to the server that the sentinels name as the master when it is opened. */
-class SentinelLink implements Link {
-  private inner: NodeRedisLink | undefined;
+/** A socket to the server that the sentinels name as the master when it is opened. */
+class SentinelSocket implements RedisSocket {
+  private inner: NodeRedisSocket | undefined;
   private isDestroyed = false;
 
   constructor(
     private readonly createSeed: () => NodeRedisSentinel,
     private readonly onMaster: (master: NodeRedisClient) => void,
-    private readonly options: LinkOptions,
+    private readonly options: RedisSocketOptions,
   ) {}
 
   async open(): Promise<void> {
@@ -124,7 +128,7 @@ class SentinelLink implements Link {
       const master = await seed._execute(false, (client) => Promise.resolve(client));
       if (!this.isDestroyed) {
         this.onMaster(master);
-        this.inner = new NodeRedisLink(master, this.options);
+        this.inner = new NodeRedisSocket(master, this.options);
       }
     } catch (error) {
       throw lastError ?? error; // the library's says only that no sentinel is available
