@@ -1,21 +1,16 @@
 import { randomBytes } from 'node:crypto';
-import {
-  prefixNames,
-  resolveOptions,
-  streamIndexOf,
-  streamNames,
-  type RedisStreamsAdapterOptions,
-} from '../cluster/options.js';
+import { namesInRedis } from '../cluster/names.js';
+import { resolveOptions, type RedisStreamsAdapterOptions } from '../cluster/options.js';
+import { outsideContext } from '../cluster/outside-context.js';
 import { driverFor } from '../redis/driver-for.js';
 import type { RedisConnection } from '../redis/driver.js';
-import { EMITTER_UID, encodeMessage, EntryType, type LogMessage, type WireOptions } from '../wire/entry.js';
+import { encodeMessage, EntryType, type LogMessage, type WireOptions } from '../wire/entry.js';
 import type { StreamEvent } from '../stream/events.js';
-import { encodeMsgpack } from '../wire/msgpack.js';
+import type { ChannelNames } from '../wire/channels.js';
+import { streamIndexOf } from '../wire/keys.js';
+import { encodeBusMessage, EVENT, RequestType } from '../wire/requests.js';
+import { EMITTER_UID } from '../wire/server-uid.js';
 import { StreamPublisher } from '../stream/stream-publisher.js';
-
-const EVENT = 2;
-const BROADCAST = 3;
-const SERVER_SIDE_EMIT = 9;
 
 /** Options of the emitter: those of the cluster's nodes that say where broadcasts go, and how many may wait. */
 export type RedisStreamsEmitterOptions = Pick<
@@ -30,6 +25,7 @@ export type RedisStreamsEmitterOptions = Pick<
   | 'outboxMaxBytes'
   | 'commandTimeout'
   | 'closeTimeout'
+  | 'referenceNames'
 >;
 
 /**
@@ -47,6 +43,7 @@ export class RedisStreamsEmitter {
   private readonly connection: RedisConnection;
   private readonly publishers: StreamPublisher[];
   private readonly options;
+  private readonly channels: ChannelNames;
   private readonly target: BroadcastTarget;
 
   /**
@@ -60,19 +57,23 @@ export class RedisStreamsEmitter {
     onEvent: (event: StreamEvent) => void = () => undefined,
   ) {
     const driver = driverFor(client);
-    this.options = prefixNames(resolveOptions(options), driver.prefix);
+    this.options = resolveOptions(options);
     const { maxLen, commandTimeout, useShardedPubSub, outboxMaxEntries, outboxMaxBytes } = this.options;
-    this.connection = driver.open({
-      role: 'commands',
-      connectionName: `redis-streams:${this.uid}:emitter`,
-      sharded: useShardedPubSub,
-      listener: {
-        onReady: () => this.publishers.forEach((publisher) => publisher.onReady()),
-        onLost: () => undefined,
-      },
-    });
+    const { streams, channels } = namesInRedis(driver, this.options);
+    this.channels = channels;
+    this.connection = outsideContext(() =>
+      driver.open({
+        role: 'commands',
+        connectionName: `redis-streams:${this.uid}:emitter`,
+        sharded: useShardedPubSub,
+        listener: {
+          onReady: () => outsideContext(() => this.publishers.forEach((publisher) => publisher.onReady())),
+          onLost: () => undefined,
+        },
+      }),
+    );
     const noReader = { isOpen: true, isReading: false, lastOwnFetched: 0, lastOwnDelivered: 0 };
-    this.publishers = streamNames(this.options).map(
+    this.publishers = streams.map(
       (stream) =>
         new StreamPublisher(this.connection, noReader, {
           ...{ stream, nodeId: this.uid, maxLen, commandTimeout, emit: onEvent, heartbeatTimeout: 0 },
@@ -145,8 +146,8 @@ export class RedisStreamsEmitter {
 
   /** @internal */
   publish(nsp: string, type: number, data: unknown): void {
-    const channel = `${this.options.channelPrefix}#${nsp}#`;
-    this.connection.publish(channel, encodeMsgpack({ uid: EMITTER_UID, nsp, type, data })).catch(() => undefined);
+    const message = encodeBusMessage({ uid: EMITTER_UID, nsp, type, data });
+    this.connection.publish(this.channels.requests(nsp), message).catch(() => undefined);
   }
 }
 
@@ -181,7 +182,7 @@ export class BroadcastTarget {
   emit(event: string, ...args: unknown[]): void {
     const data = { packet: { type: EVENT, data: [event, ...args] }, opts: this.opts };
     if (this.opts.flags.volatile) {
-      this.emitter.publish(this.nsp, BROADCAST, data);
+      this.emitter.publish(this.nsp, RequestType.Broadcast, data);
     } else {
       this.append({ type: EntryType.Broadcast, data });
     }
@@ -200,7 +201,7 @@ export class BroadcastTarget {
   }
 
   serverSideEmit(event: string, ...args: unknown[]): void {
-    this.emitter.publish(this.nsp, SERVER_SIDE_EMIT, { packet: [event, ...args] });
+    this.emitter.publish(this.nsp, RequestType.ServerSideEmit, { packet: [event, ...args] });
   }
 
   private with(opts: Partial<WireOptions>): BroadcastTarget {

@@ -1,5 +1,7 @@
 import { hasBinary } from './binary.js';
 import { decodeMsgpack, encodeMsgpack } from './msgpack.js';
+import { EVENT } from './requests.js';
+import { isNodeId, nodeOf } from './server-uid.js';
 import type { StreamId } from './stream-id.js';
 import { isSameText, isText, RecurringText, toWholeNumber, type Text } from './text.js';
 
@@ -91,15 +93,6 @@ export function encodeSeq(seq: number): [name: string, value: string] {
   return ['seq', String(seq)];
 }
 
-/** What socket.io-adapter and the reference's emitter take for the uid of who serves no sockets, and answers nothing. */
-export const EMITTER_UID = 'emitter';
-
-/** The node of a server's uid: the first server of a node that has a namespace has the node's id, further ones a suffix. */
-export function nodeOf(uid: string): string {
-  const dot = uid.indexOf('.');
-  return dot < 0 ? uid : uid.slice(0, dot);
-}
-
 /**
  * Reads the fields of an entry, names and values by turns, which anybody who can write to the stream may have written.
  *
@@ -185,7 +178,7 @@ function publisherOf(text: Text): Publisher {
   if (!isSameText(text, lastPublisher.uid)) {
     const uid = text.toString();
     const node = nodeOf(uid);
-    lastPublisher = { uid, node: /^[\w-]{1,64}$/.test(node) ? node : undefined };
+    lastPublisher = { uid, node: isNodeId(node) ? node : undefined };
   }
   return lastPublisher;
 }
@@ -287,7 +280,6 @@ export function toWireOptions(value: unknown): WireOptions {
 
 /** @throws InvalidEntryError */
 export function toPacket(value: unknown): EventPacket {
-  const EVENT = 2;
   if (!isRecord(value) || value.type !== EVENT || !Array.isArray(value.data) || value.data.length === 0) {
     throw new InvalidEntryError('"packet" is not an event packet');
   }
