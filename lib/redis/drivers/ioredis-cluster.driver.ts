@@ -4,12 +4,19 @@ import { ClusterDriver } from '../cluster/cluster.driver.js';
 import { ioredisPrefix, IoredisSocket, type IoredisClient } from './ioredis.driver.js';
 import type { RedisSocket, RedisSocketOptions } from '../redis-socket.js';
 
+/** Options for the clients of nodes that this package looks at. */
+interface RedisOptions {
+  keyPrefix?: string;
+  username?: string | null;
+  password?: string | null;
+}
+
 type NatMap = Record<string, Address> | ((address: string) => Address | null | undefined);
 
 /** What a cluster client of ioredis offers and this package uses. */
 export interface IoredisCluster {
   readonly isCluster: boolean;
-  readonly options: { natMap?: NatMap | null; keyPrefix?: string; redisOptions?: { keyPrefix?: string } };
+  readonly options: { natMap?: NatMap | null; keyPrefix?: string; redisOptions?: RedisOptions };
   duplicate(startupNodes?: unknown[], override?: object): IoredisCluster;
   connect(): Promise<unknown>;
   disconnect(): void;
@@ -63,7 +70,13 @@ class IoredisClusterAccess implements ClusterAccess {
     return (typeof natMap === 'function' ? natMap(key) : natMap?.[key]) ?? address;
   }
 
+  /** Read again for each connection, for a password may have been changed since the template was made. */
+  private get login(): RedisOptions {
+    const { username, password } = this.cluster.options.redisOptions ?? {};
+    return { ...(username != null && { username }), ...(password != null && { password }) };
+  }
+
   connect({ host, port }: Address, options: RedisSocketOptions): RedisSocket {
-    return new IoredisSocket(this.template!, options, { host, port });
+    return new IoredisSocket(this.template!, options, { host, port, ...this.login });
   }
 }

@@ -3,11 +3,17 @@ import type { ClusterAccess } from '../cluster/cluster-topology.js';
 import { ClusterDriver } from '../cluster/cluster.driver.js';
 import type { RedisSocket, RedisSocketOptions } from '../redis-socket.js';
 import { mapAddress, optionsOf, type AddressMap } from './node-redis-options.js';
-import { destroyQuietly, NodeRedisSocket, nodeRedisPrefix, type NodeRedisClient } from './node-redis.driver.js';
+import {
+  destroyQuietly,
+  NodeRedisSocket,
+  nodeRedisPrefix,
+  type NodeRedisClient,
+  type NodeRedisLogin,
+} from './node-redis.driver.js';
 
 interface ClusterOptions {
   rootNodes?: object[];
-  defaults?: { socket?: object };
+  defaults?: { socket?: object } & NodeRedisLogin;
   nodeAddressMap?: AddressMap;
   keyPrefix?: string;
 }
@@ -64,7 +70,17 @@ class NodeRedisClusterAccess implements ClusterAccess {
     return mapAddress(address, this.options.nodeAddressMap);
   }
 
+  /** Read again for each connection, for a password may have been changed since the template was made. */
+  private get login(): NodeRedisLogin {
+    const { username, password, credentialsProvider } = this.options.defaults ?? {};
+    if (credentialsProvider !== undefined) {
+      return { credentialsProvider };
+    }
+    // The template has a provider that the library has made of the former password.
+    return password === undefined ? {} : { username, password, credentialsProvider };
+  }
+
   connect({ host, port }: Address, options: RedisSocketOptions): RedisSocket {
-    return new NodeRedisSocket(this.template!, options, { host, port });
+    return new NodeRedisSocket(this.template!, options, { host, port }, this.login);
   }
 }

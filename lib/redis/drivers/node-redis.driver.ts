@@ -21,6 +21,13 @@ export interface NodeRedisClient {
   on(event: string, listener: (...args: never[]) => void): unknown;
 }
 
+/** How a client logs in. A provider is asked by the library before each connection (since node-redis 5). */
+export interface NodeRedisLogin {
+  username?: string | undefined;
+  password?: string | undefined;
+  credentialsProvider?: object | undefined;
+}
+
 /** node-redis 4.7, 5 and 6, with a single server. */
 export class NodeRedisDriver implements RedisDriver {
   readonly name = 'redis';
@@ -58,7 +65,7 @@ export class NodeRedisSocket implements RedisSocket {
     client: NodeRedisClient,
     private readonly options: RedisSocketOptions,
     where?: { host: string; port: number },
-    { socket, ...login }: { socket?: object } = {},
+    { socket, ...login }: NodeRedisLogin & { socket?: object } = {},
   ) {
     this.client = client.duplicate({
       ...(where && { url: undefined }), // it would win over the socket's options
