@@ -23,11 +23,14 @@ import { sizingOf, sizingToMarkdown } from './sizing.js';
 const OTHERS = ['memory', 'speed'] as const;
 type Part = SeriesName | (typeof OTHERS)[number];
 const PARTS: readonly Part[] = [...SERIES_NAMES, ...OTHERS];
+/** Those that are measured in ten minutes. */
+const SHORT: readonly Part[] = ['rates', 'nodes', 'speed'];
 
 export const STEADY_USAGE = `npm run bench -- --steady [options]: all nodes emit at a steady rate
   --rounds N          rounds of all contenders by turns (3)
   --seconds N         length of each run (2)
-  --series NAMES      ${PARTS.join(',')} (all of them, or those that have values below)
+  --series NAMES      ${PARTS.join(',')}, or "all", which takes half an hour
+                      (those that have values below; ${SHORT.join(',')}, which takes ten minutes, if none has)
   --rates VALUES      messages a second of all nodes together (${SERIES.rates.values.join(',')})
   --nodes VALUES      (${SERIES.nodes.values.join(',')})
   --rooms VALUES      rooms with one member each (${SERIES.rooms.values.join(',')})
@@ -107,7 +110,10 @@ function optionsOf(values: Values): SteadyOptions {
     throw new Error('--contenders names "before", but there is no --before: give the folder "dist" of another build');
   }
   const withValues = SERIES_NAMES.filter((name) => values[name] !== undefined);
-  const parts = namesOf<Part>('--series', text('series'), PARTS) ?? (withValues.length > 0 ? withValues : PARTS);
+  const parts =
+    text('series') === 'all'
+      ? PARTS
+      : (namesOf<Part>('--series', text('series'), PARTS) ?? (withValues.length > 0 ? withValues : SHORT));
   const recovery = namesOf('--recovery', text('recovery'), ['off', 'on'])?.map((value) => value === 'on');
   const base = { ...BASE, rate: numberOf('--rate', text('rate') ?? String(BASE.rate)) };
   return {

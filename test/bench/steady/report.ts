@@ -27,6 +27,8 @@ export interface Row {
   p50: number;
   p99: number;
   rate: number;
+  /** Share of the time for which a node was ready to run and had no core. */
+  waited: number;
   sent: number;
   lost: number;
 }
@@ -93,6 +95,7 @@ function summarizePoint({ point, rounds }: PointResult, recovery: boolean): Poin
       p50: middle('p50')!,
       p99: middle('p99')!,
       rate: middle('rate')!,
+      waited: middle('waited')!,
       sent: runs.reduce((sum, { sent }) => sum + sent, 0),
       lost: runs.reduce((sum, { lost }) => sum + lost, 0),
     };
@@ -150,6 +153,7 @@ function seriesToMarkdown(report: SeriesReport, plots: ReadonlyMap<string, strin
       fixed(row.bytes, 0),
       fixed(row.p50, 2),
       fixed(row.p99, 2),
+      fixed(row.waited * 100, 0),
       row.lost === 0 ? '0' : `${row.lost} of ${row.sent}`,
     ]),
   );
@@ -166,11 +170,17 @@ function seriesToMarkdown(report: SeriesReport, plots: ReadonlyMap<string, strin
   return [
     `### ${series.title}, recovery ${recovery ? 'on' : 'off'}\n`,
     `${describe(series)}\n`,
+    ...(points.some(({ rows: measured }) => measured.some(({ waited }) => waited > BUSY))
+      ? [
+          'Nodes waited for a core: the machine was busy with something else, or is too small for so many of them. ' +
+            'What waits reads more at once, so neither costs nor latencies are those of a machine that has room.\n',
+        ]
+      : []),
     ...[...plots].filter(([file]) => isPlotOf(file, report)).map(([file, title]) => `![${title}](${file})\n`),
     table(
       [
         ...[series.label, 'adapter', 'node, µs', 'net, µs', 'Redis, µs', 'commands', 'bytes from Redis'],
-        ...['p50, ms', 'p99, ms', 'lost'],
+        ...['p50, ms', 'p99, ms', 'no core, %', 'lost'],
       ],
       rows,
     ),
@@ -183,6 +193,9 @@ function seriesToMarkdown(report: SeriesReport, plots: ReadonlyMap<string, strin
     '',
   ].join('\n');
 }
+
+/** Share of waiting for a core from which on figures are not to be believed. */
+const BUSY = 0.15;
 
 function isPlotOf(file: string, report: SeriesReport): boolean {
   return file
