@@ -66,7 +66,7 @@ describe('the bench at steady rates', () => {
     const plots = reports.flatMap(plotsOf).map(({ name }) => name);
     expect(plots).toContain('rates.net.svg');
     expect(plots).toContain('rates-recovery.p99.svg');
-    expect(steadyToMarkdown(results).match(/^### /gm)).toHaveLength(2);
+    expect(steadyToMarkdown([results]).match(/^### /gm)).toHaveLength(2);
   }, 120_000);
 
   test('messages reach their one member in many rooms and namespaces, as text and as binary data', async () => {

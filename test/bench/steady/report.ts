@@ -124,13 +124,20 @@ function quotient(a: number | undefined, b: number | undefined): number | undefi
   return a !== undefined && b !== undefined && a > 0 && b > 0 ? a / b : undefined;
 }
 
-export function toMarkdown(results: SteadyResults, plots: ReadonlyMap<string, string> = new Map()): string {
-  const parts = summarize(results).map((report) => seriesToMarkdown(report, plots));
-  if (Object.keys(results.memory).length > 0) {
-    parts.push(memoryToMarkdown(results.memory, results.memoryAfter));
+/** Of several runs. What was measured more than once is of the last of them, for rounds of two runs do not belong together. */
+export function summarizeAll(runs: readonly SteadyResults[]): SeriesReport[] {
+  return [...new Map(runs.flatMap(summarize).map((report) => [slugOf(report), report])).values()];
+}
+
+export function toMarkdown(runs: readonly SteadyResults[], plots: ReadonlyMap<string, string> = new Map()): string {
+  const parts = summarizeAll(runs).map((report) => seriesToMarkdown(report, plots));
+  const withMemory = runs.findLast(({ memory }) => Object.keys(memory).length > 0);
+  if (withMemory) {
+    parts.push(memoryToMarkdown(withMemory.memory, withMemory.memoryAfter));
   }
-  if (results.fullSpeed.length > 0) {
-    parts.push(fullSpeedOf(results.fullSpeed));
+  const withFullSpeed = runs.findLast(({ fullSpeed }) => fullSpeed.length > 0);
+  if (withFullSpeed) {
+    parts.push(fullSpeedOf(withFullSpeed.fullSpeed));
   }
   return parts.join('\n');
 }
