@@ -16,31 +16,44 @@ if (files.length === 0) {
 /** Microseconds of each function itself, without what it calls. */
 const functions = new Map();
 const packages = new Map();
+/** The same, with what Node and the kernel do counted for the package that asked for it. */
+const askers = new Map();
 let busy = 0;
 let whole = 0;
 for (const file of files) {
   const { nodes, samples, timeDeltas } = JSON.parse(readFileSync(file, 'utf8'));
-  const byId = new Map(nodes.map((node) => [node.id, node.callFrame]));
+  const byId = new Map(nodes.map((node) => [node.id, node]));
+  const parents = new Map(nodes.flatMap(({ id, children = [] }) => children.map((child) => [child, id])));
+  const askerOf = (id) => {
+    for (let at = id; at !== undefined; at = parents.get(at)) {
+      const name = packageOf(byId.get(at).callFrame);
+      if (name !== 'native' && name !== 'node') return name;
+    }
+    return 'node';
+  };
   // A delta is the time before its sample.
   for (let i = 0; i < samples.length; i++) {
-    const { functionName, url, lineNumber } = byId.get(samples[i]);
+    const { callFrame } = byId.get(samples[i]);
+    const { functionName, url, lineNumber } = callFrame;
     const time = Math.max(0, timeDeltas[i + 1] ?? 0);
     whole += time;
     if (functionName === '(idle)') continue;
     busy += time;
-    const where = packageOf(url, functionName);
+    const where = packageOf(callFrame);
     add(functions, `${functionName || '(anonymous)'}  ${where}${url ? ` ${fileOf(url)}:${lineNumber + 1}` : ''}`, time);
     add(packages, where, time);
+    add(askers, askerOf(samples[i]), time);
   }
 }
 
 console.log(`busy ${share(busy, whole)} of ${(whole / 1e6).toFixed(1)} s\n`);
-print('by package', packages, Infinity);
+print('by package, itself', packages, Infinity);
+print('by package, with what Node and the kernel do for it', askers, Infinity);
 print('by function', functions, Number(values.top));
 
-function packageOf(url, functionName) {
+function packageOf({ url, functionName }) {
   if (functionName === '(garbage collector)' || functionName === '(program)') return functionName;
-  if (url === '') return 'native';
+  if (url === '') return functionName === '(root)' ? 'node' : 'native';
   if (url.startsWith('node:')) return 'node';
   const own = /\/(lib|dist\/(?:esm|cjs))\/(adapter|cluster|session|stream|wire|redis|nest|emitter|time)\//.exec(url);
   // The bench's compiled copy of this package lies below node_modules too.

@@ -66,7 +66,7 @@ describe('the bench at steady rates', () => {
     const plots = reports.flatMap(plotsOf).map(({ name }) => name);
     expect(plots).toContain('rates.net.svg');
     expect(plots).toContain('rates-recovery.p99.svg');
-    expect(steadyToMarkdown(results).match(/^### /gm)).toHaveLength(2);
+    expect(steadyToMarkdown([results]).match(/^### /gm)).toHaveLength(2);
   }, 120_000);
 
   test('messages reach their one member in many rooms and namespaces, as text and as binary data', async () => {
@@ -111,8 +111,8 @@ describe('the bench at steady rates', () => {
 
   test('ratios are net of the in-memory line of the same round, and PUB/SUB is compared with recovery too', () => {
     const measured = (node: number) => [
-      { node, redis: node, clients: 1, p50: 1, p99: 2, rate: 400, sent: 100, lost: 0 },
-      { node: node + 10, redis: node, clients: 1, p50: 1, p99: 2, rate: 400, sent: 100, lost: 0 },
+      { node, redis: node, clients: 1, waited: 0, p50: 1, p99: 2, rate: 400, sent: 100, lost: 0 },
+      { node: node + 10, redis: node, clients: 1, waited: 0, p50: 1, p99: 2, rate: 400, sent: 100, lost: 0 },
     ];
     const one: Series = { ...SERIES.rates, base, values: [400], recovery: [true] };
     const rounds = {
@@ -129,7 +129,7 @@ describe('the bench at steady rates', () => {
 
   test('unit costs are what each node pays for a message, and what only those do that have to do with it', () => {
     const point = (nodes: number) => {
-      const run = { clients: 1, p50: 1, p99: 2, rate: 400, sent: 100, lost: 0 };
+      const run = { clients: 1, waited: 0, p50: 1, p99: 2, rate: 400, sent: 100, lost: 0 };
       return { point: { ...BASE, nodes }, rounds: { ours: [{ ...run, node: 5 + 60 / nodes, redis: 10 + 2 * nodes }] } };
     };
     const growth: Series = { ...SERIES.nodes, base: BASE, values: [2, 3, 6] };

@@ -13,6 +13,8 @@ const STEP = 100;
 export interface Measurement {
   /** Of a node: the mean of all. */
   node: number;
+  /** Share of the time for which a node was ready to run and had no core: near 0, or the machine was busy. */
+  waited: number;
   /** Of Redis; it and what follows are missing in memory. */
   redis?: number;
   /** Commands that Redis carried out, a message. */
@@ -40,7 +42,7 @@ export interface Memory {
 
 interface Usage {
   at: number;
-  nodes: number[];
+  nodes: { used: number; waited: number }[];
   clients: number;
   redis?: { cpu: number; bytes: number; commands: number };
 }
@@ -116,9 +118,11 @@ export class Cluster {
       'finish',
       this.id,
     );
-    const used = after.nodes.map((cpu, i) => cpu - before.nodes[i]!);
+    const spent = (what: 'used' | 'waited'): number =>
+      mean(after.nodes.map((cpu, i) => cpu[what] - before.nodes[i]![what]));
     return {
-      node: mean(used) / sent,
+      node: spent('used') / sent,
+      waited: spent('waited') / 1_000 / (after.at - before.at),
       ...(after.redis &&
         before.redis && {
           redis: (after.redis.cpu - before.redis.cpu) / sent,
@@ -187,7 +191,7 @@ export class Cluster {
 
   private async usage(): Promise<Usage> {
     const [nodes, clients, info] = await Promise.all([
-      Promise.all(this.nodes.map((node) => node.call<number>('cpu'))),
+      Promise.all(this.nodes.map((node) => node.call<Usage['nodes'][number]>('cpu'))),
       this.clients.call<number>('cpu'),
       this.redis && Promise.all([this.redis.info('cpu'), this.redis.info('stats')]),
     ]);

@@ -17,17 +17,20 @@ import {
   type Series,
   type SeriesName,
 } from './points.js';
-import { summarize, toMarkdown } from './report.js';
+import { summarizeAll, toMarkdown } from './report.js';
 import { sizingOf, sizingToMarkdown } from './sizing.js';
 
 const OTHERS = ['memory', 'speed'] as const;
 type Part = SeriesName | (typeof OTHERS)[number];
 const PARTS: readonly Part[] = [...SERIES_NAMES, ...OTHERS];
+/** Those that are measured in ten minutes. */
+const SHORT: readonly Part[] = ['rates', 'nodes', 'speed'];
 
 export const STEADY_USAGE = `npm run bench -- --steady [options]: all nodes emit at a steady rate
   --rounds N          rounds of all contenders by turns (3)
   --seconds N         length of each run (2)
-  --series NAMES      ${PARTS.join(',')} (all of them, or those that have values below)
+  --series NAMES      ${PARTS.join(',')}, or "all", which takes half an hour
+                      (those that have values below; ${SHORT.join(',')}, which takes ten minutes, if none has)
   --rates VALUES      messages a second of all nodes together (${SERIES.rates.values.join(',')})
   --nodes VALUES      (${SERIES.nodes.values.join(',')})
   --rooms VALUES      rooms with one member each (${SERIES.rooms.values.join(',')})
@@ -75,10 +78,10 @@ export async function runSteadyCommand(args: string[]): Promise<void> {
     },
   });
   const progress = (text: string): unknown => process.stderr.write(`${text}\n`);
-  let results: SteadyResults;
+  let runs: SteadyResults[];
   if (values.from !== undefined) {
     const kept = await Promise.all(values.from.split(',').map((file) => readFile(file, 'utf8')));
-    results = merge(kept.map((text) => (JSON.parse(text) as Kept).results));
+    runs = kept.map((text) => (JSON.parse(text) as Kept).results);
   } else {
     const options = optionsOf(values);
     if (values.profiles !== undefined) await mkdir(values.profiles, { recursive: true });
@@ -86,13 +89,13 @@ export async function runSteadyCommand(args: string[]): Promise<void> {
       if (values.json !== undefined) await writeFile(values.json, JSON.stringify(toKeep(args, all), undefined, 1));
     };
     // What was measured is kept even if a later part fails.
-    results = await runSteady({ ...options, onProgress: progress, onResults: keep });
+    runs = [await runSteady({ ...options, onProgress: progress, onResults: keep })];
   }
   if (values.docs) {
-    await writeDocs(results);
+    await writeDocs(runs);
   }
-  console.log(toMarkdown(results));
-  const sizing = sizingOf(summarize(results));
+  console.log(toMarkdown(runs));
+  const sizing = sizingOf(summarizeAll(runs));
   if (sizing) console.log(sizingToMarkdown(sizing));
 }
 
@@ -107,7 +110,10 @@ function optionsOf(values: Values): SteadyOptions {
     throw new Error('--contenders names "before", but there is no --before: give the folder "dist" of another build');
   }
   const withValues = SERIES_NAMES.filter((name) => values[name] !== undefined);
-  const parts = namesOf<Part>('--series', text('series'), PARTS) ?? (withValues.length > 0 ? withValues : PARTS);
+  const parts =
+    text('series') === 'all'
+      ? PARTS
+      : (namesOf<Part>('--series', text('series'), PARTS) ?? (withValues.length > 0 ? withValues : SHORT));
   const recovery = namesOf('--recovery', text('recovery'), ['off', 'on'])?.map((value) => value === 'on');
   const base = { ...BASE, rate: numberOf('--rate', text('rate') ?? String(BASE.rate)) };
   return {
@@ -155,35 +161,16 @@ function toKeep(args: string[], results: SteadyResults): Kept {
   return { machine, arguments: args.filter((arg) => !arg.includes('/')), results };
 }
 
-/** Results of several runs as one. What was measured twice is taken from the later. */
-function merge(runs: SteadyResults[]): SteadyResults {
-  const [first, ...others] = runs;
-  return others.reduce(
-    (all, run) => ({
-      series: [
-        ...all.series.filter(({ title }) => !run.series.some((series) => series.title === title)),
-        ...run.series,
-      ],
-      contenders: CONTENDERS.filter((name) => all.contenders.includes(name) || run.contenders.includes(name)),
-      points: [...all.points, ...run.points],
-      memory: { ...all.memory, ...run.memory },
-      memoryAfter: Math.max(all.memoryAfter, run.memoryAfter),
-      fullSpeed: run.fullSpeed.length > 0 ? run.fullSpeed : all.fullSpeed,
-    }),
-    first!,
-  );
-}
-
-async function writeDocs(results: SteadyResults): Promise<void> {
+async function writeDocs(runs: SteadyResults[]): Promise<void> {
   const folder = fileURLToPath(new URL('../../../docs/plots/', import.meta.url));
   await mkdir(folder, { recursive: true });
-  const reports = summarize(results);
+  const reports = summarizeAll(runs);
   const plots = new Map<string, string>();
   for (const { name, title, svg } of reports.flatMap(plotsOf)) {
     await writeFile(`${folder}${name}`, svg);
     plots.set(`plots/${name}`, title);
   }
-  await writeTable('performance.md', 'steady rates', toMarkdown(results, plots));
+  await writeTable('performance.md', 'steady rates', toMarkdown(runs, plots));
   const sizing = sizingOf(reports);
   if (sizing) {
     await writeTable('performance.md', 'sizing', sizingToMarkdown(sizing));

@@ -1,3 +1,4 @@
+import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -30,6 +31,7 @@ interface Message {
   data: string | Buffer;
 }
 
+const SCHEDSTAT = '/proc/self/schedstat';
 /** Milliseconds for which timers are set at once. */
 const AHEAD = 50;
 /** How many messages are emitted in one turn of the event loop, at full speed. */
@@ -115,10 +117,14 @@ serve({
       if (i % BURST === 0) await nextTurn();
     }
   },
-  /** Microseconds of CPU that this process has used, all threads. */
+  /**
+   * Microseconds: of CPU that this process has used, all threads; and for which its main thread was ready to run, and others
+   * ran instead. The latter is known on Linux only (/proc/[pid]/schedstat).
+   */
   cpu: () => {
     const { user, system } = process.cpuUsage();
-    return user + system;
+    const [, waited] = existsSync(SCHEDSTAT) ? readFileSync(SCHEDSTAT, 'utf8').split(' ') : [];
+    return { used: user + system, waited: Number(waited ?? 0) / 1_000 };
   },
   /** Bytes of memory, after a garbage collection. */
   memory: async () => {

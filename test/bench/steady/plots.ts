@@ -3,7 +3,6 @@ import { draw } from './plot.js';
 import { CONTENDERS, TITLES } from './points.js';
 
 const METRICS = {
-  node: { title: 'CPU of a node', unit: 'microseconds a message of the cluster' },
   net: { title: 'CPU of a node, without the app', unit: 'microseconds a message of the cluster' },
   redis: { title: 'CPU of Redis', unit: 'microseconds a message' },
   p99: { title: 'Latency, 99th percentile', unit: 'milliseconds' },
@@ -22,7 +21,9 @@ export function plotsOf(report: SeriesReport): PlotFile[] {
   if (points.length === 0) {
     return [];
   }
-  return (Object.keys(METRICS) as Metric[]).flatMap((metric) => {
+  // Latencies depend on the rate more than on anything else.
+  const metrics = (Object.keys(METRICS) as Metric[]).filter((metric) => metric !== 'p99' || series.axis === 'rate');
+  return metrics.flatMap((metric) => {
     const lines = CONTENDERS.map((contender) => ({
       title: TITLES[contender],
       values: points.map(({ rows }) => rows.find((row) => row.contender === contender)?.[metric]),

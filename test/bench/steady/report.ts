@@ -27,6 +27,8 @@ export interface Row {
   p50: number;
   p99: number;
   rate: number;
+  /** Share of the time for which a node was ready to run and had no core. */
+  waited: number;
   sent: number;
   lost: number;
 }
@@ -93,6 +95,7 @@ function summarizePoint({ point, rounds }: PointResult, recovery: boolean): Poin
       p50: middle('p50')!,
       p99: middle('p99')!,
       rate: middle('rate')!,
+      waited: middle('waited')!,
       sent: runs.reduce((sum, { sent }) => sum + sent, 0),
       lost: runs.reduce((sum, { lost }) => sum + lost, 0),
     };
@@ -121,13 +124,20 @@ function quotient(a: number | undefined, b: number | undefined): number | undefi
   return a !== undefined && b !== undefined && a > 0 && b > 0 ? a / b : undefined;
 }
 
-export function toMarkdown(results: SteadyResults, plots: ReadonlyMap<string, string> = new Map()): string {
-  const parts = summarize(results).map((report) => seriesToMarkdown(report, plots));
-  if (Object.keys(results.memory).length > 0) {
-    parts.push(memoryToMarkdown(results.memory, results.memoryAfter));
+/** Of several runs. What was measured more than once is of the last of them, for rounds of two runs do not belong together. */
+export function summarizeAll(runs: readonly SteadyResults[]): SeriesReport[] {
+  return [...new Map(runs.flatMap(summarize).map((report) => [slugOf(report), report])).values()];
+}
+
+export function toMarkdown(runs: readonly SteadyResults[], plots: ReadonlyMap<string, string> = new Map()): string {
+  const parts = summarizeAll(runs).map((report) => seriesToMarkdown(report, plots));
+  const withMemory = runs.findLast(({ memory }) => Object.keys(memory).length > 0);
+  if (withMemory) {
+    parts.push(memoryToMarkdown(withMemory.memory, withMemory.memoryAfter));
   }
-  if (results.fullSpeed.length > 0) {
-    parts.push(fullSpeedOf(results.fullSpeed));
+  const withFullSpeed = runs.findLast(({ fullSpeed }) => fullSpeed.length > 0);
+  if (withFullSpeed) {
+    parts.push(fullSpeedOf(withFullSpeed.fullSpeed));
   }
   return parts.join('\n');
 }
@@ -150,6 +160,7 @@ function seriesToMarkdown(report: SeriesReport, plots: ReadonlyMap<string, strin
       fixed(row.bytes, 0),
       fixed(row.p50, 2),
       fixed(row.p99, 2),
+      fixed(row.waited * 100, 0),
       row.lost === 0 ? '0' : `${row.lost} of ${row.sent}`,
     ]),
   );
@@ -166,11 +177,17 @@ function seriesToMarkdown(report: SeriesReport, plots: ReadonlyMap<string, strin
   return [
     `### ${series.title}, recovery ${recovery ? 'on' : 'off'}\n`,
     `${describe(series)}\n`,
+    ...(points.some(({ rows: measured }) => measured.some(({ waited }) => waited > BUSY))
+      ? [
+          'Nodes waited for a core: the machine was busy with something else, or is too small for so many of them. ' +
+            'What waits reads more at once, so neither costs nor latencies are those of a machine that has room.\n',
+        ]
+      : []),
     ...[...plots].filter(([file]) => isPlotOf(file, report)).map(([file, title]) => `![${title}](${file})\n`),
     table(
       [
         ...[series.label, 'adapter', 'node, µs', 'net, µs', 'Redis, µs', 'commands', 'bytes from Redis'],
-        ...['p50, ms', 'p99, ms', 'lost'],
+        ...['p50, ms', 'p99, ms', 'no core, %', 'lost'],
       ],
       rows,
     ),
@@ -183,6 +200,9 @@ function seriesToMarkdown(report: SeriesReport, plots: ReadonlyMap<string, strin
     '',
   ].join('\n');
 }
+
+/** Share of waiting for a core from which on figures are not to be believed. */
+const BUSY = 0.15;
 
 function isPlotOf(file: string, report: SeriesReport): boolean {
   return file
