@@ -13,6 +13,7 @@ import {
 import { SessionStore } from '../session/session-store.js';
 import { EMITTER_UID, nodeOf, type LogEntry } from '../wire/entry.js';
 import { StreamLog } from '../stream/stream-log.js';
+import type { NotCarried } from '../wire/carried.js';
 import { isStreamId } from '../wire/stream-id.js';
 import { describeEvent } from './describe-event.js';
 import type { ClusterEvent, ClusterNodeStatus, NodeStatus } from './events.js';
@@ -356,6 +357,13 @@ export class ClusterNode {
     this.counters.rejectedMessages++;
     if (this.once(`message ${reason}`)) {
       this.emit({ type: 'message-rejected', channel, reason });
+    }
+  }
+
+  /** Something that another node asked for has parts that cannot be carried; reported once for each. */
+  reportLeftOut(namespace: string, { path, reason }: NotCarried): void {
+    if (this.once(`left out ${path} ${reason}`)) {
+      this.emit({ type: 'data-left-out', namespace, path, reason });
     }
   }
 

@@ -44,6 +44,11 @@ export function describeEvent(event: ClusterEvent): { level: keyof RedisStreamsL
       return { level: 'warn', text: `stream "${event.stream}": entry ${event.id} is passed over: ${event.reason}` };
     case 'message-rejected':
       return { level: 'warn', text: `channel "${event.channel}": a message is passed over: ${event.reason}` };
+    case 'data-left-out':
+      return {
+        level: 'warn',
+        text: `"${event.path}" of a socket of ${event.namespace} is left out where other nodes see it: ${event.reason}`,
+      };
     case 'session-refused':
       return { level: 'warn', text: `session: ${event.operation} failed: ${event.error.message}` };
   }

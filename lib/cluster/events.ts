@@ -46,6 +46,8 @@ export type ClusterEvent =
   | { type: 'redis-regained'; afterMs: number }
   /** A PUB/SUB message was passed over. Told once for each reason. */
   | { type: 'message-rejected'; channel: string; reason: string }
+  /** A socket has something that other nodes cannot be given: a function, a circle. The rest they are given. Once for each. */
+  | { type: 'data-left-out'; namespace: string; path: string; reason: string }
   /** Redis refused a session. Told once for each operation and reason. */
   | { type: 'session-refused'; operation: 'save' | 'checkpoint' | 'take'; error: Error }
   | StreamEvent;

@@ -57,7 +57,7 @@ const logMessage: fc.Arbitrary<LogMessage> = fc
     ),
   );
 
-function throughTheLog(message: LogMessage): LogMessage | undefined {
+function throughTheLog(message: LogMessage): ReturnType<typeof decodeEntry> {
   const fields = [...encodeMessage(message, PLAIN), ...encodeSeq(7)];
   const entry = parseEntry('1-1', fields);
   expect(
