@@ -14,7 +14,6 @@ import { toPlain } from '../wire/binary.js';
 import { carry } from '../wire/carried.js';
 import {
   decodeEntry,
-  encodeMessage,
   EntryType,
   type EventPacket,
   type ForeignMessage,
@@ -253,11 +252,11 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
       if (message) {
         this.carryOut(message, entry);
       } else {
-        this.log.reader.reject(entry.id, `the type ${entry.type} is not known to this version`);
+        this.log.reject(entry.id, `the type ${entry.type} is not known to this version`);
       }
     } catch (error) {
       // Besides what cannot be understood: what the server's parser cannot encode.
-      this.log.reader.reject(entry.id, (error as Error).message);
+      this.log.reject(entry.id, (error as Error).message);
     }
   }
 
@@ -320,9 +319,7 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
   // ── ways out ────────────────────────────────────────────────────────────────────────────────────────────────────
 
   private append(body: Body): void {
-    const { onlyPlaintext } = this.node.options;
-    const whole = { uid: this.uid, nsp: this.name, ...body } as LogMessage;
-    this.log.publisher.append(encodeMessage(whole, { onlyPlaintext }));
+    this.log.append({ uid: this.uid, nsp: this.name, ...body } as LogMessage);
   }
 
   private async send(request: Request): Promise<void> {
@@ -397,7 +394,7 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
       return;
     }
     let atOnce = true;
-    this.log.publisher.afterDelivery(() => {
+    this.log.afterOwnEntries(() => {
       if (atOnce) {
         run();
       } else {
@@ -417,7 +414,7 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
    * could not be recovered from "hello"; so the position in the log is added then, up to which it has been given all.
    */
   private keepingOffset(packet: EventPacket): EventPacket {
-    const { position } = this.log.reader;
+    const { position } = this.log;
     return position !== undefined && typeof packet.data.at(-1) === 'string'
       ? this.withOffset(packet, position)
       : packet;
