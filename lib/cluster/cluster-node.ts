@@ -4,6 +4,7 @@ import { driverFor } from '../redis/driver-for.js';
 import { RedisClientError, type ConnectionListener, type RedisConnection, type RedisDriver } from '../redis/driver.js';
 import { SessionStore } from '../session/session-store.js';
 import { StreamLog } from '../stream/stream-log.js';
+import type { NotCarried } from '../wire/carried.js';
 import { decodeControlMessage, type Heartbeat, type NodeInfo } from '../wire/control.js';
 import type { LogEntry } from '../wire/entry.js';
 import { streamIndexOf } from '../wire/keys.js';
@@ -374,6 +375,11 @@ export class ClusterNode {
   reject(channel: string, reason: string): void {
     this.counters.rejectedMessages++;
     this.reportOnce({ type: 'message-rejected', channel, reason }, reason);
+  }
+
+  /** Something that another node asked for has parts that cannot be carried. */
+  reportLeftOut(namespace: string, { path, reason }: NotCarried): void {
+    this.reportOnce({ type: 'data-left-out', namespace, path, reason }, `${path} ${reason}`);
   }
 
   // ── what it is like ─────────────────────────────────────────────────────────────────────────────────────────────
