@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { driverFor } from '../redis/driver-for.js';
 import { RedisClientError, type ConnectionListener, type RedisConnection, type RedisDriver } from '../redis/driver.js';
 import { SessionStore } from '../session/session-store.js';
@@ -25,8 +24,6 @@ import { Subscriptions } from './subscriptions.js';
 
 /** How many different reasons of one kind are events; after that, they are counted only. */
 const MAX_REPORTED = 200;
-/** Milliseconds from one look to the next whether a node is back. */
-const BACK_CHECK_INTERVAL = 20;
 
 /** A namespace of a Socket.IO server of this process: what the node delivers to. */
 export interface NamespaceMember extends BusMember {
@@ -93,8 +90,6 @@ export class ClusterNode {
   private closing: Promise<void> | undefined;
   private readonly closingOnce: Promise<void>;
   private markClosing!: () => void;
-  /** The nodes whose way back to Redis is waited for. */
-  private readonly onTheWay = new Map<string, Promise<void>>();
 
   /**
    * Opens nothing: `start` does.
@@ -217,7 +212,9 @@ export class ClusterNode {
       outbox: { maxEntries: options.outboxMaxEntries, maxBytes: options.outboxMaxBytes },
       replay: { maxEntries: options.replayMaxEntries, maxBytes: options.replayMaxBytes },
       emit: (event) => this.emit(event),
-      deliver: (entry) => this.deliver(entry),
+      deliver: (entry, own) => this.deliver(entry, own),
+      onlyPlaintext: options.onlyPlaintext,
+      ordering: options.ordering ?? 'log',
       readers: {
         count: () => this.nodeCount,
         present: () => [this.id, ...this.registry.present().map(({ id }) => id)],
@@ -279,14 +276,14 @@ export class ClusterNode {
     heartbeats.pause();
     connections.stop();
     sessions.saveAll(); // their clients may come to another node at once
-    await Promise.all(logs.map(({ publisher }) => publisher.close(this.options.closeTimeout)));
+    await Promise.all(logs.map((log) => log.closeOutbox(this.options.closeTimeout)));
     await sessions.close();
     heartbeats.stop();
     if (wasRunning) {
       await bus.control({ kind: 'goodbye', node: this.info() }).catch(() => undefined);
     }
     subscriptions.close();
-    await Promise.all(logs.map((log) => log.close()));
+    await Promise.all(logs.map((log) => log.close(0)));
     await connections.close();
   }
 
@@ -395,16 +392,7 @@ export class ClusterNode {
       id: this.id,
       state: this.stateFor(reasons),
       reasons,
-      streams: (this.parts?.logs ?? []).map(({ name, reader, publisher, replay }) => ({
-        name,
-        mode: reader.mode,
-        position: reader.position,
-        backlog: reader.backlog,
-        lagMs: reader.lagMs,
-        outbox: { entries: publisher.pending, bytes: publisher.pendingBytes },
-        replay: { entries: replay.size, bytes: replay.bytes },
-        counters: { ...reader.counters, appended: publisher.appended, dropped: publisher.dropped },
-      })),
+      streams: (this.parts?.logs ?? []).map((log) => log.status()),
       liveSessions: this.parts?.sessions.liveCount ?? 0,
       counters: { ...this.counters },
     };
@@ -430,12 +418,12 @@ export class ClusterNode {
     }
     const { connections, logs, subscriptions, heartbeats } = this.parts;
     const reasons = connections.reasons();
-    for (const { name, reader, publisher } of logs) {
-      if (reader.error && !connections.isLost(readerOf(name))) {
-        reasons.push(`the stream "${name}" cannot be read: ${reader.error.message}`);
+    for (const { name, error } of logs) {
+      if (error.read && !connections.isLost(readerOf(name))) {
+        reasons.push(`the stream "${name}" cannot be read: ${error.read.message}`);
       }
-      if (publisher.error && !connections.isLost(COMMANDS)) {
-        reasons.push(`the stream "${name}" cannot be appended to: ${publisher.error.message}`);
+      if (error.append && !connections.isLost(COMMANDS)) {
+        reasons.push(`the stream "${name}" cannot be appended to: ${error.append.message}`);
       }
     }
     reasons.push(...subscriptions.reasons());
@@ -453,7 +441,7 @@ export class ClusterNode {
       pid: process.pid,
       startedAt: this.startedAt,
       sockets: members.reduce((sum, member) => sum + member.socketCount, 0),
-      backlog: (this.parts?.logs ?? []).reduce((sum, { reader }) => sum + reader.backlog, 0),
+      backlog: (this.parts?.logs ?? []).reduce((sum, { backlog }) => sum + backlog, 0),
       servers: members.reduce((most, { uid }) => Math.max(most, serverIndexOf(uid) + 1), 1),
     };
   }
@@ -462,10 +450,10 @@ export class ClusterNode {
   private describe(): Omit<Heartbeat, 'kind'> {
     const { logs, subscriptions } = this.started;
     const streams: Heartbeat['streams'] = {};
-    for (const { name, publisher, reader } of logs) {
-      const { seq, id } = publisher.lastAppended;
-      streams[name] = [seq, id];
-      reader.announce(this.id, seq, id); // what is lost unread is lost for this node too
+    for (const log of logs) {
+      const { seq, id, direct } = log.lastAppended;
+      streams[log.name] = [seq, id, direct];
+      log.announce(this.id, seq, id, direct); // what is lost unread is lost for this node too
     }
     // Whoever waits for this node to be back waits for both: it reads, and hears what it is asked.
     return { node: this.info(), reading: this.isReading && subscriptions.isComplete, streams };
@@ -475,7 +463,7 @@ export class ClusterNode {
 
   private onCommandsReady(): void {
     const { logs, sessions, heartbeats } = this.started;
-    logs.forEach(({ publisher }) => publisher.onReady());
+    logs.forEach((log) => log.onCommandsReady());
     sessions.onReady();
     sessions.verify().catch(() => undefined);
     heartbeats.ping();
@@ -484,7 +472,7 @@ export class ClusterNode {
   private onCommandsLost(): void {
     const { commands, logs } = this.started;
     if (!commands.ready) {
-      logs.forEach(({ publisher }) => publisher.onLost());
+      logs.forEach((log) => log.onCommandsLost());
     } // else a master of a cluster is away, and perhaps not that of any stream
   }
 
@@ -511,7 +499,7 @@ export class ClusterNode {
   /** Several times in a heartbeat interval. */
   private onCheck(): void {
     this.registry.check();
-    this.started.logs.forEach(({ publisher }) => publisher.onReadBack());
+    this.started.logs.forEach((log) => log.recheck());
   }
 
   private onControl(payload: Buffer): void {
@@ -531,7 +519,7 @@ export class ClusterNode {
         break;
       case 'goodbye':
         this.registry.onGoodbye(message.node.id);
-        logs.forEach(({ publisher }) => publisher.onLeft(message.node.id));
+        logs.forEach((log) => log.onNodeLeft(message.node.id));
         break;
       case 'session-request':
         handover.onRequest(message);
@@ -547,11 +535,11 @@ export class ClusterNode {
     this.registry.onHeartbeat(node);
     for (const log of logs) {
       if (reading) {
-        log.publisher.onReading(node.id);
+        log.onNodeReading(node.id);
       }
       const last = streams[log.name];
       if (last) {
-        log.reader.announce(node.id, ...last);
+        log.announce(node.id, ...last);
       }
     }
     if (kind === 'ping') {
@@ -559,13 +547,12 @@ export class ClusterNode {
     }
   }
 
-  private deliver(entry: LogEntry): void {
+  private deliver(entry: LogEntry, own: boolean): void {
     if (!entry.origin) {
       this.onTraffic(entry.uid, entry.nsp);
     }
     const members = this.members.get(entry.nsp);
     if (members) {
-      const own = entry.origin?.node === this.id;
       for (const member of members) {
         member.deliver(entry, own);
       }
@@ -580,20 +567,12 @@ export class ClusterNode {
   }
 
   /** Resolves when a node is not on its way back to Redis any more, or Redis is away again. */
-  private whenNodeBack(node: string): Promise<void> {
-    const waiting = this.onTheWay.get(node) ?? this.untilBack(node).finally(() => this.onTheWay.delete(node));
-    this.onTheWay.set(node, waiting);
-    return waiting;
-  }
-
-  private async untilBack(node: string): Promise<void> {
-    while (this.mode === 'running' && this.started.logs.some(({ publisher }) => publisher.awaits(node))) {
-      await sleep(BACK_CHECK_INTERVAL);
-    }
+  private async whenNodeBack(node: string): Promise<void> {
+    await Promise.all(this.started.logs.map((log) => log.whenNodeBack(node)));
   }
 
   private get isReading(): boolean {
-    return this.started.logs.every(({ reader }) => reader.isReading);
+    return this.started.logs.every((log) => log.isReading);
   }
 
   private get started(): Parts {

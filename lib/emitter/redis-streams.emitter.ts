@@ -10,7 +10,8 @@ import type { ChannelNames } from '../wire/channels.js';
 import { streamIndexOf, streamNames } from '../wire/keys.js';
 import { encodeBusMessage, EVENT, RequestType } from '../wire/requests.js';
 import { EMITTER_UID } from '../wire/server-uid.js';
-import { StreamPublisher } from '../stream/stream-publisher.js';
+import { Lane } from '../stream/lane.js';
+import { sizeOf, StreamPublisher } from '../stream/stream-publisher.js';
 
 /** Options of the emitter: those of the cluster's nodes that say where broadcasts go, and how many may wait. */
 export type RedisStreamsEmitterOptions = Pick<
@@ -42,6 +43,8 @@ export class RedisStreamsEmitter {
   readonly uid = randomBytes(8).toString('hex');
   private readonly connection: RedisConnection;
   private readonly publishers: StreamPublisher[];
+  /** The numbers of its entries in each stream. */
+  private readonly lanes: Lane[];
   private readonly options;
   private readonly channels: ChannelNames;
   private readonly target: BroadcastTarget;
@@ -71,15 +74,14 @@ export class RedisStreamsEmitter {
         },
       }),
     );
-    const noReader = { isOpen: true, isReading: false, lastOwnFetched: 0, lastOwnDelivered: 0 };
     this.publishers = streamNames(this.options).map(
       (stream) =>
-        new StreamPublisher(this.connection, noReader, {
-          ...{ stream, nodeId: this.uid, maxLen, commandTimeout, emit: onEvent, heartbeatTimeout: 0 },
+        new StreamPublisher(this.connection, {
+          ...{ stream, maxLen, commandTimeout, emit: onEvent },
           outbox: { maxEntries: outboxMaxEntries, maxBytes: outboxMaxBytes },
-          readers: { count: () => 1, present: () => [], ask: () => undefined },
         }),
     );
+    this.lanes = this.publishers.map(() => new Lane(this.uid));
     this.target = new BroadcastTarget(this, '/');
   }
 
@@ -140,7 +142,10 @@ export class RedisStreamsEmitter {
   /** @internal */
   append(message: LogMessage): void {
     const { streamCount, onlyPlaintext } = this.options;
-    this.publishers[streamIndexOf(message.nsp, streamCount)]!.append(encodeMessage(message, { onlyPlaintext }));
+    const index = streamIndexOf(message.nsp, streamCount);
+    const fields = encodeMessage(message, { onlyPlaintext });
+    const lane = this.lanes[index]!;
+    this.publishers[index]!.append({ lane, seq: lane.next().seq, fields, bytes: sizeOf(fields) });
   }
 
   /** @internal */
