@@ -19,6 +19,7 @@ import { NodeRegistry } from './node-registry.js';
 import { resolveOptions, type RedisStreamsAdapterOptions, type ResolvedOptions } from './options.js';
 import { outsideContext } from './outside-context.js';
 import { RequestBus, type BusMember, type Census } from './request-bus.js';
+import { RequestOrder } from './request-order.js';
 import { SessionHandover } from './session-handover.js';
 import { Subscriptions } from './subscriptions.js';
 
@@ -166,8 +167,9 @@ export class ClusterNode {
       onLost: () => subscriptions.onLost(),
       onMessage: (channel, payload) => bus.receive(channel, payload),
     });
+    const order = new RequestOrder((nsp) => this.logOf(nsp));
     const bus = new RequestBus(commands, subscriptions, {
-      ...{ channels, commandTimeout },
+      ...{ channels, commandTimeout, order },
       onControl: (payload) => this.onControl(payload),
       onRejected: (channel, reason) => this.reject(channel, reason),
       onTraffic: (uid, nsp) => this.onTraffic(uid, nsp),
