@@ -328,7 +328,7 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
   // ── ways out ────────────────────────────────────────────────────────────────────────────────────────────────────
 
   private append(body: Body): void {
-    this.log.append({ uid: this.uid, nsp: this.name, ...body } as LogMessage);
+    this.log.append({ uid: this.uid, nsp: this.name, ...body });
   }
 
   private async send(request: Request): Promise<void> {

@@ -20,6 +20,7 @@ import { NodeRegistry } from './node-registry.js';
 import { resolveOptions, type RedisStreamsAdapterOptions, type ResolvedOptions } from './options.js';
 import { outsideContext } from './outside-context.js';
 import { RequestBus, type BusMember, type Census } from './request-bus.js';
+import { RequestOrder } from './request-order.js';
 import { SessionHandover } from './session-handover.js';
 import { Subscriptions } from './subscriptions.js';
 
@@ -91,8 +92,6 @@ export class ClusterNode {
   private closing: Promise<void> | undefined;
   private readonly closingOnce: Promise<void>;
   private markClosing!: () => void;
-  /** The nodes whose way back to Redis is waited for. */
-  private readonly onTheWay = new Map<string, Promise<void>>();
 
   /**
    * Opens nothing: `start` does.
@@ -173,8 +172,9 @@ export class ClusterNode {
       onLost: () => subscriptions.onLost(),
       onMessage: (channel, payload) => bus.receive(channel, payload),
     });
+    const order = new RequestOrder((nsp) => this.logOf(nsp));
     const bus = new RequestBus(commands, subscriptions, {
-      ...{ channels, commandTimeout },
+      ...{ channels, commandTimeout, order },
       onControl: (payload) => this.onControl(payload),
       onRejected: (channel, reason) => this.reject(channel, reason),
       onTraffic: (uid, nsp) => this.onTraffic(uid, nsp),
@@ -464,7 +464,7 @@ export class ClusterNode {
     const streams: Heartbeat['streams'] = {};
     for (const log of logs) {
       const { seq, id, direct } = log.lastAppended;
-      streams[log.name] = direct > 0 ? [seq, id, direct] : [seq, id];
+      streams[log.name] = [seq, id, direct];
       log.announce(this.id, seq, id, direct); // what is lost unread is lost for this node too
     }
     // Whoever waits for this node to be back waits for both: it reads, and hears what it is asked.
@@ -579,18 +579,12 @@ export class ClusterNode {
   }
 
   /** Resolves when a node is not on its way back to Redis any more, or Redis is away again. */
-  private whenNodeBack(node: string): Promise<void> {
-    const waiting = this.onTheWay.get(node) ?? this.untilBack(node).finally(() => this.onTheWay.delete(node));
-    this.onTheWay.set(node, waiting);
-    return waiting;
-  }
-
-  private async untilBack(node: string): Promise<void> {
-    await Promise.race([Promise.all(this.started.logs.map((log) => log.whenNodeBack(node))), this.closingOnce]);
+  private async whenNodeBack(node: string): Promise<void> {
+    await Promise.all(this.started.logs.map((log) => log.whenNodeBack(node)));
   }
 
   private get isReading(): boolean {
-    return this.started.logs.every(({ isReading }) => isReading);
+    return this.started.logs.every((log) => log.isReading);
   }
 
   private get started(): Parts {

@@ -1,7 +1,8 @@
 import type { RedisConnection } from '../redis/driver.js';
 import type { ChannelNames } from '../wire/channels.js';
 import { encodeControlMessage, type ControlMessage } from '../wire/control.js';
-import { decodeBusMessage, encodeBusMessage, type BusMessage } from '../wire/requests.js';
+import { decodeBusMessage, encodeBusMessage, RequestType, type BusMessage } from '../wire/requests.js';
+import type { RequestOrder } from './request-order.js';
 import type { Subscriptions } from './subscriptions.js';
 
 export type { BusMessage } from '../wire/requests.js';
@@ -30,6 +31,7 @@ export interface RequestBusOptions {
   channels: ChannelNames;
   /** Milliseconds after which a command counts as unanswered. */
   commandTimeout: number;
+  order: RequestOrder;
   /** Called with each control message, this node's own among them. @throws Error if it is none */
   onControl(payload: Buffer): void;
   /** Called with a message that was passed over. */
@@ -67,12 +69,30 @@ export class RequestBus {
         this.subscriptions.remove([channel]);
       }
     }
+    this.options.order.forget({ uid: member.uid, nsp: member.name });
   }
 
-  /** Sends to all other servers of the namespace. @throws if Redis cannot be reached now */
+  /**
+   * Sends to all other servers of the namespace. They handle it after what this node has appended so far; and, unless it is
+   * volatile, what is appended with its {@link mark} after it.
+   *
+   * @throws if Redis cannot be reached now
+   */
   async publish(message: BusMessage): Promise<void> {
-    const { channels } = this.options;
-    await this.commands.publish(channels.requests(message.nsp), encodeBusMessage(message), this.timeout);
+    const { channels, order } = this.options;
+    const stamped = order.stamp(message);
+    const numbered = isVolatile(message) || !this.commands.ready ? stamped : order.number(stamped);
+    try {
+      await this.commands.publish(channels.requests(message.nsp), encodeBusMessage(numbered), this.timeout);
+    } catch (error) {
+      order.onUnsent(numbered);
+      throw error;
+    }
+  }
+
+  /** To be appended with the next entry of a server: the number of the request that comes before it, if there is one. */
+  mark({ uid, name }: Pick<BusMember, 'uid' | 'name'>): number | undefined {
+    return this.options.order.mark({ uid, nsp: name });
   }
 
   /** Sends to one server. @throws if Redis cannot be reached now */
@@ -132,9 +152,18 @@ export class RequestBus {
 
   private deliver(channel: string, message: BusMessage): void {
     this.options.onTraffic(message.uid, message.nsp);
-    for (const member of [...(this.members.get(channel) ?? [])]) {
-      if (message.uid !== member.uid && message.nsp === member.name) {
+    const isFor = ({ uid, name }: BusMember): boolean => uid !== message.uid && name === message.nsp;
+    if ([...(this.members.get(channel) ?? [])].some(isFor)) {
+      this.options.order.receive(message, () => this.handle(channel, message, isFor));
+    }
+  }
+
+  private handle(channel: string, message: BusMessage, isFor: (member: BusMember) => boolean): void {
+    for (const member of [...(this.members.get(channel) ?? [])].filter(isFor)) {
+      try {
         member.onMessage(message);
+      } catch (error) {
+        this.options.onRejected(channel, (error as Error).message);
       }
     }
   }
@@ -147,4 +176,9 @@ export class RequestBus {
     const { channels } = this.options;
     return [channels.requests(name), channels.responses(name, uid)];
   }
+}
+
+/** A broadcast that asks for no acknowledgements: it may be lost, so nothing waits for it. */
+function isVolatile({ type, data }: BusMessage): boolean {
+  return type === RequestType.Broadcast && (data as { requestId?: unknown } | undefined)?.requestId === undefined;
 }

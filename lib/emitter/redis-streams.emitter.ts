@@ -151,7 +151,10 @@ export class RedisStreamsEmitter {
 
   /** @internal */
   publish(nsp: string, type: number, data: unknown): void {
-    const message = encodeBusMessage({ uid: EMITTER_UID, nsp, type, data });
+    // Nodes handle it after what was appended before.
+    const { taken } = this.lanes[streamIndexOf(nsp, this.options.streamCount)]!;
+    const order = taken > 0 ? { after: taken, from: this.uid } : {};
+    const message = encodeBusMessage({ uid: EMITTER_UID, nsp, type, data, ...order });
     this.connection.publish(this.channels.requests(nsp), message).catch(() => undefined);
   }
 }

@@ -18,10 +18,10 @@ export interface NodeInfo {
 }
 
 /**
- * The last entry that a node has appended to a stream: its sequence number (0 if there is none), its id and, if it has
- * appended any in the lane for single sockets, the last number there.
+ * What a node has appended to a stream last: the sequence number of its last entry (0 if there is none), the same of its
+ * lane of what overtakes, and the id of the later of both.
  */
-export type LastAppended = readonly [seq: number, id: StreamId, direct?: number];
+export type LastAppended = readonly [seq: number, id: StreamId, direct: number];
 
 /** Says that a node is alive, whether it reads all streams and hears all requests, and what it has appended. */
 export interface Heartbeat {
@@ -131,7 +131,7 @@ function toStreams(value: unknown, streams: readonly string[]): Record<string, L
     const given = Object.hasOwn(value, stream) ? (value as Record<string, unknown>)[stream] : undefined;
     const [seq, id, direct] = Array.isArray(given) ? (given as unknown[]) : [];
     if (Number.isSafeInteger(seq) && (seq as number) >= 0 && isStreamId(id)) {
-      last[stream] = toCount(direct) > 0 ? [seq as number, id, toCount(direct)] : [seq as number, id];
+      last[stream] = [seq as number, id, toCount(direct)];
     }
   }
   return last;

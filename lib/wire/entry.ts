@@ -244,7 +244,11 @@ function publisherOf(text: Text): Publisher {
   if (!isSameText(text, lastPublisher.uid)) {
     const uid = text.toString();
     const node = nodeOf(uid);
-    lastPublisher = { uid, node: isNodeId(node) ? node : undefined, direct: node + DIRECT_LANE };
+    lastPublisher = {
+      uid,
+      node: isNodeId(node) ? node : undefined,
+      direct: node + DIRECT_LANE,
+    };
   }
   return lastPublisher;
 }

@@ -1,4 +1,6 @@
 import { decodeMsgpack, encodeMsgpack } from './msgpack.js';
+import { isNodeId } from './server-uid.js';
+import { isStreamId, type StreamId } from './stream-id.js';
 
 /**
  * The types of message that travel by PUB/SUB. Their numbers are those of socket.io-adapter's cluster adapter, whose other
@@ -22,7 +24,7 @@ export const EVENT = 2;
 /**
  * A request, a response or a volatile broadcast, encoded as MessagePack.
  *
- * The last two fields are ours and ignored by the reference; they keep what one server does in its order although part of
+ * The fields from `after` on are ours and ignored by the reference; they keep what one server does in its order although part of
  * it goes through the log: see `RequestOrder`.
  */
 export interface BusMessage {
@@ -31,8 +33,12 @@ export interface BusMessage {
   nsp: string;
   type: number;
   data?: unknown;
-  /** How many entries its node had appended to the namespace's stream before. */
+  /** The sequence number of the last entry that its node had appended, or had taken to append, to the namespace's stream. */
   after?: number;
+  /** The id of that entry, if Redis had acknowledged it. */
+  at?: StreamId;
+  /** The node, if the uid does not say it: that of an emitter is the same for all. */
+  from?: string;
   /** Counts what its server has sent in this namespace, from 1. Volatile broadcasts and responses have none. */
   n?: number;
 }
@@ -56,10 +62,12 @@ export function decodeBusMessage(payload: Uint8Array): BusMessage {
   ) {
     throw new Error('not a message with "uid", "nsp" and "type"');
   }
-  const { uid, nsp, type, data, after, n } = message;
+  const { uid, nsp, type, data, after, at, from, n } = message;
   return {
     ...{ uid, nsp, type, data },
     ...(isNumber(after) && { after }),
+    ...(isStreamId(at) && { at }),
+    ...(isNodeId(from) && { from }),
     ...(isNumber(n) && { n }),
   };
 }

@@ -97,7 +97,7 @@ export class RawClient {
     const engine = new EngineSocket(this.url, { path: '/socket.io/', transports: ['websocket'] });
     const decoder = new Decoder();
     this.engine = engine;
-    engine.binaryType = 'nodebuffer' as never;
+    engine.binaryType = 'nodebuffer';
     decoder.on('decoded', (packet: Packet) => this.onPacket(packet));
     engine.on('data', (data: unknown) => decoder.add(data));
     engine.on('close', () => {
