@@ -10,7 +10,7 @@ import {
   type RedisDriver,
 } from '../redis/driver.js';
 import { SessionStore } from '../session/session-store.js';
-import { EMITTER_UID, nodeOf, type LogEntry } from '../wire/entry.js';
+import { EMITTER_UID, nodeOf, type LogEntry, type LogMessage } from '../wire/entry.js';
 import { StreamLog } from '../stream/stream-log.js';
 import type { NotCarried } from '../wire/carried.js';
 import { isStreamId } from '../wire/stream-id.js';
@@ -35,7 +35,9 @@ const ANSWER_INTERVAL = 20;
 /** A namespace of a Socket.IO server of this process: what the node delivers to. */
 export interface NamespaceMember extends BusMember {
   /** Given each entry of its namespace, in the order of the log. */
-  deliver(entry: LogEntry, fromThisNode: boolean): void;
+  deliver(entry: LogEntry, own: boolean): void;
+  /** Given what another server of this node has appended, if it is not to wait for its being read. */
+  deliverAtOnce(message: LogMessage): void;
   /** A node is gone, or the nodes that have the namespace may have changed. */
   onPeersChanged(): void;
   readonly socketCount: number;
@@ -271,6 +273,11 @@ export class ClusterNode {
   attach(member: NamespaceMember): void {
     this.members.set(member.name, [...(this.members.get(member.name) ?? []), member]);
     this.bus.join(member).catch(() => undefined); // all is subscribed when the connection is back
+  }
+
+  /** The other servers of this node that have the same namespace. */
+  siblingsOf(member: NamespaceMember): NamespaceMember[] {
+    return (this.members.get(member.name) ?? []).filter((other) => other !== member);
   }
 
   /** Returns whether it was the last member. */
