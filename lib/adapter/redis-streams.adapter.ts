@@ -21,7 +21,8 @@ import {
   type LogMessage,
   type WireOptions,
 } from '../wire/entry.js';
-import { RequestType, type Request, type Response } from '../wire/request-data.js';
+import type { Request, Response } from '../wire/request-data.js';
+import { RequestType } from '../wire/requests.js';
 import type { StreamLog } from '../stream/stream-log.js';
 import { callApp } from './app-code.js';
 import { corkFlushes } from './cork-flushes.js';
@@ -146,7 +147,8 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
       super.broadcast(exact, opts); // for one socket, and the acknowledgement can be called only here
     } else {
       void this.change(opts, {
-        here: (sent) => super.broadcast(sent ? this.withOffset(exact, this.log.offset()) : this.keepingOffset(exact), opts),
+        here: (sent) =>
+          super.broadcast(sent ? this.withOffset(exact, this.log.offset()) : this.keepingOffset(exact), opts),
         // Its turn may come later, so it is sent as it is now.
         later: () => {
           const kept = this.onBus(exact);
@@ -356,7 +358,8 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
       return Promise.resolve();
     }
     const message = { uid: this.uid, nsp: this.name, ...change.elsewhere(target) } as LogMessage;
-    this.log.append(message, isDirect ? { lane: 'direct' } : {});
+    const options = { ...(isDirect && { lane: 'direct' as const }), bus: this.node.bus.mark(this) };
+    this.log.append(message, options);
     if (isAtOnce) {
       change.here(true);
       this.node.siblingsOf(this).forEach((sibling) => sibling.deliverAtOnce(message));
@@ -429,12 +432,8 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
     return typeof packet.data.at(-1) === 'string' ? this.withOffset(packet, this.log.offset()) : packet;
   }
 
-  private async census(): Promise<Census> {
-    try {
-      return await this.node.census(this);
-    } catch {
-      return { named: new Set(), others: 0 };
-    }
+  private census(): Promise<Census> {
+    return this.node.census(this);
   }
 
   // ── listeners of the application ────────────────────────────────────────────────────────────────────────────────

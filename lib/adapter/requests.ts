@@ -4,7 +4,8 @@ import type { BusMessage, Census } from '../cluster/request-bus.js';
 import { carry, type NotCarried } from '../wire/carried.js';
 import type { EventPacket, WireOptions } from '../wire/entry.js';
 import { decodeMsgpack, encodeMsgpack } from '../wire/msgpack.js';
-import { parseRequest, RequestType, type Request, type Response } from '../wire/request-data.js';
+import { parseRequest, type Request, type Response } from '../wire/request-data.js';
+import { RequestType } from '../wire/requests.js';
 import { callApp } from './app-code.js';
 import type { SocketDetails } from './socket-io.js';
 
@@ -103,20 +104,24 @@ export class Requests {
   serverSideEmit(event: unknown[], done: (error: Error | null, responses: unknown[]) => void): void {
     const responses: unknown[] = [];
     let refusal: Error | undefined;
-    this.ask((requestId) => ({ type: RequestType.ServerSideEmit, data: { packet: event, requestId } }), DEFAULT_TIMEOUT, {
-      take: (response, uid) => {
-        if (response.type !== RequestType.ServerSideEmitResponse) {
-          return false;
-        }
-        if (response.data.error === undefined) {
-          responses.push(response.data.packet);
-        } else {
-          refusal = new Error(`the server ${uid} cannot send its answer: ${response.data.error}`);
-        }
-        return true;
+    this.ask(
+      (requestId) => ({ type: RequestType.ServerSideEmit, data: { packet: event, requestId } }),
+      DEFAULT_TIMEOUT,
+      {
+        take: (response, uid) => {
+          if (response.type !== RequestType.ServerSideEmitResponse) {
+            return false;
+          }
+          if (response.data.error === undefined) {
+            responses.push(response.data.packet);
+          } else {
+            refusal = new Error(`the server ${uid} cannot send its answer: ${response.data.error}`);
+          }
+          return true;
+        },
+        end: (error) => callApp(() => done(error ?? refusal ?? null, responses)),
       },
-      end: (error) => callApp(() => done(error ?? refusal ?? null, responses)),
-    });
+    );
   }
 
   /**

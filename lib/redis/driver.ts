@@ -57,8 +57,20 @@ export interface RedisDriver {
   readonly name: string;
   /** Whether the client speaks with a Redis Cluster. */
   readonly isCluster: boolean;
+  /** Where the client's keys are; without it, in database 0 and without a prefix. */
+  readonly keyspace?: Keyspace;
   /** Opens a connection of our own to where the user's client points; the client itself is never touched. */
   open(options: OpenOptions): RedisConnection;
+}
+
+/** What keeps the keys of two clients of one server apart. */
+export interface Keyspace {
+  /** Number of the database that the client selects. */
+  readonly database: number;
+  /** What the client puts before keys. */
+  readonly keyPrefix: string;
+  /** Whether it puts that before the names of sharded channels too. */
+  readonly prefixesShardedChannels: boolean;
 }
 
 export interface OpenOptions {

@@ -1,6 +1,6 @@
 import type { Address } from './cluster-slots.js';
-import type { Command, CommandArg, OpenOptions, RedisConnection, RedisDriver } from './driver.js';
-import { withPrefix, type Prefix } from './key-prefix.js';
+import type { Command, CommandArg, Keyspace, OpenOptions, RedisConnection, RedisDriver } from './driver.js';
+import { keyspaceOf, withPrefix, type Prefix } from './key-prefix.js';
 import type { Link, LinkOptions } from './link.js';
 import { LinkedConnection } from './linked-connection.js';
 import { SentinelConnection, SentinelWatch, type SentinelAccess } from './sentinel-watch.js';
@@ -8,6 +8,7 @@ import { SentinelConnection, SentinelWatch, type SentinelAccess } from './sentin
 /** Options of such a client that this package looks at. */
 export interface IoredisOptions {
   keyPrefix?: string;
+  db?: number;
   name?: string | null;
   sentinels?: Address[] | null;
   sentinelUsername?: string | null;
@@ -36,10 +37,12 @@ export interface IoredisClient {
 export class IoredisDriver implements RedisDriver {
   readonly name = 'ioredis';
   readonly isCluster = false;
+  readonly keyspace: Keyspace;
 
   private readonly watch: SentinelWatch | undefined;
 
   constructor(private readonly client: IoredisClient) {
+    this.keyspace = keyspaceOf(ioredisPrefix(client.options.keyPrefix), client.options.db);
     this.watch = client.options.sentinels?.length ? new SentinelWatch(sentinelAccess(client)) : undefined;
   }
 

@@ -1,4 +1,4 @@
-import type { Command, OpenOptions, RedisConnection } from './driver.js';
+import type { Command, Keyspace, OpenOptions, RedisConnection } from './driver.js';
 
 /** Where a command has its key. */
 export function keyIndex(command: Command): number {
@@ -23,6 +23,11 @@ export interface Prefix {
   key: string;
   /** Before the names of sharded channels, which ioredis takes for keys; those of other channels have none. */
   shardedChannel: string;
+}
+
+/** @param database - number of the database that the client selects; in a cluster, there is only the first */
+export function keyspaceOf({ key, shardedChannel }: Prefix, database: number | undefined = 0): Keyspace {
+  return { database: Number(database), keyPrefix: key, prefixesShardedChannels: shardedChannel !== '' };
 }
 
 /** Opens a connection whose keys, and sharded channels, have a prefix that its owner does not see. */

@@ -1,6 +1,6 @@
 import type { Address } from './cluster-slots.js';
-import type { Command, OpenOptions, RedisConnection, RedisDriver } from './driver.js';
-import { withPrefix } from './key-prefix.js';
+import type { Command, Keyspace, OpenOptions, RedisConnection, RedisDriver } from './driver.js';
+import { keyspaceOf, withPrefix } from './key-prefix.js';
 import type { Link, LinkOptions } from './link.js';
 import { mapAddress, optionsOf, type AddressMap } from './node-redis-options.js';
 import { destroyQuietly, NodeRedisLink, nodeRedisPrefix, type NodeRedisClient } from './node-redis.driver.js';
@@ -20,7 +20,7 @@ export interface NodeRedisSentinel {
 interface SentinelOptions {
   name?: string;
   sentinelRootNodes?: Address[];
-  nodeClientOptions?: { socket?: object };
+  nodeClientOptions?: { socket?: object; database?: number };
   sentinelClientOptions?: { socket?: object };
   nodeAddressMap?: AddressMap;
   keyPrefix?: string;
@@ -30,6 +30,7 @@ interface SentinelOptions {
 export class NodeRedisSentinelDriver implements RedisDriver {
   readonly name = 'redis';
   readonly isCluster = false;
+  readonly keyspace: Keyspace;
 
   private readonly watch: SentinelWatch;
   /** A client for the master, made by the sentinel client. */
@@ -40,6 +41,7 @@ export class NodeRedisSentinelDriver implements RedisDriver {
     private readonly create: (options: object) => NodeRedisSentinel,
     private readonly options: SentinelOptions,
   ) {
+    this.keyspace = keyspaceOf(nodeRedisPrefix(options.keyPrefix), options.nodeClientOptions?.database);
     const { name, sentinelRootNodes = [], sentinelClientOptions, nodeAddressMap } = options;
     this.watch = new SentinelWatch({
       name: String(name),

@@ -1,5 +1,5 @@
-import type { Command, CommandArg, OpenOptions, RedisConnection, RedisDriver } from './driver.js';
-import { withPrefix, type Prefix } from './key-prefix.js';
+import type { Command, CommandArg, Keyspace, OpenOptions, RedisConnection, RedisDriver } from './driver.js';
+import { keyspaceOf, withPrefix, type Prefix } from './key-prefix.js';
 import type { Link, LinkOptions } from './link.js';
 import { LinkedConnection } from './linked-connection.js';
 
@@ -7,7 +7,7 @@ type MessageListener = (payload: Buffer, channel: Buffer) => void;
 
 /** What a client of node-redis (the package `redis`), made with `createClient`, offers and this package uses. */
 export interface NodeRedisClient {
-  readonly options?: { socket?: object; keyPrefix?: string };
+  readonly options?: { socket?: object; keyPrefix?: string; database?: number };
   duplicate(overrides?: object): NodeRedisClient;
   connect(): Promise<unknown>;
   sendCommand(command: CommandArg[]): Promise<unknown>;
@@ -26,8 +26,11 @@ export interface NodeRedisClient {
 export class NodeRedisDriver implements RedisDriver {
   readonly name = 'redis';
   readonly isCluster = false;
+  readonly keyspace: Keyspace;
 
-  constructor(private readonly client: NodeRedisClient) {}
+  constructor(private readonly client: NodeRedisClient) {
+    this.keyspace = keyspaceOf(nodeRedisPrefix(client.options?.keyPrefix), client.options?.database);
+  }
 
   open(options: OpenOptions): RedisConnection {
     return withPrefix(nodeRedisPrefix(this.client.options?.keyPrefix), options, (prefixed) => {

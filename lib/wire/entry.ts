@@ -1,6 +1,8 @@
 import { hasBinary, toPlain } from './binary.js';
 import { exceedsJson } from './carried.js';
 import { decodeMsgpack, encodeMsgpack } from './msgpack.js';
+import { EVENT } from './requests.js';
+import { isNodeId, nodeOf } from './server-uid.js';
 import type { StreamId } from './stream-id.js';
 import { isSameText, isText, RecurringText, toWholeNumber, type Text } from './text.js';
 
@@ -47,7 +49,12 @@ export type LogMessage = { uid: string; nsp: string } & (
 );
 
 /** What can be read from the log besides. */
-export type ForeignMessage = { uid: string; nsp: string; type: typeof EntryType.ServerSideEmit; data: { packet: unknown[] } };
+export type ForeignMessage = {
+  uid: string;
+  nsp: string;
+  type: typeof EntryType.ServerSideEmit;
+  data: { packet: unknown[] };
+};
 
 /** Who appended an entry, and as which of its entries in this stream, counted from 1. */
 export interface Origin {
@@ -140,15 +147,6 @@ export function encodeOrigin(node: string, seq: number, prev: number, isResent: 
     fields.push('resent', '1');
   }
   return fields;
-}
-
-/** What socket.io-adapter and the reference's emitter take for the uid of who serves no sockets, and answers nothing. */
-export const EMITTER_UID = 'emitter';
-
-/** The node of a server's uid: the first server of a node that has a namespace has the node's id, further ones a suffix. */
-export function nodeOf(uid: string): string {
-  const dot = uid.indexOf('.');
-  return dot < 0 ? uid : uid.slice(0, dot);
 }
 
 /**
@@ -248,7 +246,7 @@ function publisherOf(text: Text): Publisher {
     const node = nodeOf(uid);
     lastPublisher = {
       uid,
-      node: /^[\w-]{1,64}$/.test(node) ? node : undefined,
+      node: isNodeId(node) ? node : undefined,
       direct: node + DIRECT_LANE,
     };
   }
@@ -372,7 +370,6 @@ export function toWireOptions(value: unknown): WireOptions {
 
 /** @throws InvalidEntryError */
 export function toPacket(value: unknown): EventPacket {
-  const EVENT = 2;
   if (!isRecord(value) || value.type !== EVENT || !Array.isArray(value.data) || value.data.length === 0) {
     throw new InvalidEntryError('"packet" is not an event packet');
   }

@@ -1,20 +1,5 @@
+import { RequestType } from './requests.js';
 import { toPacket, toServerSideEvent, toWireOptions, type EventPacket, type WireOptions } from './entry.js';
-
-/**
- * The types of message that travel by PUB/SUB. Their numbers are those of socket.io-adapter's cluster adapter, whose other
- * types are entries of the log: see `EntryType`.
- */
-export const RequestType = {
-  /** Volatile, or with a `requestId` one that asks for acknowledgements. */
-  Broadcast: 3,
-  FetchSockets: 7,
-  FetchSocketsResponse: 8,
-  /** With a `requestId` one that asks for an answer. */
-  ServerSideEmit: 9,
-  ServerSideEmitResponse: 10,
-  BroadcastClientCount: 11,
-  BroadcastAck: 12,
-} as const;
 
 /** What a server asks of the others. */
 export type Request =

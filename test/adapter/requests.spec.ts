@@ -2,7 +2,8 @@ import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globa
 import { Requests, Survey, type RequestServer } from '../../lib/adapter/requests.js';
 import type { Census } from '../../lib/cluster/request-bus.js';
 import { encodeMsgpack } from '../../lib/wire/msgpack.js';
-import { RequestType, type Request, type Response } from '../../lib/wire/request-data.js';
+import type { Request, Response } from '../../lib/wire/request-data.js';
+import { RequestType } from '../../lib/wire/requests.js';
 
 function census(named: string[], others = 0): Census {
   return { named: new Set(named), others };

@@ -49,18 +49,14 @@ describe.each(configurations)('what clients see of a program: $name', ({ nodes, 
     await redis.close();
   });
 
-  test(
-    `is what they see of it with the in-memory adapter (${RUNS} programs, seed ${seed})`,
-    async () => {
-      const property = fc.asyncProperty(nodes === 1 ? program : program.map(acrossNodes), async (code: Program) => {
-        if (process.env['DBG']) console.error(JSON.stringify(code));
-        const [expected, actual] = await Promise.all([inMemory.run(code), ours.run(code)]);
-        expect(comparable(actual, expected, nodes)).toEqual(comparable(expected, actual, nodes));
-      });
-      await fc.assert(property, { numRuns: RUNS, seed, endOnFailure: process.env['DBG'] !== undefined, timeout: 9_000 });
-    },
-    300_000,
-  );
+  test(`is what they see of it with the in-memory adapter (${RUNS} programs, seed ${seed})`, async () => {
+    const property = fc.asyncProperty(nodes === 1 ? program : program.map(acrossNodes), async (code: Program) => {
+      if (process.env['DBG']) console.error(JSON.stringify(code));
+      const [expected, actual] = await Promise.all([inMemory.run(code), ours.run(code)]);
+      expect(comparable(actual, expected, nodes)).toEqual(comparable(expected, actual, nodes));
+    });
+    await fc.assert(property, { numRuns: RUNS, seed, endOnFailure: process.env['DBG'] !== undefined, timeout: 9_000 });
+  }, 300_000);
 });
 
 /** What must be the same. Volatile events may be dropped, by either. */
@@ -69,6 +65,6 @@ function comparable(outcome: Outcome, other: Outcome, nodes: number): Outcome {
     const names = new Set(other.received[who]!.map(([name]) => name));
     return events.filter(([name]) => names.has(name) || !String(name).startsWith('volatile'));
   });
-  if (process.env['OWN']) return { received: [0,1,2,5].map((i)=>received[i]!), results: [], seen: []};
+  if (process.env['OWN']) return { received: [0, 1, 2, 5].map((i) => received[i]!), results: [], seen: [] };
   return { ...outcome, received, seen: nodes === 1 ? outcome.seen : [] };
 }

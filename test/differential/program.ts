@@ -131,7 +131,10 @@ const room: fc.Arbitrary<Room> = fc.oneof(
 );
 const rooms = fc.array(room, { minLength: 1, maxLength: 3 });
 const target: fc.Arbitrary<Target> = fc.record({
-  nsp: fc.oneof({ weight: 5, arbitrary: fc.constant('/' as const) }, { weight: 1, arbitrary: fc.constant('/second' as const) }),
+  nsp: fc.oneof(
+    { weight: 5, arbitrary: fc.constant('/' as const) },
+    { weight: 1, arbitrary: fc.constant('/second' as const) },
+  ),
   to: fc.oneof({ weight: 1, arbitrary: fc.constant<Room[]>([]) }, { weight: 2, arbitrary: rooms }),
   except: fc.oneof({ weight: 3, arbitrary: fc.constant<Room[]>([]) }, { weight: 1, arbitrary: rooms }),
 });
@@ -173,7 +176,10 @@ const disconnecting: fc.Arbitrary<Statement> = fc.oneof(
 
 function programOf(statement: fc.Arbitrary<Statement>): fc.Arbitrary<Program> {
   const turn = fc.record<Turn>({
-    askedBy: fc.oneof({ weight: 3, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary: fc.constantFrom(0, 1, 5) }),
+    askedBy: fc.oneof(
+      { weight: 3, arbitrary: fc.constant(undefined) },
+      { weight: 1, arbitrary: fc.constantFrom(0, 1, 5) },
+    ),
     statements: fc.array(statement, { minLength: 1, maxLength: 6 }),
     sockets: fc.oneof(
       { weight: 6, arbitrary: fc.constant(undefined) },
@@ -181,7 +187,13 @@ function programOf(statement: fc.Arbitrary<Statement>): fc.Arbitrary<Program> {
         weight: 1,
         arbitrary: fc.record({
           target,
-          then: fc.constantFrom('emit' as const, 'join' as const, 'leave' as const, 'disconnect' as const, 'ask' as const),
+          then: fc.constantFrom(
+            'emit' as const,
+            'join' as const,
+            'leave' as const,
+            'disconnect' as const,
+            'ask' as const,
+          ),
         }),
       },
     ),

@@ -216,7 +216,8 @@ export function readable(value: unknown, within: readonly unknown[] = []): unkno
     return { [typeof value]: value.toString() };
   }
   if (value instanceof Date || value instanceof Map || value instanceof Set || value instanceof ArrayBuffer) {
-    const items = value instanceof Date ? [value.getTime()] : value instanceof ArrayBuffer ? new Uint8Array(value) : value;
+    const items =
+      value instanceof Date ? [value.getTime()] : value instanceof ArrayBuffer ? new Uint8Array(value) : value;
     return { [value.constructor.name]: [...items].map(readableWithin) };
   }
   if (typeof value === 'object' && value !== null) {

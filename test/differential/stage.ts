@@ -127,7 +127,8 @@ export class Stage {
   }
 
   private async connect(): Promise<void> {
-    const nspsOf = (client: number): string[] => PLACES.filter((place) => place.client === client).map(({ nsp }) => nsp);
+    const nspsOf = (client: number): string[] =>
+      PLACES.filter((place) => place.client === client).map(({ nsp }) => nsp);
     await Promise.all(this.clients.map((client, i) => client.open(nspsOf(i))));
     for (const { client, nsp } of PLACES) {
       await this.clients[client]!.connect(nsp, { client }); // in this order, which is that of the server's maps
@@ -207,7 +208,9 @@ export class Stage {
           this.note(this.settled(asking.emitWithAck(event, ...args)));
         } else {
           const answered = new Promise((resolve) => {
-            asking.emit(event, ...args, (error: Error | null, responses: unknown) => resolve([error?.message, responses]));
+            asking.emit(event, ...args, (error: Error | null, responses: unknown) =>
+              resolve([error?.message, responses]),
+            );
           });
           this.note(this.settled(answered));
         }
@@ -325,7 +328,9 @@ export class Stage {
     // An answer that crosses a disconnection makes the server close the connection, sooner or later; so it ends here.
     this.clients.forEach((client) => client.endIfDisconnected());
     const areGone = (): boolean =>
-      this.ios.every((io) => NSPS.every((nsp) => [...io.of(nsp).sockets.values()].every((socket) => this.isOpen(socket))));
+      this.ios.every((io) =>
+        NSPS.every((nsp) => [...io.of(nsp).sockets.values()].every((socket) => this.isOpen(socket))),
+      );
     while (!areGone()) {
       await new Promise((resolve) => setImmediate(resolve));
     }

@@ -8,7 +8,13 @@ describe('what another process is given of a value', () => {
   test.each<[string, unknown]>([
     ['a date', new Date(1_700_000_000_123)],
     ['a date before 1970', new Date(-1)],
-    ['a map', new Map<unknown, unknown>([['a', 1], [{ key: 'an object' }, new Date(0)]])],
+    [
+      'a map',
+      new Map<unknown, unknown>([
+        ['a', 1],
+        [{ key: 'an object' }, new Date(0)],
+      ]),
+    ],
     ['a map within a map', new Map([['a', new Map([['b', new Set([1])]])]])],
     ['a set', new Set([1, 'a', null])],
     ['a BigInt', 12345678901234567890n],
@@ -20,7 +26,10 @@ describe('what another process is given of a value', () => {
     ['a DataView', new DataView(new Uint8Array([1, 2, 3]).buffer, 1)],
     ['an ArrayBuffer', new Uint8Array([1, 2]).buffer],
     ['NaN and infinities', [NaN, Infinity, -Infinity]],
-    ['all of it in one object', { at: new Date(5), tags: new Set(['a']), sum: 5n, image: Buffer.from('x'), list: [[]] }],
+    [
+      'all of it in one object',
+      { at: new Date(5), tags: new Set(['a']), sum: 5n, image: Buffer.from('x'), list: [[]] },
+    ],
     ['an object with any names', JSON.parse('{"constructor": 1, "toString": 2, "": 3}')],
   ])('is %s, if it was one', (_name, value) => {
     expect(there(value)).toEqual(value);
