@@ -8,12 +8,12 @@ import type {
   SocketId,
 } from 'socket.io-adapter';
 import type { ClusterNode, NamespaceMember } from '../cluster/cluster-node.js';
-import { InvalidOptionError } from '../cluster/options.js';
 import type { BusMessage, Census } from '../cluster/request-bus.js';
 import { toPlain } from '../wire/binary.js';
 import { carry } from '../wire/carried.js';
 import {
   decodeEntry,
+  DIRECT_LANE,
   EntryType,
   type EventPacket,
   type ForeignMessage,
@@ -28,7 +28,7 @@ import { callApp } from './app-code.js';
 import { corkFlushes } from './cork-flushes.js';
 import { isRoom, Requests, toBroadcastOptions } from './requests.js';
 import { SessionRecovery } from './session-recovery.js';
-import type { NamespaceLike, SocketDetails } from './socket-io.js';
+import type { NamespaceLike, SocketDetails, SocketLike } from './socket-io.js';
 
 /** Marks adapters of this package, of whichever copy of it. */
 const OURS = Symbol.for('nestjs-redis-streams-adapter');
@@ -81,16 +81,8 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
     });
     const { connectionStateRecovery, parser } = this.namespace.server.opts;
     this.hasOwnParser = parser !== undefined;
-    this.ordering = node.options.ordering ?? (connectionStateRecovery ? 'log' : 'local-first');
+    this.ordering = node.options.ordering ?? 'local-first';
     if (connectionStateRecovery) {
-      if (this.ordering !== 'log') {
-        throw new InvalidOptionError(
-          'ordering',
-          this.ordering,
-          '"log" (or nothing) when connectionStateRecovery is on: a client that was given broadcasts before the log ' +
-            'has them cannot tell what it has missed',
-        );
-      }
       this.log.remember();
       const { maxDisconnectionDuration } = connectionStateRecovery;
       this.recovery = new SessionRecovery(node, this.log, this.namespace, maxDisconnectionDuration);
@@ -143,29 +135,30 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
 
   /** @throws TypeError at once, if the packet cannot be serialized */
   override broadcast(packet: EventPacket, opts: BroadcastOptions): void {
-    const flags: BroadcastFlags = opts.flags ?? {};
     const exact = this.exact(packet);
-    if (flags.volatile) {
+    if (opts.flags?.volatile) {
       const elsewhere = this.elsewhere(opts);
       if (elsewhere) {
         const request = { type: RequestType.Broadcast, data: { packet: this.onBus(exact), opts: elsewhere } } as const;
         this.send(request).catch(() => undefined); // it may be lost
       }
       super.broadcast(this.keepingOffset(exact), opts);
-    } else if (flags.local || packet.id !== undefined) {
-      // An acknowledgement can be called only here, so nobody else needs the packet; but it keeps its place in the order.
-      // Its turn may come later, so it is sent as it is now.
-      const kept = this.ordering === 'log' ? this.onBus(exact) : exact;
-      this.inOrder(() => super.broadcast(this.keepingOffset(kept), opts));
+    } else if (packet.id !== undefined) {
+      super.broadcast(exact, opts); // for one socket, and the acknowledgement can be called only here
     } else {
-      this.change(
-        opts,
-        () => super.broadcast(exact, opts),
-        (elsewhere) => ({
-          ...{ type: EntryType.Broadcast, data: { packet: exact, opts: elsewhere } },
+      void this.change(opts, {
+        here: (sent) =>
+          super.broadcast(sent ? this.withOffset(exact, this.log.offset()) : this.keepingOffset(exact), opts),
+        // Its turn may come later, so it is sent as it is now.
+        later: () => {
+          const kept = this.onBus(exact);
+          return () => super.broadcast(this.keepingOffset(kept), opts);
+        },
+        elsewhere: (target) => ({
+          ...{ type: EntryType.Broadcast, data: { packet: exact, opts: target } },
           ...(this.hasOwnParser && { exact: true }),
         }),
-      );
+      });
     }
   }
 
@@ -203,7 +196,10 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
     return 1 + named.size + others;
   }
 
-  /** Resolves when it is done here, and in the log for the others (or dropped from the outbox). It never rejects. */
+  /**
+   * Resolves when it is done with the sockets here and is in the log for the others, or was dropped from the outbox. It
+   * never rejects. Socket.IO's `socketsJoin()` does not pass it on; `io.of(…).adapter.addSockets(…)` gives it.
+   */
   override addSockets(opts: BroadcastOptions, rooms: Room[]): Promise<void> {
     return this.changeRooms(EntryType.SocketsJoin, opts, rooms, () => super.addSockets(opts, rooms));
   }
@@ -215,14 +211,10 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
 
   /** @see addSockets */
   override disconnectSockets(opts: BroadcastOptions, close: boolean): Promise<void> {
-    return this.change(
-      opts,
-      () => super.disconnectSockets(opts, close),
-      (elsewhere) => ({
-        type: EntryType.DisconnectSockets,
-        data: { opts: elsewhere, close },
-      }),
-    );
+    return this.change(opts, {
+      here: () => super.disconnectSockets(opts, close),
+      elsewhere: (target) => ({ type: EntryType.DisconnectSockets, data: { opts: target, close } }),
+    });
   }
 
   /** @throws Error if a server does not answer in time */
@@ -249,17 +241,17 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
 
   // ── what the log brings ─────────────────────────────────────────────────────────────────────────────────────────
 
-  deliver(entry: LogEntry, fromThisNode: boolean): void {
-    if (fromThisNode && entry.uid === this.uid && this.ordering === 'local-first') {
-      return; // was done at once
+  deliver(entry: LogEntry, own: boolean): void {
+    if (own && this.wasAtOnce(entry)) {
+      return;
     }
     if (entry.rooms && !this.hasRecipient(entry.rooms)) {
-      return; // told without decoding
+      return; // known without decoding
     }
     try {
       const message = decodeEntry(entry);
       if (message) {
-        this.carryOut(message, entry);
+        this.sparing(() => this.carryOut(message, this.log.offsetAt(entry)), this.withheldFrom(entry));
       } else {
         this.log.reject(entry.id, `the type ${entry.type} is not known to this version`);
       }
@@ -269,33 +261,40 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
     }
   }
 
-  private carryOut(message: LogMessage | ForeignMessage, entry: LogEntry): void {
+  /** Sockets whose clients had been given the entry before they came to this node. */
+  private withheldFrom(entry: LogEntry): ReadonlySet<SocketId> | undefined {
+    const recovery = this.recovery as (SessionRecovery & Partial<Withholding>) | undefined;
+    return recovery?.withheldFrom?.(entry);
+  }
+
+  /** Another server of this node has appended something that is delivered at once. */
+  deliverAtOnce(message: LogMessage): void {
+    this.sparing(() => this.carryOut(message, this.log.offset()));
+  }
+
+  private wasAtOnce({ origin }: LogEntry): boolean {
+    return this.ordering === 'local-first' || origin?.node.endsWith(DIRECT_LANE) === true;
+  }
+
+  private carryOut(message: LogMessage | ForeignMessage, offset: string): void {
     if (message.type === EntryType.ServerSideEmit) {
       callApp(() => this.namespace._onServerSideEmit(message.data.packet));
       return;
     }
     const opts = toBroadcastOptions(message.data.opts);
     switch (message.type) {
-      case EntryType.Broadcast: {
-        const { packet } = message.data;
-        this.sparing(() => super.broadcast(this.withOffset(packet, entry.id), opts));
+      case EntryType.Broadcast:
+        super.broadcast(this.withOffset(message.data.packet, offset), opts);
         break;
-      }
-      case EntryType.SocketsJoin: {
-        const { rooms } = message.data;
-        this.sparing(() => super.addSockets(opts, rooms));
+      case EntryType.SocketsJoin:
+        super.addSockets(opts, message.data.rooms);
         break;
-      }
-      case EntryType.SocketsLeave: {
-        const { rooms } = message.data;
-        this.sparing(() => super.delSockets(opts, rooms));
+      case EntryType.SocketsLeave:
+        super.delSockets(opts, message.data.rooms);
         break;
-      }
-      case EntryType.DisconnectSockets: {
-        const { close } = message.data;
-        this.sparing(() => super.disconnectSockets(opts, close));
+      case EntryType.DisconnectSockets:
+        super.disconnectSockets(opts, message.data.close);
         break;
-      }
     }
   }
 
@@ -327,10 +326,6 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
 
   // ── ways out ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  private append(body: Body): void {
-    this.log.append({ uid: this.uid, nsp: this.name, ...body });
-  }
-
   private async send(request: Request): Promise<void> {
     try {
       await this.node.bus.publish({ uid: this.uid, nsp: this.name, ...request });
@@ -350,17 +345,26 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
   }
 
   /** Does something with the sockets of this server, and has the others do the same. */
-  private change(opts: BroadcastOptions, here: () => unknown, elsewhere: (opts: WireOptions) => Body): Promise<void> {
+  private change(opts: BroadcastOptions, change: Change): Promise<void> {
     const target = this.elsewhere(opts);
+    const isDirect = this.isForOne(opts);
+    const isAtOnce = this.ordering === 'local-first' || isDirect;
     if (!target) {
-      this.inOrder(here);
+      if (isAtOnce) {
+        change.here(false);
+      } else {
+        this.afterOwnEntries(change.later?.() ?? (() => change.here(false)));
+      }
       return Promise.resolve();
     }
-    this.append(elsewhere(target));
-    if (this.ordering === 'local-first') {
-      here();
+    const message = { uid: this.uid, nsp: this.name, ...change.elsewhere(target) } as LogMessage;
+    const options = { ...(isDirect && { lane: 'direct' as const }), bus: this.node.bus.mark(this) };
+    this.log.append(message, options);
+    if (isAtOnce) {
+      change.here(true);
+      this.node.siblingsOf(this).forEach((sibling) => sibling.deliverAtOnce(message));
     }
-    return Promise.resolve();
+    return this.log.whenAppended();
   }
 
   private changeRooms(
@@ -369,12 +373,18 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
     rooms: Room[],
     here: () => unknown,
   ): Promise<void> {
-    const elsewhere = rooms.filter(isRoom);
-    if (elsewhere.length === 0) {
-      this.inOrder(here); // nobody elsewhere can be in such a room
-      return Promise.resolve();
-    }
-    return this.change(opts, here, (opts) => ({ type, data: { opts, rooms: elsewhere } }));
+    const shared = rooms.filter(isRoom);
+    const isOnlyHere = shared.length === 0; // nobody elsewhere can be in such a room
+    return this.change(isOnlyHere ? { ...opts, flags: { ...opts.flags, local: true } } : opts, {
+      here,
+      elsewhere: (target) => ({ type, data: { opts: target, rooms: shared } }),
+    });
+  }
+
+  /** Whether all that is meant is one socket of this server. */
+  private isForOne({ rooms }: BroadcastOptions): boolean {
+    const [room] = rooms;
+    return rooms.size === 1 && this.namespace.sockets.has(room!);
   }
 
   /** What is meant of the other servers; undefined: nobody can be. */
@@ -396,21 +406,17 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
     return this.hasOwnParser ? packet : { ...packet, data: toPlain(packet.data) as unknown[] };
   }
 
-  /** Does something here after what this node has appended so far. */
-  private inOrder(run: () => unknown): void {
-    if (this.ordering === 'local-first') {
-      run();
-      return;
-    }
-    let atOnce = true;
+  /** With the ordering `log`: does something here after what this node has appended so far. */
+  private afterOwnEntries(run: () => unknown): void {
+    let isNow = true;
     this.log.afterOwnEntries(() => {
-      if (atOnce) {
+      if (isNow) {
         run();
       } else {
         callApp(run);
       }
     });
-    atOnce = false;
+    isNow = false;
   }
 
   /** The packet with the offset that its client will ask to be recovered from. */
@@ -420,52 +426,70 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
 
   /**
    * A packet that is not in the log. A client takes the last item of any packet for its offset if it is a string, and
-   * could not be recovered from "hello"; so the position in the log is added then, up to which it has been given all.
+   * could not be recovered from "hello"; so its offset is added then, which is that of all that it has been given.
    */
   private keepingOffset(packet: EventPacket): EventPacket {
-    const { position } = this.log;
-    return position !== undefined && typeof packet.data.at(-1) === 'string'
-      ? this.withOffset(packet, position)
-      : packet;
+    return typeof packet.data.at(-1) === 'string' ? this.withOffset(packet, this.log.offset()) : packet;
   }
 
-  private async census(): Promise<Census> {
-    try {
-      return await this.node.census(this);
-    } catch {
-      return { named: new Set(), others: 0 };
-    }
+  private census(): Promise<Census> {
+    return this.node.census(this);
   }
 
   // ── listeners of the application ────────────────────────────────────────────────────────────────────────────────
 
-  /** Whether what is done comes from another server, so that no call of the application waits for it. */
-  private isSparing = false;
+  /** What is being done because another server has asked for it, so that no call of the application waits for it. */
+  private foreign: { withheld: ReadonlySet<SocketId> | undefined } | undefined;
 
-  /** Does what another server has asked for: a listener that throws on one socket does not keep it from the others. */
-  private sparing(run: () => unknown): void {
-    this.isSparing = true;
+  /**
+   * Does what another server has asked for: a listener that throws on one socket does not keep it from the others.
+   *
+   * @param withheld - sockets with which it is not done
+   */
+  private sparing(run: () => void, withheld?: ReadonlySet<SocketId>): void {
+    const before = this.foreign;
+    this.foreign = { withheld };
     try {
       run();
     } finally {
-      this.isSparing = false;
+      this.foreign = before;
     }
   }
 
   /** Wraps what calls a function for each socket; socket.io-adapter has no way in for that. */
   private spareOthers(): void {
-    type Apply = (opts: BroadcastOptions, callback: (socket: unknown) => void) => void;
+    type Apply = (opts: BroadcastOptions, callback: (socket: SocketLike) => void) => void;
     const internals = this as unknown as { apply?: Apply };
-    const { apply } = internals;
-    const onItsOwn = (callback: () => void): void => {
-      this.isSparing = false; // what the application calls in it, it calls by itself
-      callApp(callback);
-      this.isSparing = true;
-    };
+    const apply = internals.apply!;
     internals.apply = (opts, callback) => {
-      apply!.call(this, opts, this.isSparing ? (socket) => onItsOwn(() => callback(socket)) : callback);
+      const { foreign } = this;
+      if (!foreign) {
+        apply.call(this, opts, callback);
+        return;
+      }
+      this.foreign = undefined; // what the application calls meanwhile, it calls by itself
+      apply.call(this, opts, (socket) => {
+        if (!foreign.withheld?.has(socket.id)) {
+          callApp(() => callback(socket));
+        }
+      });
+      this.foreign = foreign;
     };
   }
+}
+
+/** What recovery knows of clients that are ahead of this node. */
+interface Withholding {
+  withheldFrom(entry: LogEntry): ReadonlySet<SocketId> | undefined;
+}
+
+/** Something to be done with sockets, here and elsewhere. */
+interface Change {
+  /** @param isSent - whether it is in the log, or on its way there */
+  here(isSent: boolean): unknown;
+  /** What is to be done here if its turn has not come yet; `here` if that is the same. */
+  later?(): () => unknown;
+  elsewhere(target: WireOptions): Body;
 }
 
 /** The adapter that a namespace had before is closed, if it is one of this package: `io.adapter()` forgets it. */

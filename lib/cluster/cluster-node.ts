@@ -4,9 +4,9 @@ import { driverFor } from '../redis/driver-for.js';
 import { RedisClientError, type ConnectionListener, type RedisConnection, type RedisDriver } from '../redis/driver.js';
 import { SessionStore } from '../session/session-store.js';
 import { StreamLog } from '../stream/stream-log.js';
-import type { NotCarried } from '../wire/carried.js';
 import { decodeControlMessage, type Heartbeat, type NodeInfo } from '../wire/control.js';
-import type { LogEntry } from '../wire/entry.js';
+import type { NotCarried } from '../wire/carried.js';
+import type { LogEntry, LogMessage } from '../wire/entry.js';
 import { streamIndexOf } from '../wire/keys.js';
 import { EMITTER_UID, nodeOf, serverIndexOf, serverUid, serverUids } from '../wire/server-uid.js';
 import { COMMANDS, Connections } from './connections.js';
@@ -30,7 +30,9 @@ const MAX_REPORTED = 200;
 /** A namespace of a Socket.IO server of this process: what the node delivers to. */
 export interface NamespaceMember extends BusMember {
   /** Given each entry of its namespace, in the order of the log. */
-  deliver(entry: LogEntry, fromThisNode: boolean): void;
+  deliver(entry: LogEntry, own: boolean): void;
+  /** Given what another server of this node has appended, if it is not to wait for its being read. */
+  deliverAtOnce(message: LogMessage): void;
   /** A node has come or gone: those that have the namespace may have changed. */
   onPeersChanged(): void;
   readonly socketCount: number;
@@ -330,6 +332,11 @@ export class ClusterNode {
     this.parts?.bus.join(member);
   }
 
+  /** The other servers of this node that have the same namespace. */
+  siblingsOf(member: NamespaceMember): NamespaceMember[] {
+    return (this.members.get(member.name) ?? []).filter((other) => other !== member);
+  }
+
   /** Returns whether it was the last member. */
   detach(member: NamespaceMember): boolean {
     const rest = (this.members.get(member.name) ?? []).filter((other) => other !== member);
@@ -369,6 +376,11 @@ export class ClusterNode {
     const own = (this.members.get(name) ?? []).map((member) => member.uid).filter((other) => other !== uid);
     const named = new Set([...own, ...this.registry.present().map(({ id }) => serverUid(id, 0))]);
     return { named, others: this.registry.unmonitoredIn(name) };
+  }
+
+  /** A socket has something that other nodes cannot be given; the first of each kind is an event. */
+  reportLeftOut(namespace: string, { path, reason }: NotCarried): void {
+    this.reportOnce({ type: 'data-left-out', namespace, path, reason }, `${path} ${reason}`);
   }
 
   /** Counts a message that was passed over; the first one for each reason is an event. */

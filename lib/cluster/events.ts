@@ -100,13 +100,13 @@ export interface MessageRejected {
 }
 
 /**
- * A socket has something that other nodes cannot be given, such as a function or a circle: they are given the rest.
- * Emitted once for each.
+ * A socket has something in its `data` or `handshake` that other nodes cannot be given: a function, a circle. They are
+ * given the rest. Emitted once for each.
  */
 export interface DataLeftOut {
   type: 'data-left-out';
   namespace: string;
-  /** Where it is, such as `data.timer`. */
+  /** Such as `data.user.session`. */
   path: string;
   reason: string;
 }

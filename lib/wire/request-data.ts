@@ -1,5 +1,5 @@
-import { toPacket, toServerSideEvent, toWireOptions, type EventPacket, type WireOptions } from './entry.js';
 import { RequestType } from './requests.js';
+import { toPacket, toServerSideEvent, toWireOptions, type EventPacket, type WireOptions } from './entry.js';
 
 /** What a server asks of the others. */
 export type Request =

@@ -36,15 +36,18 @@ export class RawClient {
     private readonly answer: unknown[] | undefined,
   ) {}
 
-  async connect(nsps: readonly string[], auth: object): Promise<void> {
+  /** Opens its connection, if the program before has not left it open. */
+  async open(nsps: readonly string[]): Promise<void> {
     this.memberships = new Map(nsps.map((nsp) => [nsp, new Membership()]));
     if (this.engine?.readyState !== 'open') {
-      await this.open();
+      await this.openEngine();
     }
-    for (const nsp of nsps) {
-      this.send({ type: PacketType.CONNECT, nsp, data: auth });
-    }
-    await this.until(() => [...this.memberships.values()].every(({ isConnected }) => isConnected));
+  }
+
+  /** Connects to a namespace. */
+  async connect(nsp: string, auth: object): Promise<void> {
+    this.send({ type: PacketType.CONNECT, nsp, data: auth });
+    await this.until(() => this.isConnected(nsp));
   }
 
   receivedIn(nsp: string): Received[] {
@@ -74,17 +77,27 @@ export class RawClient {
     await this.until(() => isAnswered || !membership.isConnected);
   }
 
+  /** Whether the server has disconnected it from a namespace. */
+  get wasDisconnected(): boolean {
+    return [...this.memberships.values()].some(({ isConnected }) => !isConnected);
+  }
+
+  /** Closes its connection, if it was disconnected from a namespace. */
+  endIfDisconnected(): void {
+    if (this.wasDisconnected) {
+      this.close();
+      this.memberships.forEach((membership) => this.onDisconnected(membership, 'closed'));
+    }
+  }
+
   /** Leaves all namespaces. The connection stays open for the next program, unless this one was disconnected. */
   leave(): void {
-    const wasDisconnected = [...this.memberships.values()].some(({ isConnected }) => !isConnected);
+    this.endIfDisconnected();
     for (const [nsp, membership] of this.memberships) {
       if (membership.isConnected) {
         membership.isConnected = false;
         this.send({ type: PacketType.DISCONNECT, nsp, data: undefined });
       }
-    }
-    if (wasDisconnected) {
-      this.close();
     }
   }
 
@@ -93,7 +106,7 @@ export class RawClient {
     this.engine = undefined;
   }
 
-  private async open(): Promise<void> {
+  private async openEngine(): Promise<void> {
     const engine = new EngineSocket(this.url, { path: '/socket.io/', transports: ['websocket'] });
     const decoder = new Decoder();
     this.engine = engine;
