@@ -1,18 +1,23 @@
 import type { Session as SocketIoSession } from 'socket.io-adapter';
 import type { ClusterNode } from '../cluster/cluster-node.js';
+import type { RecoveryRefusal } from '../cluster/events.js';
+import { InvalidOptionError } from '../cluster/options.js';
 import { isSessionId, type Session } from '../wire/session.js';
 import { SessionRecipient } from '../session/session-recipient.js';
-import type { SessionHolder } from '../session/session-store.js';
+import type { SessionClaim, SessionState } from '../session/session-claim.js';
 import type { LogEntry } from '../wire/entry.js';
 import type { Replay } from '../stream/replay-log.js';
 import { broadcastOf } from '../stream/room-index.js';
 import type { StreamLog } from '../stream/stream-log.js';
-import { compareStreamIds, isStreamId, later, STREAM_START, type StreamId } from '../wire/stream-id.js';
+import { decodeCut, encodeCut } from '../wire/cut.js';
+import { compareStreamIds, later, STREAM_START, type StreamId } from '../wire/stream-id.js';
 import type { NamespaceLike, PacketLike, SocketLike } from './socket-io.js';
 
 const EVENT = 2;
 /** The event that tells a client the offset when it connects, with the option `announceOffset`. */
 export const OFFSET_EVENT = 'redis-streams:offset';
+/** An offset with which nobody is recovered. */
+const NO_OFFSET = '-';
 /** Milliseconds that a recovery waits: for this node to come to where its client was, for an earlier socket to be gone. */
 const PATIENCE = 10_000;
 /** How many of the rooms that a client has left are remembered. */
@@ -20,8 +25,8 @@ const MAX_LEFT = 100;
 
 /** A client that is connected. */
 interface Live {
-  pid: string;
-  epoch: number;
+  /** Set as soon as it is live. */
+  claim: SessionClaim | undefined;
   /** The position when it connected for the first time. */
   since: StreamId;
   /** See {@link Session.forgotten}. */
@@ -45,11 +50,10 @@ interface Live {
  * At any time its session may be taken by a later connection of the same client: then it is released.
  */
 interface Arrival {
+  claim: SessionClaim;
   session: Session;
   offset: StreamId;
   replay: Replay | undefined;
-  /** Whether the session is still its own. */
-  isOwner: boolean;
   /** Resolves when no socket of it is left. */
   ended: Promise<void>;
   end(): void;
@@ -73,6 +77,14 @@ export class SessionRecovery {
     /** Milliseconds for which a client can come back. */
     private readonly duration: number,
   ) {
+    if (typeof duration !== 'number' || !(duration >= 0)) {
+      const name = 'connectionStateRecovery.maxDisconnectionDuration';
+      throw new InvalidOptionError(
+        name,
+        duration,
+        'milliseconds, 0 or more (Infinity: as long as Redis can keep a key)',
+      );
+    }
     node.sessions.keepFor(duration);
   }
 
@@ -91,7 +103,7 @@ export class SessionRecovery {
       for (const room of rooms) {
         live.joined.set(room, this.position);
       }
-      this.node.sessions.touch(live.pid);
+      live.claim?.touch();
     }
   }
 
@@ -99,7 +111,7 @@ export class SessionRecovery {
     const live = this.live.get(sid);
     if (live) {
       this.leave(live, room);
-      this.node.sessions.touch(live.pid);
+      live.claim?.touch();
     }
   }
 
@@ -107,13 +119,13 @@ export class SessionRecovery {
   onGone(sid: string): void {
     const arrival = this.arriving.get(sid);
     if (arrival) {
-      this.giveBack(arrival);
+      arrival.claim.giveBack();
       arrival.end();
     }
     const live = this.live.get(sid);
     if (live) {
       this.live.delete(sid);
-      this.node.sessions.forget(live.pid);
+      live.claim?.discard();
     }
   }
 
@@ -122,13 +134,13 @@ export class SessionRecovery {
     const live = this.live.get(sid);
     if (live) {
       this.live.delete(sid);
-      this.node.sessions.save(this.snapshot(sid, live, rooms, data), this.duration);
+      live.claim?.giveBack(this.snapshot(sid, live, rooms, data));
     }
   }
 
   private onConnected(socket: SocketLike, pid: string): void {
     const arrival = this.arriving.get(socket.id);
-    if (arrival && !arrival.isOwner) {
+    if (arrival?.claim.isReleased) {
       arrival.end();
       queueMicrotask(() => socket.conn.close(true)); // the client has come elsewhere meanwhile
       return;
@@ -136,8 +148,7 @@ export class SessionRecovery {
     const { session, offset, missed } = arrival ? this.endArrival(arrival) : newClient;
     const arrived = this.position;
     const live: Live = {
-      ...{ pid, arrived },
-      epoch: session?.epoch ?? 0,
+      ...{ claim: arrival?.claim, arrived },
       since: session ? (session.since ?? STREAM_START) : arrived,
       forgotten: session?.forgotten,
       sent: missed.at(-1)?.id ?? offset,
@@ -146,18 +157,33 @@ export class SessionRecovery {
     };
     const isChanged = session !== undefined && this.noteRoomsOf(socket, live, session.rooms);
     this.live.set(socket.id, live);
-    const holder: SessionHolder = {
-      duration: this.duration,
+    const holder = {
       current: () => this.snapshot(socket.id, live, socket.rooms, socket.data),
+      get data() {
+        return socket.data;
+      },
       release: () => this.releaseLive(socket),
     };
-    this.node.sessions.hold(pid, holder, session !== undefined && !isChanged);
-    const announced = !session && this.node.options.announceOffset && this.log.reader.position !== undefined;
-    const packets = announced ? [[OFFSET_EVENT, arrived]] : missed.map(toPacketData);
+    if (live.claim) {
+      live.claim.hold(holder, isChanged);
+    } else {
+      live.claim = this.node.sessions.open(pid, this.namespace.name, this.duration, holder);
+    }
+    const isAnnounced = session ? missed.length === 0 && !live.claim.isAnswered : this.node.options.announceOffset;
+    const announced = isAnnounced && this.log.reader.position !== undefined;
+    const packets = announced ? [[OFFSET_EVENT, session ? this.ownOffset() : arrived]] : missed.map(toPacketData);
     if (packets.length > 0) {
       // A client that is cut off before it has its CONNECT packet would keep what came before, and be given it again.
       afterNextPacket(socket, () => packets.forEach((data) => socket.packet({ type: EVENT, data })));
     }
+  }
+
+  /**
+   * An offset that names this node even if it has sent nothing. The node where a client was before may be cut off from
+   * Redis, and if the client comes back to it, can tell by this that it has been elsewhere.
+   */
+  private ownOffset(): string {
+    return encodeCut({ position: this.position, ahead: [{ node: this.node.id, seq: 0 }] });
   }
 
   /** Notes rooms that a middleware has joined or left. Returns whether there were any. */
@@ -179,9 +205,14 @@ export class SessionRecovery {
 
   /** The client has come elsewhere: this connection of it is closed, and nothing is written of it. */
   private releaseLive(socket: SocketLike): void {
+    const isDoubtful = this.live.get(socket.id)?.claim?.isConfirmed === false;
     this.live.delete(socket.id);
+    if (isDoubtful) {
+      // What it was given here, in rooms that it may have left elsewhere, is nothing to go on from.
+      socket.packet({ type: EVENT, data: [OFFSET_EVENT, NO_OFFSET] });
+    }
     socket._onclose('transport close');
-    socket.conn.close(true);
+    socket.conn.close(!isDoubtful);
   }
 
   // ── recovery ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -194,68 +225,77 @@ export class SessionRecovery {
    * @param offset - from the client: the id of the last entry that it was given
    */
   async restore(pid: unknown, offset: unknown): Promise<SocketIoSession | undefined> {
-    const mayHaveSession = isSessionId(pid) && isStreamId(offset) && !this.node.isClosing;
-    const session = mayHaveSession ? await this.tryRestore(pid, offset) : undefined;
+    const outcome = this.node.isClosing ? 'unknown' : await this.tryRestore(pid, offset);
     if (this.node.isClosing) {
       return new Promise(() => undefined); // its connection is about to be closed, and another node can recover it
     }
-    if (!session) {
-      this.node.counters.refusedRecoveries++;
+    if (typeof outcome === 'string') {
+      this.node.refuseRecovery(this.namespace.name, outcome);
       return undefined;
     }
     this.node.counters.recoveries++;
-    const { sid, rooms, data } = session;
+    const { sid, rooms, data } = outcome;
     return { sid, pid, rooms, data, missedPackets: [] } as unknown as SocketIoSession;
   }
 
-  private async tryRestore(pid: string, offset: StreamId): Promise<Session | undefined> {
-    let arrival: Arrival | undefined;
-    const session = await this.node.sessions.take(pid, this.namespace.name, (taken) => {
-      arrival = this.newArrival(taken, offset);
-      return this.holderOf(arrival);
-    });
-    if (!session || !arrival) {
-      return undefined;
+  private async tryRestore(pid: unknown, offset: unknown): Promise<Session | RecoveryRefusal> {
+    if (!isSessionId(pid)) {
+      return 'unknown';
     }
-    const { sid } = session;
+    const cut = decodeCut(offset);
+    if (!cut) {
+      return 'offset';
+    }
+    const claim = await this.node.sessions.take(pid, this.namespace.name, {
+      duration: this.duration,
+      wasOnlyHere: () => cut.ahead.length === 0 && compareStreamIds(cut.position, this.position) <= 0,
+    });
+    if (typeof claim === 'string') {
+      return claim;
+    }
+    const arrival = this.newArrival(claim, cut.position);
+    const { sid } = arrival.session;
     const before = this.arriving.get(sid);
     if (before && !(await isSoon(before.ended))) {
-      this.giveBack(arrival); // a middleware has not let go of an earlier socket with this id
-      return undefined;
+      claim.giveBack(); // a middleware has not let go of an earlier socket with this id
+      return 'busy';
     }
-    if (!arrival.isOwner) {
-      return undefined;
+    if (claim.isReleased) {
+      return 'taken';
     }
     this.arriving.set(sid, arrival);
-    if (!(await this.collect(arrival))) {
-      if (arrival.isOwner && !this.node.isClosing) {
-        arrival.isOwner = false;
-        this.node.sessions.forget(pid);
+    const refusal = await this.collect(arrival);
+    if (refusal) {
+      if (!this.node.isClosing) {
+        claim.discard();
       }
       arrival.end();
-      return undefined;
+      return refusal;
     }
-    const watched = arrival;
-    setImmediate(() => this.watch(watched)); // its socket exists then
-    return session;
+    setImmediate(() => this.watch(arrival)); // its socket exists then
+    return arrival.session;
   }
 
-  /** Finds what a client has missed. Returns whether that is all of it. */
-  private async collect(arrival: Arrival): Promise<boolean> {
-    const { session, offset } = arrival;
+  /** Finds what a client has missed. Returns why it cannot, if so. */
+  private async collect(arrival: Arrival): Promise<RecoveryRefusal | undefined> {
+    const { claim, session, offset } = arrival;
     const { sent, position, since = STREAM_START, forgotten = STREAM_START } = session;
     // Who has all up to `sent` has missed nothing up to `position` either.
     const isUpToDate = sent !== undefined && position !== undefined && compareStreamIds(offset, sent) >= 0;
     const from = later(later(offset, since), isUpToDate ? position : STREAM_START);
-    if (compareStreamIds(from, forgotten) < 0 || !(await this.log.whenDelivered(from, PATIENCE))) {
-      return false;
+    if (compareStreamIds(from, forgotten) < 0) {
+      return 'trimmed';
+    }
+    if (!(await this.log.whenDelivered(from, PATIENCE))) {
+      return 'offset';
     }
     await this.turn();
-    if (!arrival.isOwner) {
-      return false;
+    if (claim.isReleased) {
+      return 'taken';
     }
     arrival.replay = this.log.replay.replay(from, new SessionRecipient(this.namespace.name, session));
-    return (await arrival.replay.complete) && arrival.isOwner;
+    const isComplete = await arrival.replay.complete;
+    return claim.isReleased ? 'taken' : isComplete ? undefined : 'trimmed';
   }
 
   /** When many come back at once, each has a turn of the event loop of its own. */
@@ -270,61 +310,59 @@ export class SessionRecovery {
     if (!socket || this.arriving.get(arrival.session.sid) !== arrival) {
       return; // it has connected, or is gone
     }
-    if (!arrival.isOwner) {
+    if (arrival.claim.isReleased) {
       socket.conn.close(true);
     } else if (socket.conn.readyState !== 'open') {
-      this.giveBack(arrival);
+      arrival.claim.giveBack();
     } else {
       socket.conn.once('close', () => this.giveBack(arrival));
     }
   }
 
-  private newArrival(session: Session, offset: StreamId): Arrival {
+  private newArrival(claim: SessionClaim, offset: StreamId): Arrival {
+    const session = claim.current();
     let resolve!: () => void;
     const ended = new Promise<void>((settle) => (resolve = settle));
     const arrival: Arrival = {
-      ...{ session, offset, replay: undefined, isOwner: true, ended },
+      ...{ claim, session, offset, replay: undefined, ended },
       end: () => {
+        arrival.replay?.end();
         if (this.arriving.get(session.sid) === arrival) {
           this.arriving.delete(session.sid);
         }
         resolve();
       },
     };
-    return arrival;
-  }
-
-  private holderOf(arrival: Arrival): SessionHolder {
-    return {
-      duration: this.duration,
-      current: () => arrival.session,
+    const holder = {
+      current: () => session,
+      data: session.data,
       release: () => {
-        arrival.isOwner = false;
         arrival.replay?.end();
-        this.namespace._preConnectSockets?.get(arrival.session.sid)?.conn.close(true);
+        this.namespace._preConnectSockets?.get(session.sid)?.conn.close(true);
       },
     };
+    claim.hold(holder, false);
+    return arrival;
   }
 
   /** The client is not here after all: its session is kept, as it was, for when it tries again. */
   private giveBack(arrival: Arrival): void {
-    if (arrival.isOwner) {
-      arrival.isOwner = false;
+    if (this.arriving.get(arrival.session.sid) === arrival) {
       arrival.replay?.end();
-      this.node.sessions.save(arrival.session, this.duration);
+      arrival.claim.giveBack(arrival.session);
     }
   }
 
   private endArrival(arrival: Arrival): { session: Session; offset: StreamId; missed: LogEntry[] } {
     const { session, offset, replay } = arrival;
-    arrival.isOwner = false;
+    const missed = replay!.end();
     arrival.end();
-    return { session, offset, missed: replay!.end() };
+    return { session, offset, missed };
   }
 
-  private snapshot(sid: string, live: Live, rooms: Iterable<string>, data: unknown): Session {
-    const { pid, epoch, since, forgotten, arrived, joined, left } = live;
-    const session: Session = { sid, pid, rooms: [...rooms], data, nsp: this.namespace.name, since, epoch };
+  private snapshot(sid: string, live: Live, rooms: Iterable<string>, data: unknown): SessionState {
+    const { since, forgotten, arrived, joined, left } = live;
+    const session: SessionState = { sid, rooms: [...rooms], data, since };
     if (forgotten !== undefined) {
       session.forgotten = forgotten;
     }

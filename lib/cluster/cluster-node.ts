@@ -15,7 +15,13 @@ import { EMITTER_UID, nodeOf, type LogEntry } from '../wire/entry.js';
 import { StreamLog } from '../stream/stream-log.js';
 import { isStreamId } from '../wire/stream-id.js';
 import { describeEvent } from './describe-event.js';
-import type { ClusterEvent, ClusterNodeStatus, NodeStatus } from './events.js';
+import {
+  noRefusals,
+  type ClusterEvent,
+  type ClusterNodeStatus,
+  type NodeStatus,
+  type RecoveryRefusal,
+} from './events.js';
 import type { RedisStreamsLogger } from './logger.js';
 import { NodeRegistry, type Announcement } from './node-registry.js';
 import {
@@ -76,6 +82,8 @@ export class ClusterNode {
   readonly registry: NodeRegistry;
   readonly sessions: SessionStore;
   readonly counters = { rejectedMessages: 0, droppedRequests: 0, recoveries: 0, refusedRecoveries: 0 };
+  /** How many clients were not recovered, by the reason. */
+  readonly refusals: Record<RecoveryRefusal, number> = noRefusals();
 
   private readonly driver: RedisDriver;
   private readonly commands: RedisConnection;
@@ -328,6 +336,7 @@ export class ClusterNode {
       })),
       liveSessions: this.sessions.liveCount,
       counters: { ...this.counters },
+      refusedRecoveries: { ...this.refusals },
     };
   }
 
@@ -357,6 +366,13 @@ export class ClusterNode {
     if (this.once(`message ${reason}`)) {
       this.emit({ type: 'message-rejected', channel, reason });
     }
+  }
+
+  /** A client that came back is not recovered. */
+  refuseRecovery(namespace: string, reason: RecoveryRefusal): void {
+    this.counters.refusedRecoveries++;
+    this.refusals[reason]++;
+    this.emit({ type: 'recovery-refused', namespace, reason });
   }
 
   private run(): void {
@@ -471,11 +487,12 @@ export class ClusterNode {
 
   /** A client has come to another node, which is told its session as it is now if it is this node that was asked. */
   private releaseSession({ pid, epoch, at, node }: Extract<HeartbeatMessage, { kind: 'release' }>): void {
-    const session = this.sessions.letGo(pid, epoch);
-    if (session || at === this.id) {
-      const answer = { kind: 'released', node: this.announcement(), pid, to: node.id, session };
-      this.bus.announce(answer).catch(() => undefined);
-    }
+    void this.sessions.release(pid, epoch).then((session) => {
+      if (session || at === this.id) {
+        const answer = { kind: 'released', node: this.announcement(), pid, to: node.id, session };
+        this.bus.announce(answer).catch(() => undefined);
+      }
+    });
   }
 
   private openLog(stream: string): StreamLog {

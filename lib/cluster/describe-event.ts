@@ -46,6 +46,8 @@ export function describeEvent(event: ClusterEvent): { level: keyof RedisStreamsL
       return { level: 'warn', text: `channel "${event.channel}": a message is passed over: ${event.reason}` };
     case 'session-refused':
       return { level: 'warn', text: `session: ${event.operation} failed: ${event.error.message}` };
+    case 'recovery-refused':
+      return { level: undefined, text: `a client of "${event.namespace}" is not recovered: ${event.reason}` };
   }
 }
 

@@ -17,7 +17,7 @@ export interface Cut {
 
 /** How many publishers a cut that comes from a client may name. */
 const MAX_AHEAD = 16;
-const ORIGIN = /^([\w~-]{1,65}):([1-9]\d{0,15})$/;
+const ORIGIN = /^([\w~-]{1,65}):(0|[1-9]\d{0,15})$/;
 
 export const NOTHING: Cut = { position: STREAM_START, ahead: [] };
 
@@ -46,7 +46,10 @@ export function joinCuts(a: Cut, b: Cut): Cut {
   };
 }
 
-/** The form that a client keeps as its offset: `id`, or `id,publisher:seq,…`. */
+/**
+ * The form that a client keeps as its offset: `id`, or `id,publisher:seq,…`. A sequence number of 0 adds nothing but the
+ * publisher's name.
+ */
 export function encodeCut({ position, ahead }: Cut): string {
   let text = position;
   for (const { node, seq } of ahead) {

@@ -20,6 +20,8 @@ export interface Session {
   forgotten?: StreamId;
   /** How often the session has been recovered: of two records of one session, the one with more is the later. */
   epoch?: number;
+  /** The id of the node that had the client, and wrote this. */
+  owner?: string;
   /** Rooms that were joined while connected, and the position in the log then. */
   joined?: [room: string, from: StreamId][];
   /** Rooms that were left while connected: the positions at which the client came (if it came later) and went. */
@@ -55,7 +57,7 @@ export function decodeSession(value: unknown, pid: string): Session | undefined 
   if (typeof decoded !== 'object' || decoded?.pid !== pid || typeof decoded.sid !== 'string') {
     return undefined;
   }
-  const { sid, rooms, data, nsp, since, forgotten, epoch, joined, left, sent, position } = decoded;
+  const { sid, rooms, data, nsp, since, forgotten, epoch, owner, joined, left, sent, position } = decoded;
   if (!Array.isArray(rooms)) {
     return undefined;
   }
@@ -67,12 +69,61 @@ export function decodeSession(value: unknown, pid: string): Session | undefined 
     ...(typeof nsp === 'string' && { nsp }),
     ...(isStreamId(since) && { since }),
     ...(isStreamId(forgotten) && { forgotten }),
-    ...(typeof epoch === 'number' && { epoch }),
+    ...(isEpoch(epoch) && { epoch }),
+    ...(typeof owner === 'string' && { owner }),
     ...(isVisits(joined, 2) && { joined: joined as [string, StreamId][] }),
     ...(isVisits(left, 3) && { left: left as [string, StreamId, StreamId][] }),
     ...(isStreamId(sent) && { sent }),
     ...(isStreamId(position) && { position }),
   };
+}
+
+/**
+ * A node's claim to an epoch of a session, which Redis keeps in a hash of the session's claims, by epoch.
+ *
+ * While the node has not written the session elsewhere, the claim holds it as it was when it was claimed. So it is not
+ * lost if the node is killed in between, or never gets the answer to its claim.
+ */
+export interface SessionClaimRecord {
+  /** The node's id; empty: the session is over. */
+  node: string;
+  nsp: string;
+  session?: Session;
+}
+
+export function encodeClaim(node: string, nsp: string, encodedSession?: string): string {
+  return JSON.stringify({ node, nsp, session: encodedSession });
+}
+
+/** The claims of a session, by epoch; what is not understood is left out. @param fields - of the hash, by their names */
+export function decodeClaims(fields: ReadonlyMap<string, string>, pid: string): Map<number, SessionClaimRecord> {
+  const claims = new Map<number, SessionClaimRecord>();
+  for (const [field, value] of fields) {
+    const epoch = Number(field);
+    const claim = isEpoch(epoch) ? decodeClaim(value, pid) : undefined;
+    if (claim) {
+      claims.set(epoch, claim);
+    }
+  }
+  return claims;
+}
+
+function decodeClaim(value: string, pid: string): SessionClaimRecord | undefined {
+  let claim;
+  try {
+    claim = JSON.parse(value) as Partial<Record<keyof SessionClaimRecord, unknown>> | null;
+  } catch {
+    return undefined;
+  }
+  if (typeof claim?.node !== 'string' || typeof claim.nsp !== 'string') {
+    return undefined;
+  }
+  const session = decodeSession(claim.session, pid);
+  return { node: claim.node, nsp: claim.nsp, ...(session && { session }) };
+}
+
+function isEpoch(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
 function isVisits(value: unknown, length: number): boolean {
