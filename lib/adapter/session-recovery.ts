@@ -2,15 +2,15 @@ import type { Session as SocketIoSession } from 'socket.io-adapter';
 import type { ClusterNode } from '../cluster/cluster-node.js';
 import type { RecoveryRefusal } from '../cluster/events.js';
 import { InvalidOptionError } from '../cluster/options.js';
-import { isSessionId, type Session } from '../wire/session.js';
+import { isSessionId, type Ahead, type LastGiven, type Session } from '../wire/session.js';
 import { SessionRecipient } from '../session/session-recipient.js';
 import type { SessionClaim, SessionState } from '../session/session-claim.js';
-import type { LogEntry } from '../wire/entry.js';
-import type { Replay } from '../stream/replay-log.js';
+import { DIRECT_LANE, type LogEntry } from '../wire/entry.js';
+import type { Replay, ReplayItem } from '../stream/replay-log.js';
 import { broadcastOf } from '../stream/room-index.js';
 import type { StreamLog } from '../stream/stream-log.js';
-import { decodeCut, encodeCut } from '../wire/cut.js';
-import { compareStreamIds, later, STREAM_START, type StreamId } from '../wire/stream-id.js';
+import { coversCut, cutAt, decodeCut, encodeCut, isInCut, joinCuts, NOTHING, type Cut } from '../wire/cut.js';
+import { compareStreamIds, STREAM_START } from '../wire/stream-id.js';
 import type { NamespaceLike, PacketLike, SocketLike } from './socket-io.js';
 
 const EVENT = 2;
@@ -23,20 +23,26 @@ const PATIENCE = 10_000;
 /** How many of the rooms that a client has left are remembered. */
 const MAX_LEFT = 100;
 
+/** How many publishers are remembered of which a client has more than its node. */
+const MAX_AHEAD = 16;
+
 /** A client that is connected. */
 interface Live {
+  readonly sid: string;
   /** Set as soon as it is live. */
   claim: SessionClaim | undefined;
-  /** The position when it connected for the first time. */
-  since: StreamId;
+  /** How far the node was when it connected for the first time. */
+  since: Cut;
   /** See {@link Session.forgotten}. */
-  forgotten: StreamId | undefined;
-  /** The position when it came to this server: it had been given all up to there. */
-  arrived: StreamId;
-  /** The last entry that it had been given then. */
-  sent: StreamId;
-  joined: Map<string, StreamId>;
-  left: [room: string, from: StreamId, upTo: StreamId][];
+  forgotten: Cut | undefined;
+  /** How far this node was when it came here: it had been given all up to there. */
+  arrived: Cut;
+  /** The last entries that it had been given then. */
+  sent: LastGiven;
+  joined: Map<string, Cut>;
+  left: [room: string, from: Cut, upTo: Cut][];
+  /** See {@link Session.ahead}. */
+  ahead: Ahead[];
 }
 
 /**
@@ -52,7 +58,8 @@ interface Live {
 interface Arrival {
   claim: SessionClaim;
   session: Session;
-  offset: StreamId;
+  /** What the client has. */
+  cut: Cut;
   replay: Replay | undefined;
   /** Resolves when no socket of it is left. */
   ended: Promise<void>;
@@ -68,6 +75,8 @@ interface Arrival {
 export class SessionRecovery {
   private readonly live = new Map<string, Live>();
   private readonly arriving = new Map<string, Arrival>();
+  /** The live clients that have more of a publisher than this node has read, by publisher. */
+  private readonly clientsAhead = new Map<string, Set<Live>>();
   private turns: Promise<void> = Promise.resolve();
 
   constructor(
@@ -100,8 +109,9 @@ export class SessionRecovery {
     if (!live) {
       this.onConnected(socket, socket.pid);
     } else if (rooms.length > 0) {
+      const from = this.log.cut();
       for (const room of rooms) {
-        live.joined.set(room, this.position);
+        live.joined.set(room, from);
       }
       live.claim?.touch();
     }
@@ -124,7 +134,7 @@ export class SessionRecovery {
     }
     const live = this.live.get(sid);
     if (live) {
-      this.live.delete(sid);
+      this.remove(live);
       live.claim?.discard();
     }
   }
@@ -133,9 +143,33 @@ export class SessionRecovery {
   persist({ sid, rooms, data }: SocketIoSession): void {
     const live = this.live.get(sid);
     if (live) {
-      this.live.delete(sid);
-      live.claim?.giveBack(this.snapshot(sid, live, rooms, data));
+      const session = this.snapshot(live, rooms, data);
+      this.remove(live);
+      live.claim?.giveBack(session);
     }
+  }
+
+  /**
+   * The ids of the sockets that have been given an entry of the log already, elsewhere, and must not be given it again. To
+   * be asked for each entry that is delivered because it was read.
+   */
+  withheldFrom({ id, origin }: LogEntry): readonly string[] {
+    const clients = origin && this.clientsAhead.size > 0 ? this.clientsAhead.get(origin.node) : undefined;
+    if (!origin || !clients) {
+      return NOBODY;
+    }
+    const withheld: string[] = [];
+    for (const live of clients) {
+      const ahead = live.ahead.find(({ node }) => node === origin.node)!;
+      if (origin.seq <= ahead.seq) {
+        withheld.push(live.sid);
+      }
+      if (origin.seq >= ahead.seq) {
+        ahead.coveredAt = id;
+        this.catchUp(live, origin.node);
+      }
+    }
+    return withheld;
   }
 
   private onConnected(socket: SocketLike, pid: string): void {
@@ -145,20 +179,22 @@ export class SessionRecovery {
       queueMicrotask(() => socket.conn.close(true)); // the client has come elsewhere meanwhile
       return;
     }
-    const { session, offset, missed } = arrival ? this.endArrival(arrival) : newClient;
-    const arrived = this.position;
+    const { session, cut, missed } = arrival ? this.endArrival(arrival) : newClient;
+    const arrived = this.log.cut();
     const live: Live = {
-      ...{ claim: arrival?.claim, arrived },
-      since: session ? (session.since ?? STREAM_START) : arrived,
+      ...{ sid: socket.id, claim: arrival?.claim, arrived },
+      since: session ? (session.since ?? NOTHING) : arrived,
       forgotten: session?.forgotten,
-      sent: missed.at(-1)?.id ?? offset,
+      sent: lastOf(missed) ?? { other: cut.position },
       joined: new Map(session?.joined),
       left: [...(session?.left ?? [])],
+      ahead: session ? this.aheadOf(session, cut) : [],
     };
     const isChanged = session !== undefined && this.noteRoomsOf(socket, live, session.rooms);
     this.live.set(socket.id, live);
+    this.watchAhead(live);
     const holder = {
-      current: () => this.snapshot(socket.id, live, socket.rooms, socket.data),
+      current: () => this.snapshot(live, socket.rooms, socket.data),
       get data() {
         return socket.data;
       },
@@ -170,8 +206,10 @@ export class SessionRecovery {
       live.claim = this.node.sessions.open(pid, this.namespace.name, this.duration, holder);
     }
     const isAnnounced = session ? missed.length === 0 && !live.claim.isAnswered : this.node.options.announceOffset;
-    const announced = isAnnounced && this.log.reader.position !== undefined;
-    const packets = announced ? [[OFFSET_EVENT, session ? this.ownOffset() : arrived]] : missed.map(toPacketData);
+    const announced = isAnnounced && this.log.position !== undefined;
+    const packets = announced
+      ? [[OFFSET_EVENT, session ? this.ownOffset() : encodeCut(arrived)]]
+      : missed.map(toPacketData);
     if (packets.length > 0) {
       // A client that is cut off before it has its CONNECT packet would keep what came before, and be given it again.
       afterNextPacket(socket, () => packets.forEach((data) => socket.packet({ type: EVENT, data })));
@@ -183,7 +221,7 @@ export class SessionRecovery {
    * Redis, and if the client comes back to it, can tell by this that it has been elsewhere.
    */
   private ownOffset(): string {
-    return encodeCut({ position: this.position, ahead: [{ node: this.node.id, seq: 0 }] });
+    return encodeCut(joinCuts(this.log.cut(), { position: STREAM_START, ahead: [{ node: this.node.id, seq: 0 }] }));
   }
 
   /** Notes rooms that a middleware has joined or left. Returns whether there were any. */
@@ -196,17 +234,62 @@ export class SessionRecovery {
   }
 
   private leave(live: Live, room: string): void {
-    live.left.push([room, live.joined.get(room) ?? STREAM_START, this.position]);
+    live.left.push([room, live.joined.get(room) ?? NOTHING, this.log.cut()]);
     live.joined.delete(room);
     if (live.left.length > MAX_LEFT) {
       live.forgotten = live.left.shift()![2];
     }
   }
 
+  private remove(live: Live): void {
+    this.live.delete(live.sid);
+    for (const { node } of live.ahead) {
+      this.catchUp(live, node);
+    }
+  }
+
+  // ── what clients have that this node has not read ───────────────────────────────────────────────────────────────
+
+  /** What an arriving client has of publishers, besides what the offsets that it is given here will say. */
+  private aheadOf(session: Session, cut: Cut): Ahead[] {
+    const known = (session.ahead ?? []).filter(
+      ({ coveredAt }) => coveredAt === undefined || compareStreamIds(coveredAt, cut.position) > 0,
+    );
+    const all = new Map(known.map((ahead) => [ahead.node, { ...ahead }]));
+    for (const { node, seq } of cut.ahead) {
+      if (seq > (all.get(node)?.seq ?? 0)) {
+        all.set(node, { node, seq });
+      }
+    }
+    return [...all.values()].slice(-MAX_AHEAD);
+  }
+
+  private watchAhead(live: Live): void {
+    for (const ahead of live.ahead) {
+      if (ahead.coveredAt === undefined && this.log.lastReadOf(ahead.node) < ahead.seq) {
+        this.clientsAhead.set(ahead.node, (this.clientsAhead.get(ahead.node) ?? new Set()).add(live));
+      } else {
+        ahead.coveredAt ??= this.log.position;
+      }
+    }
+  }
+
+  /** This node has read as much of a publisher as a client has, or the client is gone. */
+  private catchUp(live: Live, node: string): void {
+    const clients = this.clientsAhead.get(node);
+    clients?.delete(live);
+    if (clients?.size === 0) {
+      this.clientsAhead.delete(node);
+    }
+  }
+
   /** The client has come elsewhere: this connection of it is closed, and nothing is written of it. */
   private releaseLive(socket: SocketLike): void {
-    const isDoubtful = this.live.get(socket.id)?.claim?.isConfirmed === false;
-    this.live.delete(socket.id);
+    const live = this.live.get(socket.id);
+    const isDoubtful = live?.claim?.isConfirmed === false;
+    if (live) {
+      this.remove(live);
+    }
     if (isDoubtful) {
       // What it was given here, in rooms that it may have left elsewhere, is nothing to go on from.
       socket.packet({ type: EVENT, data: [OFFSET_EVENT, NO_OFFSET] });
@@ -222,7 +305,7 @@ export class SessionRecovery {
    * has connected.
    *
    * @param pid - from the client
-   * @param offset - from the client: the id of the last entry that it was given
+   * @param offset - from the client: what came with the last entry that it was given; undefined if it has received none
    */
   async restore(pid: unknown, offset: unknown): Promise<SocketIoSession | undefined> {
     const outcome = this.node.isClosing ? 'unknown' : await this.tryRestore(pid, offset);
@@ -242,18 +325,18 @@ export class SessionRecovery {
     if (!isSessionId(pid)) {
       return 'unknown';
     }
-    const cut = decodeCut(offset);
-    if (!cut) {
+    const offsetCut = offset === undefined ? NOTHING : decodeCut(offset);
+    if (!offsetCut) {
       return 'offset';
     }
     const claim = await this.node.sessions.take(pid, this.namespace.name, {
       duration: this.duration,
-      wasOnlyHere: () => cut.ahead.length === 0 && compareStreamIds(cut.position, this.position) <= 0,
+      wasOnlyHere: () => this.isFromHere(offsetCut),
     });
     if (typeof claim === 'string') {
       return claim;
     }
-    const arrival = this.newArrival(claim, cut.position);
+    const arrival = this.newArrival(claim, offsetCut);
     const { sid } = arrival.session;
     const before = this.arriving.get(sid);
     if (before && !(await isSoon(before.ended))) {
@@ -278,24 +361,38 @@ export class SessionRecovery {
 
   /** Finds what a client has missed. Returns why it cannot, if so. */
   private async collect(arrival: Arrival): Promise<RecoveryRefusal | undefined> {
-    const { claim, session, offset } = arrival;
-    const { sent, position, since = STREAM_START, forgotten = STREAM_START } = session;
-    // Who has all up to `sent` has missed nothing up to `position` either.
-    const isUpToDate = sent !== undefined && position !== undefined && compareStreamIds(offset, sent) >= 0;
-    const from = later(later(offset, since), isUpToDate ? position : STREAM_START);
-    if (compareStreamIds(from, forgotten) < 0) {
+    const { claim, session, cut } = arrival;
+    const { since = NOTHING, sent, position, forgotten } = session;
+    if (claim.isConfirmed) {
+      const isThere = await this.log.isInLog(cut.position);
+      if (isThere === 'no' || isThere === 'unknown') {
+        return isThere === 'no' ? 'offset' : 'redis-away';
+      }
+    }
+    const isUpToDate = sent !== undefined && position !== undefined && hasReceived(cut, sent);
+    const has = joinCuts(joinCuts(cut, since), isUpToDate ? position : NOTHING);
+    if (forgotten && !coversCut(has, forgotten)) {
       return 'trimmed';
     }
-    if (!(await this.log.whenDelivered(from, PATIENCE))) {
-      return 'offset';
+    if (!(await this.log.whenRead(has, PATIENCE))) {
+      return this.log.isReading ? 'offset' : 'redis-away';
     }
     await this.turn();
     if (claim.isReleased) {
       return 'taken';
     }
-    arrival.replay = this.log.replay.replay(from, new SessionRecipient(this.namespace.name, session));
-    const isComplete = await arrival.replay.complete;
-    return claim.isReleased ? 'taken' : isComplete ? undefined : 'trimmed';
+    arrival.replay = this.log.replay(has, new SessionRecipient(this.namespace.name, session));
+    const outcome = await arrival.replay.complete;
+    return claim.isReleased ? 'taken' : outcome === 'complete' ? undefined : outcome;
+  }
+
+  /** Whether a client with this offset was given nothing that this node has not delivered. */
+  private isFromHere({ position, ahead }: Cut): boolean {
+    const { id } = this.node;
+    return (
+      compareStreamIds(position, this.log.position ?? STREAM_START) <= 0 &&
+      ahead.every(({ node }) => node === id || node === id + DIRECT_LANE)
+    );
   }
 
   /** When many come back at once, each has a turn of the event loop of its own. */
@@ -319,12 +416,13 @@ export class SessionRecovery {
     }
   }
 
-  private newArrival(claim: SessionClaim, offset: StreamId): Arrival {
+  private newArrival(claim: SessionClaim, offset: Cut): Arrival {
     const session = claim.current();
+    const cut = joinCuts(offset, { position: STREAM_START, ahead: session.ahead ?? [] });
     let resolve!: () => void;
     const ended = new Promise<void>((settle) => (resolve = settle));
     const arrival: Arrival = {
-      ...{ claim, session, offset, replay: undefined, ended },
+      ...{ claim, session, cut, replay: undefined, ended },
       end: () => {
         arrival.replay?.end();
         if (this.arriving.get(session.sid) === arrival) {
@@ -353,18 +451,19 @@ export class SessionRecovery {
     }
   }
 
-  private endArrival(arrival: Arrival): { session: Session; offset: StreamId; missed: LogEntry[] } {
-    const { session, offset, replay } = arrival;
+  private endArrival(arrival: Arrival): { session: Session; cut: Cut; missed: ReplayItem[] } {
+    const { session, cut, replay } = arrival;
     const missed = replay!.end();
     arrival.end();
-    return { session, offset, missed };
+    return { session, cut, missed };
   }
 
-  private snapshot(sid: string, live: Live, rooms: Iterable<string>, data: unknown): SessionState {
-    const { since, forgotten, arrived, joined, left } = live;
+  private snapshot(live: Live, rooms: Iterable<string>, data: unknown): SessionState {
+    const { sid, since, arrived, joined, left, ahead } = live;
+    this.settleForgotten(live);
     const session: SessionState = { sid, rooms: [...rooms], data, since };
-    if (forgotten !== undefined) {
-      session.forgotten = forgotten;
+    if (live.forgotten) {
+      session.forgotten = live.forgotten;
     }
     if (joined.size > 0) {
       session.joined = [...joined];
@@ -372,24 +471,47 @@ export class SessionRecovery {
     if (left.length > 0) {
       session.left = left;
     }
-    if (this.log.reader.position !== undefined) {
+    if (ahead.length > 0) {
+      session.ahead = ahead;
+    }
+    if (this.log.position !== undefined) {
       const recipient = new SessionRecipient(this.namespace.name, session);
-      session.sent = this.log.replay.lastFor(recipient, arrived) ?? live.sent;
-      session.position = this.position;
+      session.sent = this.log.lastGivenTo(recipient, arrived) ?? live.sent;
+      session.position = this.log.cut();
     }
     return session;
   }
 
-  private get position(): StreamId {
-    return this.log.reader.position ?? STREAM_START;
+  /** Once what the mark names of this node has been read back, a position says it as well, and to every node. */
+  private settleForgotten(live: Live): void {
+    const { forgotten } = live;
+    if (forgotten && forgotten.ahead.length > 0 && this.log.position !== undefined) {
+      if (forgotten.ahead.every(({ node, seq }) => this.log.lastReadOf(node) >= seq)) {
+        live.forgotten = cutAt(this.log.position);
+      }
+    }
   }
 }
 
-const newClient = { session: undefined, offset: STREAM_START, missed: [] as LogEntry[] };
+const NOBODY: readonly string[] = [];
+const newClient = { session: undefined, cut: NOTHING, missed: [] as ReplayItem[] };
+
+/** Whether a client that has what is in a cut has received what it was given last, and so all before it. */
+function hasReceived(cut: Cut, { other, own }: LastGiven): boolean {
+  const isOwnReceived = own === undefined || isInCut({ id: own.id, origin: own.origin }, cut);
+  return isOwnReceived && compareStreamIds(cut.position, other) >= 0;
+}
+
+/** The last of what a client missed; undefined if it missed nothing. */
+function lastOf(missed: readonly ReplayItem[]): LastGiven | undefined {
+  const read = missed.findLast(({ entry }) => entry.id !== undefined)?.entry.id;
+  const origin = missed.findLast(({ entry }) => entry.id === undefined)?.entry.origin;
+  return missed.length === 0 ? undefined : { other: read ?? STREAM_START, ...(origin && { own: { origin } }) };
+}
 
 /** What is sent to a client that missed an entry. */
-function toPacketData(entry: LogEntry): unknown[] {
-  return [...broadcastOf(entry)!.packet.data, entry.id];
+function toPacketData({ entry, offset }: ReplayItem): unknown[] {
+  return [...broadcastOf(entry)!.packet.data, offset];
 }
 
 /** Does something right after the next packet was written to a socket. */

@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { driverFor } from '../redis/driver-for.js';
 import { Readiness } from '../redis/readiness.js';
 import {
@@ -37,8 +36,6 @@ import { RequestBus, type BusMember, type Census } from './request-bus.js';
 const SUBSCRIBE_RETRY = 500;
 /** Milliseconds from one answer to the hellos of others to the next. */
 const ANSWER_INTERVAL = 20;
-/** Milliseconds from one look to the next whether a node is back. */
-const BACK_CHECK_INTERVAL = 20;
 
 /** A namespace of a Socket.IO server of this process: what the node delivers to. */
 export interface NamespaceMember extends BusMember {
@@ -58,8 +55,11 @@ export interface ClusterNodeListener {
   onStatus?(): void;
 }
 
+/** The last entries of a node in a stream: their number, their id and, if there are any, the number of the lane `direct`. */
+type LastAppendedOnWire = [seq: number, id: string, direct?: number];
+
 type HeartbeatMessage =
-  | { kind: 'hello' | 'beat'; node: Announcement; reading: boolean; streams: Record<string, [seq: number, id: string]> }
+  | { kind: 'hello' | 'beat'; node: Announcement; reading: boolean; streams: Record<string, LastAppendedOnWire> }
   | { kind: 'bye'; node: Announcement }
   | { kind: 'release'; node: Announcement; pid: string; at: string; epoch: number }
   | { kind: 'released'; node: Announcement; pid: string; to: string; session: string | null };
@@ -243,13 +243,13 @@ export class ClusterNode {
     clearInterval(this.checkTimer);
     this.readiness.close();
     this.sessions.saveAll();
-    await Promise.all(this.logs.map(({ publisher }) => publisher.close(closeTimeout)));
+    await Promise.all(this.logs.map((log) => log.closeOutbox(closeTimeout)));
     await this.sessions.close();
     this.isPresent = false;
     if (wasRunning) {
       await this.bus.announce({ kind: 'bye', node: this.announcement() }).catch(() => undefined);
     }
-    await Promise.all([...this.logs.map((log) => log.close()), this.subscriber.close(), this.commands.close()]);
+    await Promise.all([...this.logs.map((log) => log.close(0)), this.subscriber.close(), this.commands.close()]);
     this.mode = 'closed';
     this.tellStatus();
   }
@@ -324,16 +324,7 @@ export class ClusterNode {
       id: this.id,
       state: this.mode === 'starting' ? 'starting' : this.mode === 'running' ? running : 'closed',
       reasons,
-      streams: this.logs.map(({ name, reader, publisher, replay }) => ({
-        name,
-        mode: reader.mode,
-        position: reader.position,
-        backlog: reader.backlog,
-        lagMs: reader.lagMs,
-        outbox: { entries: publisher.pending, bytes: publisher.pendingBytes },
-        replay: { entries: replay.size, bytes: replay.bytes },
-        counters: { ...reader.counters, appended: publisher.appended, dropped: publisher.dropped },
-      })),
+      streams: this.logs.map((log) => log.status()),
       liveSessions: this.sessions.liveCount,
       counters: { ...this.counters },
       refusedRecoveries: { ...this.refusals },
@@ -343,12 +334,12 @@ export class ClusterNode {
   /** Why this node cannot do its work, if it cannot. */
   reasons(): string[] {
     const reasons = [...this.lost].map(([name, error]) => `the ${name} connection is lost: ${error.message}`);
-    for (const { name, reader, publisher } of this.logs) {
-      if (reader.error && !this.lost.has(`reader of "${name}"`)) {
-        reasons.push(`the stream "${name}" cannot be read: ${reader.error.message}`);
+    for (const { name, error } of this.logs) {
+      if (error.read && !this.lost.has(`reader of "${name}"`)) {
+        reasons.push(`the stream "${name}" cannot be read: ${error.read.message}`);
       }
-      if (publisher.error && !this.lost.has('commands')) {
-        reasons.push(`the stream "${name}" cannot be appended to: ${publisher.error.message}`);
+      if (error.append && !this.lost.has('commands')) {
+        reasons.push(`the stream "${name}" cannot be appended to: ${error.append.message}`);
       }
     }
     if (this.subscribeError) {
@@ -391,11 +382,11 @@ export class ClusterNode {
   }
 
   private beat(kind: 'hello' | 'beat'): void {
-    const streams: Record<string, [number, string]> = {};
-    for (const { name, publisher, reader } of this.logs) {
-      const { seq, id } = publisher.lastAppended;
-      streams[name] = [seq, id];
-      reader.announce(this.id, seq, id); // what is lost unread is lost for this node too
+    const streams: Record<string, LastAppendedOnWire> = {};
+    for (const log of this.logs) {
+      const { seq, id, direct } = log.lastAppended;
+      streams[log.name] = direct > 0 ? [seq, id, direct] : [seq, id];
+      log.announce(this.id, seq, id, direct); // what is lost unread is lost for this node too
     }
     const reading = this.isReading && this.bus.isSubscribed; // it has found back to Redis, and hears what it is asked
     this.bus.announce({ kind, node: this.announcement(), reading, streams }).then(
@@ -431,9 +422,7 @@ export class ClusterNode {
 
   /** Lets out what the publishers hold, if they may. */
   private resume(): void {
-    for (const { publisher } of this.logs) {
-      publisher.onReadBack();
-    }
+    this.logs.forEach((log) => log.recheck());
   }
 
   private announcement(): Announcement {
@@ -444,7 +433,7 @@ export class ClusterNode {
       pid: process.pid,
       startedAt: this.startedAt,
       sockets: members.reduce((sum, member) => sum + member.socketCount, 0),
-      backlog: this.logs.reduce((sum, { reader }) => sum + reader.backlog, 0),
+      backlog: this.logs.reduce((sum, { backlog }) => sum + backlog, 0),
       servers: members.reduce((most, { uid }) => Math.max(most, indexOf(uid) + 1), 1),
     };
   }
@@ -458,7 +447,7 @@ export class ClusterNode {
     switch (message.kind) {
       case 'bye':
         this.registry.left(message.node.id);
-        this.logs.forEach(({ publisher }) => publisher.onLeft(message.node.id));
+        this.logs.forEach((log) => log.onNodeLeft(message.node.id));
         break;
       case 'release':
         this.releaseSession(message);
@@ -471,12 +460,12 @@ export class ClusterNode {
       default:
         this.registry.heard(message.node);
         if (message.reading) {
-          this.logs.forEach(({ publisher }) => publisher.onReading(message.node.id));
+          this.logs.forEach((log) => log.onNodeReading(message.node.id));
         }
         for (const log of this.logs) {
           const last = message.streams[log.name];
           if (last) {
-            log.reader.announce(message.node.id, ...last);
+            log.announce(message.node.id, ...last);
           }
         }
         if (message.kind === 'hello' && this.isPresent) {
@@ -509,7 +498,9 @@ export class ClusterNode {
       outbox: { maxEntries: options.outboxMaxEntries, maxBytes: options.outboxMaxBytes },
       replay: { maxEntries: options.replayMaxEntries, maxBytes: options.replayMaxBytes },
       emit: (event) => this.emit(event),
-      deliver: (entry) => this.deliver(entry),
+      deliver: (entry, own) => this.deliver(entry, own),
+      onlyPlaintext: options.onlyPlaintext,
+      ordering: options.ordering ?? 'log',
       heartbeatTimeout: options.heartbeatTimeout,
       readers: {
         count: () => this.nodeCount,
@@ -521,13 +512,12 @@ export class ClusterNode {
     });
   }
 
-  private deliver(entry: LogEntry): void {
+  private deliver(entry: LogEntry, own: boolean): void {
     if (!entry.origin) {
       this.onHeard(entry.uid, entry.nsp);
     }
     const members = this.members.get(entry.nsp);
     if (members) {
-      const own = entry.origin?.node === this.id;
       for (const member of members) {
         member.deliver(entry, own);
       }
@@ -595,13 +585,11 @@ export class ClusterNode {
   }
 
   private async untilBack(node: string): Promise<void> {
-    while (this.mode === 'running' && this.logs.some(({ publisher }) => publisher.awaits(node))) {
-      await sleep(BACK_CHECK_INTERVAL);
-    }
+    await Promise.race([Promise.all(this.logs.map((log) => log.whenNodeBack(node))), this.closingOnce]);
   }
 
   private get isReading(): boolean {
-    return this.logs.every(({ reader }) => reader.isReading);
+    return this.logs.every(({ isReading }) => isReading);
   }
 
   private onReading(): void {
@@ -612,12 +600,12 @@ export class ClusterNode {
 
   private onCommandsLost(): void {
     if (!this.commands.ready) {
-      this.logs.forEach(({ publisher }) => publisher.onLost());
+      this.logs.forEach((log) => log.onCommandsLost());
     } // else a master of a cluster is away, and perhaps not that of any stream
   }
 
   private onCommandsReady(): void {
-    this.logs.forEach(({ publisher }) => publisher.onReady());
+    this.logs.forEach((log) => log.onCommandsReady());
     this.sessions.onReady();
     this.sessions.verify().catch(() => undefined);
     this.sayHello();

@@ -19,7 +19,7 @@ export function describeEvent(event: ClusterEvent): { level: keyof RedisStreamsL
     case 'gap':
       return {
         level: 'error',
-        text: `stream "${event.stream}": ${event.lost} entries of node ${event.origin} before ${event.before} are lost`,
+        text: `stream "${event.stream}": ${event.lost} entries of node ${event.origin} before ${event.before} ${event.reason === 'lost' ? 'are lost' : 'were dropped by it'}`,
       };
     case 'stream-replaced':
       return {

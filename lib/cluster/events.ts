@@ -1,4 +1,6 @@
-import type { StreamEvent } from '../stream/events.js';
+import type { StreamEvent, StreamStatus } from '../stream/events.js';
+
+export type { StreamStatus };
 
 /** What another node, or this one, is known to be. */
 export type NodeState =
@@ -87,27 +89,4 @@ export interface ClusterNodeStatus {
   counters: { rejectedMessages: number; droppedRequests: number; recoveries: number; refusedRecoveries: number };
   /** How many clients were not recovered, by the reason. */
   refusedRecoveries: Record<RecoveryRefusal, number>;
-}
-
-export interface StreamStatus {
-  name: string;
-  mode: string;
-  /** The id of the last entry delivered; undefined until the end of the stream is known. */
-  position: string | undefined;
-  /** Entries fetched and not yet delivered. */
-  backlog: number;
-  /** The age of the oldest entry that waits to be delivered, by Redis' clock and this node's, in milliseconds. */
-  lagMs: number;
-  outbox: { entries: number; bytes: number };
-  replay: { entries: number; bytes: number };
-  counters: {
-    appended: number;
-    read: number;
-    duplicates: number;
-    /** Entries that were gone before they could be read. */
-    lost: number;
-    /** Broadcasts that were dropped because the outbox was full. */
-    dropped: number;
-    rejected: number;
-  };
 }

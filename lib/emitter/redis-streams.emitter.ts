@@ -5,7 +5,8 @@ import type { RedisConnection } from '../redis/driver.js';
 import { EMITTER_UID, encodeMessage, EntryType, type LogMessage, type WireOptions } from '../wire/entry.js';
 import type { StreamEvent } from '../stream/events.js';
 import { encodeMsgpack } from '../wire/msgpack.js';
-import { StreamPublisher } from '../stream/stream-publisher.js';
+import { Lane } from '../stream/lane.js';
+import { sizeOf, StreamPublisher } from '../stream/stream-publisher.js';
 
 const EVENT = 2;
 const BROADCAST = 3;
@@ -40,6 +41,8 @@ export class RedisStreamsEmitter {
   readonly uid = randomBytes(8).toString('hex');
   private readonly connection: RedisConnection;
   private readonly publishers: StreamPublisher[];
+  /** The numbers of its entries in each stream. */
+  private readonly lanes: Lane[];
   private readonly options;
   private readonly target: BroadcastTarget;
 
@@ -65,15 +68,14 @@ export class RedisStreamsEmitter {
         onLost: () => undefined,
       },
     });
-    const noReader = { isOpen: true, isReading: false, lastOwnFetched: 0, lastOwnDelivered: 0 };
     this.publishers = streamNames(this.options).map(
       (stream) =>
-        new StreamPublisher(this.connection, noReader, {
-          ...{ stream, nodeId: this.uid, maxLen, commandTimeout, emit: onEvent, heartbeatTimeout: 0 },
+        new StreamPublisher(this.connection, {
+          ...{ stream, maxLen, commandTimeout, emit: onEvent },
           outbox: { maxEntries: outboxMaxEntries, maxBytes: outboxMaxBytes },
-          readers: { count: () => 1, present: () => [], ask: () => undefined },
         }),
     );
+    this.lanes = this.publishers.map(() => new Lane(this.uid));
     this.target = new BroadcastTarget(this, '/');
   }
 
@@ -134,7 +136,10 @@ export class RedisStreamsEmitter {
   /** @internal */
   append(message: LogMessage): void {
     const { streamCount, onlyPlaintext } = this.options;
-    this.publishers[streamIndexOf(message.nsp, streamCount)]!.append(encodeMessage(message, { onlyPlaintext }));
+    const index = streamIndexOf(message.nsp, streamCount);
+    const fields = encodeMessage(message, { onlyPlaintext });
+    const lane = this.lanes[index]!;
+    this.publishers[index]!.append({ lane, seq: lane.next().seq, fields, bytes: sizeOf(fields) });
   }
 
   /** @internal */

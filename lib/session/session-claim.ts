@@ -41,13 +41,15 @@ export interface SessionClaimOptions {
  * - held: the client is connected, or coming back. The session is kept in the node's hash. `giveBack` and `discard` end it.
  * - saving: the client was cut off. The session, as it was then, is being written to a key of its own, or waits for Redis.
  * - discarding: the client said goodbye. What Redis has of it is being deleted, or that waits for Redis.
+ * - yielded: this node found out that another has claimed the session, before that one asked for it as it is now. It is kept
+ *   for a while to answer that.
  * - ended: that is done; or the session belongs to a later claim, here or elsewhere (`isReleased`).
  */
 export class SessionClaim {
   readonly pid: string;
   readonly nsp: string;
   readonly epoch: number;
-  mode: 'held' | 'saving' | 'discarding' | 'ended' = 'held';
+  mode: 'held' | 'saving' | 'discarding' | 'yielded' | 'ended' = 'held';
   /** The session as it was when it was claimed, or when its client was cut off. */
   session: Session;
   isConfirmed: boolean;
@@ -93,6 +95,11 @@ export class SessionClaim {
     return this.holder ? this.holder.data : this.session.data;
   }
 
+  /** Whether the session is here, for who has claimed it. */
+  get isHere(): boolean {
+    return this.isUsable || this.mode === 'yielded';
+  }
+
   /** Whether there is something to take over: not what is deleted, nor what has waited too long to be written. */
   get isUsable(): boolean {
     return this.mode === 'held' || (this.mode === 'saving' && this.until > performance.now());
@@ -129,6 +136,14 @@ export class SessionClaim {
       this.mode = 'discarding';
       this.keeper.finish(this);
     }
+  }
+
+  /** Another node has the session. What is here of it is ended, but for the session as it is now. */
+  yield(): void {
+    const session = this.current();
+    this.end();
+    this.session = session;
+    this.mode = 'yielded';
   }
 
   /** It is done with, or a later claim has the session. */

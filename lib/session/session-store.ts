@@ -8,6 +8,8 @@ import { SessionTakeover, type SessionPeers, type TakeOptions, type TakeRefusal 
 
 /** Milliseconds from one write of changed sessions to the next. */
 const CHECKPOINT_INTERVAL = 50;
+/** Milliseconds for which a session that another node has claimed is kept, for that to ask for it. */
+const YIELDED_TIME = 10_000;
 /** How many sessions wait for Redis to come back. */
 const MAX_WAITING = 10_000;
 /** How many sessions are written before others get their turn in the event loop. */
@@ -71,7 +73,7 @@ export class SessionStore implements ClaimKeeper {
       claims: this.claims,
       keeper: this,
       add: (claim) => this.add(claim),
-      supersede: (claim) => this.supersede(claim),
+      yield: (claim) => this.yield(claim),
       write: (operation, write) => this.write(operation, write),
       writeNow: (claim) => this.writeNow(claim),
     });
@@ -120,11 +122,12 @@ export class SessionStore implements ClaimKeeper {
       return undefined;
     }
     await claim.completed;
-    if (this.claims.get(pid) !== claim || !claim.isUsable) {
+    if (this.claims.get(pid) !== claim || !claim.isHere) {
       return undefined;
     }
     const encoded = this.encode('save', claim);
-    this.supersede(claim);
+    this.end(claim);
+    this.removeLive(pid);
     return encoded;
   }
 
@@ -177,7 +180,7 @@ export class SessionStore implements ClaimKeeper {
       return;
     }
     if (!isOurs) {
-      this.supersede(claim);
+      this.yield(claim);
     } else if (!claim.isConfirmed) {
       claim.isConfirmed = true;
       claim.touch();
@@ -268,7 +271,7 @@ export class SessionStore implements ClaimKeeper {
       claim.mode = 'discarding'; // an older record is not the session either
     }
     const finished = this.writeEnd(claim, encoded).then(
-      () => this.end(claim),
+      () => claim.mode === 'yielded' || this.end(claim),
       (error: Error) => {
         if (this.claims.get(claim.pid) === claim && this.waiting.size < MAX_WAITING && !this.isClosed) {
           this.waiting.add(claim);
@@ -285,14 +288,17 @@ export class SessionStore implements ClaimKeeper {
     const { pid, nsp, epoch } = claim;
     const isOver = (): boolean => this.claims.get(pid) !== claim; // it was claimed anew meanwhile, and is written by that
     if (encoded !== undefined && claim.isUsable) {
-      if (await this.isOurs(claim)) {
-        if (isOver()) {
-          return;
-        }
-        await this.records.store(pid, encoded, claim.until - performance.now());
-        if (!claim.isSettled) {
-          await this.records.settle(pid, nsp, epoch);
-        }
+      const isOurs = await this.isOurs(claim);
+      if (isOver()) {
+        return;
+      }
+      if (!isOurs) {
+        this.yield(claim);
+        return;
+      }
+      await this.records.store(pid, encoded, claim.until - performance.now());
+      if (!claim.isSettled) {
+        await this.records.settle(pid, nsp, epoch);
       }
     } else if (epoch > 0 && (claim.isConfirmed || (await this.isOurs(claim))) && !isOver()) {
       const claims = await this.records.endClaims(pid, nsp, epoch + 1);
@@ -325,11 +331,17 @@ export class SessionStore implements ClaimKeeper {
     }
   }
 
-  /** A later claim of another node has the session. */
-  private supersede(claim: SessionClaim): void {
-    this.end(claim);
+  /** Another node has claimed the session, which may not have been asked for it yet. */
+  private yield(claim: SessionClaim): void {
+    claim.yield();
+    this.changed.delete(claim);
+    this.removeLive(claim.pid);
+    setTimeout(() => this.end(claim), YIELDED_TIME).unref();
+  }
+
+  private removeLive(pid: string): void {
     if (this.options.checkpoints) {
-      this.write('save', this.records.removeLive(claim.pid));
+      this.write('save', this.records.removeLive(pid));
     }
   }
 

@@ -52,8 +52,8 @@ export interface SessionTakeoverOptions {
   keeper: ClaimKeeper;
   /** Puts a claim in the place of an earlier one, which is released. */
   add(claim: SessionClaim): void;
-  /** Another node has the session of this claim. */
-  supersede(claim: SessionClaim): void;
+  /** Another node has claimed the session of this claim. */
+  yield(claim: SessionClaim): void;
   write(operation: 'save', write: Promise<unknown>): void;
   writeNow(claim: SessionClaim): Promise<void>;
 }
@@ -147,7 +147,7 @@ export class SessionTakeover {
     const { records, claims } = await this.options.retry(() => this.look(take));
     const here = this.claimHere(take);
     if (here && standingOf(claims, here.epoch, nodeId) === 'superseded') {
-      this.options.supersede(here);
+      this.options.yield(here);
     } else if (here) {
       const session = here.current();
       records.push({ kind: 'memory', epoch: here.epoch, owner: nodeId, session, node: undefined });
@@ -262,7 +262,12 @@ export class SessionTakeover {
     try {
       await peers.whenBack(node);
       const answered = new Promise<string | null | undefined>((resolve) => {
-        take.onRelease = resolve;
+        take.onRelease = (answer) => {
+          const session = decodeSession(answer, pid);
+          if (answer === null || (session?.epoch ?? 0) === epoch - 1) {
+            resolve(answer);
+          } // else it is of a node that had the client still earlier
+        };
         timer = setTimeout(() => resolve(undefined), RELEASE_TIMEOUT);
       });
       const [canHear] = await Promise.all([peers.canHear(nsp, node), peers.askRelease(pid, node, epoch)]);

@@ -26,12 +26,20 @@ export function cutAt(position: StreamId): Cut {
 }
 
 /** The entry's id is undefined as long as Redis has not answered: it is in the outbox of this node. */
-export function isInCut(entry: { id: StreamId | undefined; origin?: Origin | undefined }, cut: Cut): boolean {
+export function isInCut(entry: { id?: StreamId | undefined; origin?: Origin | undefined }, cut: Cut): boolean {
   if (entry.id !== undefined && compareStreamIds(entry.id, cut.position) <= 0) {
     return true;
   }
   const { origin } = entry;
   return origin !== undefined && cut.ahead.some(({ node, seq }) => node === origin.node && origin.seq <= seq);
+}
+
+/** Whether all that is in the second cut is in the first, as far as that can be told without reading the log. */
+export function coversCut(cut: Cut, other: Cut): boolean {
+  return (
+    compareStreamIds(cut.position, other.position) >= 0 &&
+    other.ahead.every(({ node, seq }) => cut.ahead.some((one) => one.node === node && one.seq >= seq))
+  );
 }
 
 /** What is in either of two cuts. */

@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { driverFor } from '../../lib/redis/driver-for.js';
 import { Readiness } from '../../lib/redis/readiness.js';
-import { SessionClaim, type SessionHolder } from '../../lib/session/session-claim.js';
+import { type SessionClaim, type SessionHolder } from '../../lib/session/session-claim.js';
 import { SessionStore } from '../../lib/session/session-store.js';
 import { encodeClaim, encodeSession, type Session } from '../../lib/wire/session.js';
 import { closeAfterwards, RedisServer, TcpProxy, until } from '../kit/index.js';
