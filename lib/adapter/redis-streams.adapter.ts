@@ -251,7 +251,7 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
     try {
       const message = decodeEntry(entry);
       if (message) {
-        this.sparing(() => this.carryOut(message, this.log.offsetAt(entry)), this.withheldFrom(entry));
+        this.sparing(() => this.carryOut(message, this.log.offsetAt(entry)), this.recovery?.withheldFrom(entry));
       } else {
         this.log.reject(entry.id, `the type ${entry.type} is not known to this version`);
       }
@@ -259,12 +259,6 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
       // Besides what cannot be understood: what the server's parser cannot encode.
       this.log.reject(entry.id, (error as Error).message);
     }
-  }
-
-  /** Sockets whose clients had been given the entry before they came to this node. */
-  private withheldFrom(entry: LogEntry): ReadonlySet<SocketId> | undefined {
-    const recovery = this.recovery as (SessionRecovery & Partial<Withholding>) | undefined;
-    return recovery?.withheldFrom?.(entry);
   }
 
   /** Another server of this node has appended something that is delivered at once. */
@@ -357,7 +351,7 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
       }
       return Promise.resolve();
     }
-    const message = { uid: this.uid, nsp: this.name, ...change.elsewhere(target) } as LogMessage;
+    const message = { uid: this.uid, nsp: this.name, ...change.elsewhere(target) };
     const options = { ...(isDirect && { lane: 'direct' as const }), bus: this.node.bus.mark(this) };
     this.log.append(message, options);
     if (isAtOnce) {
@@ -476,11 +470,6 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
       this.foreign = foreign;
     };
   }
-}
-
-/** What recovery knows of clients that are ahead of this node. */
-interface Withholding {
-  withheldFrom(entry: LogEntry): ReadonlySet<SocketId> | undefined;
 }
 
 /** Something to be done with sockets, here and elsewhere. */

@@ -11,7 +11,13 @@ import { streamIndexOf } from '../wire/keys.js';
 import { EMITTER_UID, nodeOf, serverIndexOf, serverUid, serverUids } from '../wire/server-uid.js';
 import { COMMANDS, Connections } from './connections.js';
 import { describeEvent } from './describe-event.js';
-import type { ClusterEvent, ClusterNodeStatus, NodeStatus } from './events.js';
+import {
+  noRefusals,
+  type ClusterEvent,
+  type ClusterNodeStatus,
+  type NodeStatus,
+  type RecoveryRefusal,
+} from './events.js';
 import { HearingClock } from './hearing-clock.js';
 import { Heartbeats } from './heartbeats.js';
 import type { RedisStreamsLogger } from './logger.js';
@@ -77,6 +83,8 @@ export class ClusterNode {
   readonly id = randomBytes(8).toString('hex');
   readonly options: ResolvedOptions;
   readonly counters = { rejectedMessages: 0, droppedRequests: 0, recoveries: 0, refusedRecoveries: 0 };
+  /** How many clients were not recovered, by the reason. */
+  readonly refusals: Record<RecoveryRefusal, number> = noRefusals();
 
   private mode: 'new' | 'starting' | 'running' | 'closing' | 'closed' = 'new';
   private readonly driver: RedisDriver;
@@ -195,7 +203,7 @@ export class ClusterNode {
       ...{ nodeId: id, bus },
       info: () => this.info(),
       whenNodeBack: (node) => this.whenNodeBack(node),
-      release: (pid, epoch) => sessions.letGo(pid, epoch),
+      release: (pid, epoch) => sessions.release(pid, epoch),
       onResponse: (pid, session) => sessions.onReleased(pid, session),
     });
     const sessions: SessionStore = new SessionStore(commands, {
@@ -389,9 +397,11 @@ export class ClusterNode {
     this.reportOnce({ type: 'message-rejected', channel, reason }, reason);
   }
 
-  /** Something that another node asked for has parts that cannot be carried. */
-  reportLeftOut(namespace: string, { path, reason }: NotCarried): void {
-    this.reportOnce({ type: 'data-left-out', namespace, path, reason }, `${path} ${reason}`);
+  /** A client that came back is not recovered. */
+  refuseRecovery(namespace: string, reason: RecoveryRefusal): void {
+    this.counters.refusedRecoveries++;
+    this.refusals[reason]++;
+    this.emit({ type: 'recovery-refused', namespace, reason });
   }
 
   // ── what it is like ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -419,6 +429,7 @@ export class ClusterNode {
       streams: (this.parts?.logs ?? []).map((log) => log.status()),
       liveSessions: this.parts?.sessions.liveCount ?? 0,
       counters: { ...this.counters },
+      refusedRecoveries: { ...this.refusals },
     };
   }
 
@@ -546,7 +557,7 @@ export class ClusterNode {
         logs.forEach((log) => log.onNodeLeft(message.node.id));
         break;
       case 'session-request':
-        handover.onRequest(message);
+        void handover.onRequest(message);
         break;
       case 'session-response':
         handover.onResponse(message);
