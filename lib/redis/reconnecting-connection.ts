@@ -216,7 +216,7 @@ export class ReconnectingConnection implements RedisConnection {
     if (this.mode === 'ready' && performance.now() - this.readySince > STABLE_AFTER) {
       this.backoff.reset();
     }
-    const error = explain(cause);
+    const error = explain(cause, this.mode === 'opening' ? socket.refusal : undefined);
     this.leave('waiting', error);
     this.modeTimer = atRoot(() => setTimeout(() => this.open(), this.backoff.next()));
     this.options.listener.onLost(error);
