@@ -16,7 +16,6 @@ import type { BusMessage } from '../cluster/request-bus.js';
 import { toPlain } from '../wire/binary.js';
 import {
   decodeEntry,
-  encodeMessage,
   EntryType,
   toPacket,
   toWireOptions,
@@ -248,11 +247,11 @@ export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMemb
       if (message) {
         this.carryOut(message, entry);
       } else {
-        this.log.reader.reject(entry.id, `the type ${entry.type} is not known to this version`);
+        this.log.reject(entry.id, `the type ${entry.type} is not known to this version`);
       }
     } catch (error) {
       // Besides what cannot be understood: what cannot be encoded for a client, and what a listener of the app throws.
-      this.log.reader.reject(entry.id, (error as Error).message);
+      this.log.reject(entry.id, (error as Error).message);
     }
   }
 
@@ -379,9 +378,7 @@ export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMemb
   // ── the rest ────────────────────────────────────────────────────────────────────────────────────────────────────
 
   private append(message: Pick<LogMessage, 'type' | 'data'>): void {
-    const { onlyPlaintext } = this.node.options;
-    const whole = { uid: this.uid, nsp: this.name, ...message } as LogMessage;
-    this.log.publisher.append(encodeMessage(whole, { onlyPlaintext }));
+    this.log.append({ uid: this.uid, nsp: this.name, ...message } as LogMessage);
   }
 
   private change(opts: BroadcastOptions, applyHere: () => unknown, message: Pick<LogMessage, 'type' | 'data'>): void {
@@ -402,7 +399,7 @@ export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMemb
       return;
     }
     let atOnce = true;
-    this.log.publisher.afterDelivery(() => {
+    this.log.afterOwnEntries(() => {
       try {
         run();
       } catch (error) {
@@ -430,7 +427,7 @@ export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMemb
    * could not be recovered from "hello"; so the position in the log is added then, up to which it has been given all.
    */
   private keepingOffset(packet: EventPacket): EventPacket {
-    const { position } = this.log.reader;
+    const { position } = this.log;
     return position !== undefined && typeof packet.data.at(-1) === 'string'
       ? this.withOffset(packet, position)
       : packet;

@@ -3,14 +3,14 @@ import type { ClusterNode } from '../cluster/cluster-node.js';
 import { isSessionId, type Session } from '../wire/session.js';
 import { SessionRecipient } from '../session/session-recipient.js';
 import type { SessionHolder } from '../session/session-store.js';
-import type { LogEntry } from '../wire/entry.js';
-import type { Replay } from '../stream/replay-log.js';
+import { cutAt } from '../wire/cut.js';
+import type { Replay, ReplayItem } from '../stream/replay-log.js';
 import { broadcastOf } from '../stream/room-index.js';
 import type { StreamLog } from '../stream/stream-log.js';
+import { EVENT } from '../wire/requests.js';
 import { compareStreamIds, isStreamId, later, STREAM_START, type StreamId } from '../wire/stream-id.js';
 import type { NamespaceLike, PacketLike, SocketLike } from './socket-io.js';
 
-const EVENT = 2;
 /** The event that tells a client the offset when it connects, with the option `announceOffset`. */
 export const OFFSET_EVENT = 'redis-streams:offset';
 /** Milliseconds that a recovery waits: for this node to come to where its client was, for an earlier socket to be gone. */
@@ -140,7 +140,7 @@ export class SessionRecovery {
       epoch: session?.epoch ?? 0,
       since: session ? (session.since ?? STREAM_START) : arrived,
       forgotten: session?.forgotten,
-      sent: missed.at(-1)?.id ?? offset,
+      sent: missed.at(-1)?.entry.id ?? offset,
       joined: new Map(session?.joined),
       left: [...(session?.left ?? [])],
     };
@@ -152,7 +152,7 @@ export class SessionRecovery {
       release: () => this.releaseLive(socket),
     };
     this.node.sessions.hold(pid, holder, session !== undefined && !isChanged);
-    const announced = !session && this.node.options.announceOffset && this.log.reader.position !== undefined;
+    const announced = !session && this.node.options.announceOffset && this.log.position !== undefined;
     const packets = announced ? [[OFFSET_EVENT, arrived]] : missed.map(toPacketData);
     if (packets.length > 0) {
       // A client that is cut off before it has its CONNECT packet would keep what came before, and be given it again.
@@ -247,15 +247,15 @@ export class SessionRecovery {
     // Who has all up to `sent` has missed nothing up to `position` either.
     const isUpToDate = sent !== undefined && position !== undefined && compareStreamIds(offset, sent) >= 0;
     const from = later(later(offset, since), isUpToDate ? position : STREAM_START);
-    if (compareStreamIds(from, forgotten) < 0 || !(await this.log.whenDelivered(from, PATIENCE))) {
+    if (compareStreamIds(from, forgotten) < 0 || !(await this.log.whenRead(cutAt(from), PATIENCE))) {
       return false;
     }
     await this.turn();
     if (!arrival.isOwner) {
       return false;
     }
-    arrival.replay = this.log.replay.replay(from, new SessionRecipient(this.namespace.name, session));
-    return (await arrival.replay.complete) && arrival.isOwner;
+    arrival.replay = this.log.replay(cutAt(from), new SessionRecipient(this.namespace.name, session));
+    return (await arrival.replay.complete) === 'complete' && arrival.isOwner;
   }
 
   /** When many come back at once, each has a turn of the event loop of its own. */
@@ -315,7 +315,7 @@ export class SessionRecovery {
     }
   }
 
-  private endArrival(arrival: Arrival): { session: Session; offset: StreamId; missed: LogEntry[] } {
+  private endArrival(arrival: Arrival): { session: Session; offset: StreamId; missed: ReplayItem[] } {
     const { session, offset, replay } = arrival;
     arrival.isOwner = false;
     arrival.end();
@@ -334,24 +334,24 @@ export class SessionRecovery {
     if (left.length > 0) {
       session.left = left;
     }
-    if (this.log.reader.position !== undefined) {
+    if (this.log.position !== undefined) {
       const recipient = new SessionRecipient(this.namespace.name, session);
-      session.sent = this.log.replay.lastFor(recipient, arrived) ?? live.sent;
+      session.sent = this.log.lastGivenTo(recipient, cutAt(arrived))?.position ?? live.sent;
       session.position = this.position;
     }
     return session;
   }
 
   private get position(): StreamId {
-    return this.log.reader.position ?? STREAM_START;
+    return this.log.position ?? STREAM_START;
   }
 }
 
-const newClient = { session: undefined, offset: STREAM_START, missed: [] as LogEntry[] };
+const newClient = { session: undefined, offset: STREAM_START, missed: [] as ReplayItem[] };
 
 /** What is sent to a client that missed an entry. */
-function toPacketData(entry: LogEntry): unknown[] {
-  return [...broadcastOf(entry)!.packet.data, entry.id];
+function toPacketData({ entry, offset }: ReplayItem): unknown[] {
+  return [...broadcastOf(entry)!.packet.data, offset];
 }
 
 /** Does something right after the next packet was written to a socket. */

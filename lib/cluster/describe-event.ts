@@ -1,25 +1,30 @@
+import type { ClusterEvent, NodeStatus } from './events.js';
 import type { RedisStreamsLogger } from './logger.js';
-import type { ClusterEvent } from './events.js';
 
-/** An event as a log line; without a level, it is not worth one. */
+/** An event as a log line: what happened, to what, and what will be done. Without a level, it is not worth a line. */
 export function describeEvent(event: ClusterEvent): { level: keyof RedisStreamsLogger | undefined; text: string } {
   switch (event.type) {
     case 'redis-lost':
-      return { level: 'warn', text: `Redis is lost: ${event.error.message}` };
-    case 'redis-regained':
-      return { level: 'log', text: `Redis is back after ${event.afterMs} ms` };
+      return {
+        level: 'warn',
+        text: `Redis is lost: ${event.error.message}. Broadcasts wait in the outbox; reconnecting until it is back`,
+      };
+    case 'redis-reconnected':
+      return { level: 'log', text: `Redis is back after ${event.afterMs} ms; what waited is being sent` };
     case 'node-joined':
-    case 'node-back':
-    case 'node-left':
-      return { level: 'log', text: `${event.type.replace('-', ' ')}: ${name(event.node)}` };
+      return { level: 'log', text: `node joined: ${name(event.node)}` };
     case 'node-suspected':
-      return { level: undefined, text: `node suspected: ${name(event.node)}` };
+      return { level: undefined, text: `node suspected: ${name(event.node)}; its heartbeat is overdue` };
     case 'node-down':
-      return { level: 'warn', text: `node down: ${name(event.node)}` };
+      return { level: 'warn', text: `node down: ${name(event.node)}; requests do not wait for it until it is back` };
+    case 'node-back':
+      return { level: 'log', text: `node back: ${name(event.node)}` };
+    case 'node-left':
+      return { level: 'log', text: `node left: ${name(event.node)}` };
     case 'gap':
       return {
         level: 'error',
-        text: `stream "${event.stream}": ${event.lost} entries of node ${event.origin} before ${event.before} are lost`,
+        text: `stream "${event.stream}": ${event.lost} entries of node ${event.origin} before ${event.before} ${event.reason === 'lost' ? 'are lost' : 'were dropped by it'}`,
       };
     case 'stream-replaced':
       return {
@@ -43,12 +48,18 @@ export function describeEvent(event: ClusterEvent): { level: keyof RedisStreamsL
     case 'entry-rejected':
       return { level: 'warn', text: `stream "${event.stream}": entry ${event.id} is passed over: ${event.reason}` };
     case 'message-rejected':
-      return { level: 'warn', text: `channel "${event.channel}": a message is passed over: ${event.reason}` };
+      return {
+        level: 'warn',
+        text: `channel "${event.channel}": a message is passed over: ${event.reason}. More of the kind are counted only`,
+      };
     case 'session-refused':
-      return { level: 'warn', text: `session: ${event.operation} failed: ${event.error.message}` };
+      return {
+        level: 'warn',
+        text: `sessions: ${event.operation} failed: ${event.error.message}. Clients may not be recovered until it works`,
+      };
   }
 }
 
-function name({ id, host, pid }: { id: string; host: string; pid: number }): string {
+function name({ id, host, pid }: NodeStatus): string {
   return `${id} (pid ${pid} on ${host})`;
 }

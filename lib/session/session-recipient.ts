@@ -1,4 +1,4 @@
-import type { Recipient } from '../stream/room-index.js';
+import type { EntryIdentity, Recipient } from '../stream/room-index.js';
 import { compareStreamIds, STREAM_START, type StreamId } from '../wire/stream-id.js';
 import type { Session } from '../wire/session.js';
 
@@ -26,14 +26,15 @@ export class SessionRecipient implements Recipient {
     return this.visits.keys();
   }
 
-  wasIn(room: string, id: StreamId): boolean {
+  /** An entry without an id, which was not read back yet, comes after all marks. */
+  wasIn(room: string, { id }: EntryIdentity): boolean {
     const visits = this.visits.get(room);
     return (
       visits !== undefined &&
       visits.some(
         ({ from, upTo }) =>
-          (from === STREAM_START || compareStreamIds(id, from) > 0) &&
-          (upTo === undefined || compareStreamIds(id, upTo) <= 0),
+          (from === STREAM_START || id === undefined || compareStreamIds(id, from) > 0) &&
+          (upTo === undefined || (id !== undefined && compareStreamIds(id, upTo) <= 0)),
       )
     );
   }

@@ -1,6 +1,7 @@
 import { isNativeError } from 'node:util/types';
 import type { Command, RedisConnection } from '../redis/driver.js';
 import { isTransient } from '../redis/reply-code.js';
+import { SessionKeys } from '../wire/keys.js';
 import { decodeSession, type Session } from '../wire/session.js';
 
 /** A node is dropped from the directory this many milliseconds after its sessions have expired. */
@@ -36,13 +37,16 @@ export interface SessionRecord {
  */
 export class SessionRecords {
   private directory: { nodes: Promise<string[]>; at: number } | undefined;
+  private readonly keys: SessionKeys;
   private isAnnounced = false;
   private isMarked = false;
 
   constructor(
     private readonly connection: RedisConnection,
     private readonly options: SessionRecordsOptions,
-  ) {}
+  ) {
+    this.keys = new SessionKeys(options.keyPrefix);
+  }
 
   /** Whether this node has, or had, sessions of connected clients. */
   get hasLive(): boolean {
@@ -221,11 +225,11 @@ export class SessionRecords {
   }
 
   private key(pid: string): string {
-    return this.options.keyPrefix + pid;
+    return this.keys.stored(pid);
   }
 
   private liveKey(node: string): string {
-    return `${this.options.keyPrefix}live:${node}`;
+    return this.keys.live(node);
   }
 
   private get ownKey(): string {
@@ -233,6 +237,6 @@ export class SessionRecords {
   }
 
   private get directoryKey(): string {
-    return `${this.options.keyPrefix}live:nodes`; // no session id has a colon
+    return this.keys.directory;
   }
 }

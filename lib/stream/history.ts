@@ -39,6 +39,10 @@ export class History {
     return i >= 0 && isSame(this.marks[i]!, markOf(entry));
   }
 
+  hasId(id: StreamId): boolean {
+    return this.ids.includes(id);
+  }
+
   /** Forgets all but the entry with this id. */
   restart(id: StreamId): void {
     this.marks = [this.marks[this.ids.lastIndexOf(id)] ?? ''];

@@ -1,4 +1,6 @@
-import { EntryType, type LogEntry } from '../wire/entry.js';
+import { cutAt, encodeCut, isInCut, type Cut } from '../wire/cut.js';
+import { EntryType, type LogEntry, type Origin, type UnreadEntry } from '../wire/entry.js';
+import { OwnEntries } from './own-entries.js';
 import { isFor, RoomIndex, type Recipient } from './room-index.js';
 import { compareStreamIds, earlier, later, predecessor, STREAM_START, type StreamId } from '../wire/stream-id.js';
 
@@ -25,12 +27,25 @@ export interface OlderEntries {
   upTo(id: StreamId, count: number): Promise<OlderBatch>;
 }
 
+/**
+ * Whether all that was missed is known; if not, why:
+ * - trimmed: it, or part of it, has left the stream, or may have.
+ * - lost: entries were lost from the log after the offset, or may have been.
+ * - redis-away: it could not be read.
+ */
+export type ReplayOutcome = 'complete' | 'trimmed' | 'lost' | 'redis-away';
+
+/** One entry that a client missed, and the offset that the client has with it. */
+export interface ReplayItem {
+  readonly entry: LogEntry | UnreadEntry;
+  readonly offset: string;
+}
+
 /** What a client missed. It goes on collecting what the log brings for the client, until it is ended. */
 export interface Replay {
-  /** Resolves to whether all that was missed is known. To false if part of it is gone, or may be. */
-  readonly complete: Promise<boolean>;
+  readonly complete: Promise<ReplayOutcome>;
   /** Ends the collecting and returns all that was collected, oldest first. */
-  end(): LogEntry[];
+  end(): ReplayItem[];
 }
 
 /** A replay that needs entries that are not here. */
@@ -42,8 +57,15 @@ interface Backlog {
   readonly generation: number;
   /** What was found of it so far, the newest part first, each part oldest first. */
   readonly parts: LogEntry[][];
-  readonly settle: (complete: boolean) => void;
+  readonly settle: (outcome: ReplayOutcome) => void;
 }
+
+interface Collector {
+  readonly recipient: Recipient;
+  readonly items: ReplayItem[];
+}
+
+const idOf = ({ id }: LogEntry): StreamId => id;
 
 /** How many entries are read at first, at most, and about how many bytes of them. */
 const FIRST_READ = 100;
@@ -63,12 +85,14 @@ export class ReplayLog {
   private head = 0;
   private byteCount = 0;
   /** The entries by room; it remembers the last ids of those that have left the log. */
-  private index = new RoomIndex();
+  private index = new RoomIndex<LogEntry>(idOf);
   /** Entries up to this id are not here. */
   private floor: StreamId | undefined;
   /** Entries up to this one may have been lost. */
   private lostUpTo: StreamId = STREAM_START;
-  private readonly collecting = new Set<{ recipient: Recipient; entries: LogEntry[] }>();
+  /** The position of the last entry that was pushed, or where reading began. */
+  private position: StreamId = STREAM_START;
+  private readonly collecting = new Set<Collector>();
   private backlogs: Backlog[] = [];
   private reading = false;
   private generation = 0;
@@ -76,6 +100,8 @@ export class ReplayLog {
   constructor(
     private readonly options: ReplayLogOptions,
     private readonly older: OlderEntries,
+    /** The entries that were delivered here at once and are not read back. */
+    private own: OwnEntries = new OwnEntries('', 0, { maxEntries: 0, maxBytes: 0 }),
   ) {}
 
   get size(): number {
@@ -86,26 +112,54 @@ export class ReplayLog {
     return this.byteCount;
   }
 
+  /** From now on it is given what is read, which begins at a position if that is known already, and what is taken. */
+  remember(own: OwnEntries, position: StreamId | undefined): void {
+    this.own = own;
+    if (position !== undefined) {
+      this.restart(position);
+    }
+  }
+
+  /** Whether it has the entry with this id. */
+  has(id: StreamId): boolean {
+    let low = this.head;
+    let high = this.entries.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (compareStreamIds(this.entries[middle]!.id, id) < 0) {
+        low = middle + 1;
+      } else {
+        high = middle;
+      }
+    }
+    return this.entries[low]?.id === id;
+  }
+
+  /** Entries with ids up to this one may have been lost. */
+  lose(upTo: StreamId): void {
+    this.lostUpTo = later(this.lostUpTo, upTo);
+  }
+
   /**
    * Forgets everything: what lies before `position` is not the whole. Who has not had all up to `lostUpTo` may lack what
    * nobody can give it any more.
    */
   restart(position: StreamId, lostUpTo = STREAM_START): void {
     this.setEntries([]);
-    this.index = new RoomIndex([], position);
-    this.floor = position;
+    this.index = new RoomIndex(idOf, [], position);
+    this.floor = this.position = position;
     this.lostUpTo = later(this.lostUpTo, lostUpTo);
     this.generation++;
   }
 
-  push(entry: LogEntry): void {
+  /** @param offset - the offset that goes with the entry, if it may be for somebody who is collecting */
+  push(entry: LogEntry, offset: string = entry.id): void {
+    this.position = entry.id;
     if (entry.type !== EntryType.Broadcast) {
       return;
     }
-    for (const { recipient, entries } of this.collecting) {
-      if (isFor(entry, recipient)) {
-        entries.push(entry);
-      }
+    if (this.collecting.size > 0 && !this.own.includes(entry.origin)) {
+      this.collect(entry, offset); // own ones were collected when they were taken
     }
     this.entries.push(entry);
     this.index.add(entry);
@@ -113,44 +167,83 @@ export class ReplayLog {
     this.evict();
   }
 
-  /** Collects what a client missed after the entry `offset`, from now on too. */
-  replay(offset: StreamId, recipient: Recipient): Replay {
+  /** An entry of this node was taken, and is delivered to its own clients at once. */
+  pushOwn(entry: Omit<UnreadEntry, 'origin'> & { readonly origin: Origin }, offset: () => string): void {
+    const own = this.own.push(entry);
+    if (this.collecting.size > 0) {
+      this.collect(own, offset());
+    }
+  }
+
+  /** Collects what a client missed, which has all that is in the cut, from now on too. */
+  replay(cut: Cut, recipient: Recipient): Replay {
+    const offset = cut.position;
     const upTo = this.floor;
     const recent = this.index.entriesFor(recipient, offset);
-    const collector = { recipient, entries: recent };
+    const items: ReplayItem[] = recent.map(toItem);
+    for (const entry of this.own.entriesFor(recipient, cut)) {
+      items.push({ entry, offset: encodeCut({ position: this.position, ahead: [entry.origin] }) });
+    }
+    const collector: Collector = { recipient, items };
     this.collecting.add(collector);
     const parts: LogEntry[][] = [];
-    let complete;
-    if (upTo === undefined || compareStreamIds(offset, this.lostUpTo) < 0) {
-      complete = Promise.resolve(false);
+    let complete: Promise<ReplayOutcome>;
+    if (upTo === undefined) {
+      complete = Promise.resolve('redis-away');
+    } else if (compareStreamIds(offset, this.lostUpTo) < 0) {
+      complete = Promise.resolve('lost');
+    } else if (!this.own.covers(cut)) {
+      complete = Promise.resolve('redis-away');
     } else if (this.lacks(offset, recipient)) {
-      complete = new Promise<boolean>((settle) => {
+      complete = new Promise((settle) => {
         this.backlogs.push({ recipient, offset, upTo, generation: this.generation, parts, settle });
         void this.readOlder();
       });
     } else {
-      complete = Promise.resolve(true);
+      complete = Promise.resolve('complete');
     }
     return {
       complete,
       end: () => {
         this.collecting.delete(collector);
-        const all = parts.length > 0 ? firstCopies([...parts.reverse().flat(), ...recent]) : recent;
-        return all.filter(({ id }) => compareStreamIds(id, offset) > 0);
+        if (parts.length === 0) {
+          return items.filter(({ entry }) => !isInCut(entry, cut));
+        }
+        const older = firstCopies([...parts.reverse().flat(), ...recent]).map(toItem);
+        return [...older, ...items.slice(recent.length)].filter(({ entry }) => !isInCut(entry, cut));
       },
     };
   }
 
   /**
-   * The id of the last entry after `since` that was, or may have been, for a recipient; undefined if there was none.
+   * The cut of the last entry, among those that are not in a cut, that was, or may have been, for a recipient; undefined if
+   * there was none: who has all that is in it lacks nothing up to now.
    */
-  lastFor({ nsp, rooms }: Recipient, since: StreamId): StreamId | undefined {
+  lastGivenTo(recipient: Recipient, since: Cut): Cut | undefined {
+    const own = this.own.lastFor(recipient);
+    const last = this.lastFor(recipient, since.position);
+    if (own && !isInCut({ id: undefined, origin: own.origin }, since)) {
+      return { position: last ?? since.position, ahead: [own.origin] };
+    }
+    return last === undefined ? undefined : cutAt(last);
+  }
+
+  /** The id of the last entry after `since` that was, or may have been, for a recipient; undefined if there was none. */
+  private lastFor({ nsp, rooms }: Recipient, since: StreamId): StreamId | undefined {
     let last = since;
     for (const room of ['', ...rooms]) {
       const { index } = this;
-      last = later(last, index.newestFor(nsp, room) ?? index.lastRemovedFor(nsp, room) ?? index.forgotten);
+      last = later(last, index.newestFor(nsp, room)?.id ?? index.lastRemovedFor(nsp, room) ?? index.forgotten);
     }
     return last === since ? undefined : last;
+  }
+
+  private collect(entry: LogEntry | UnreadEntry, offset: string): void {
+    for (const { recipient, items } of this.collecting) {
+      if (isFor(entry, recipient)) {
+        items.push({ entry, offset });
+      }
+    }
   }
 
   /** Whether an entry after `offset` that is not here may have been for the recipient. */
@@ -177,9 +270,9 @@ export class ReplayLog {
       while (this.backlogs.length > 0) {
         const waiting = this.backlogs.splice(0).filter((backlog) => !this.findHere(backlog));
         if (waiting.length > 0) {
-          await this.readFor(waiting).catch(() => undefined); // Redis is away
+          const outcome = await this.readFor(waiting).catch((): ReplayOutcome => 'redis-away');
           for (const { settle } of waiting) {
-            settle(false); // unless it is settled
+            settle(outcome); // unless it is settled
           }
         }
       }
@@ -191,19 +284,23 @@ export class ReplayLog {
   /** Takes what an earlier pass has brought. Returns whether the backlog is settled by that. */
   private findHere({ recipient, offset, upTo, generation, parts, settle }: Backlog): boolean {
     if (generation !== this.generation) {
-      settle(false);
+      settle('lost');
       return true;
     }
     parts.push(this.index.entriesFor(recipient, offset, upTo));
     if (this.lacks(offset, recipient)) {
       return false;
     }
-    settle(true);
+    settle('complete');
     return true;
   }
 
-  /** Reads backwards from the floor to the oldest of the offsets, and settles all that become complete. */
-  private async readFor(waiting: Backlog[]): Promise<void> {
+  /**
+   * Reads backwards from the floor to the oldest of the offsets, and settles all that become complete.
+   *
+   * @returns why the others do not
+   */
+  private async readFor(waiting: Backlog[]): Promise<ReplayOutcome> {
     const { generation } = this;
     const joint = this.floor!;
     const wanted = waiting.map(({ offset }) => offset).reduce(earlier);
@@ -215,12 +312,12 @@ export class ReplayLog {
       enough = compareStreamIds(known, wanted) <= 0;
       const batch = await this.older.upTo(known, count);
       if (generation !== this.generation) {
-        return; // what was read may be of another history
+        return 'lost'; // what was read may be of another history
       }
       atStart = batch.atStart;
       known = batch.oldest === undefined ? known : predecessor(batch.oldest);
       const broadcasts = batch.entries.filter(({ type }) => type === EntryType.Broadcast).reverse();
-      const index = new RoomIndex(broadcasts);
+      const index = new RoomIndex(idOf, broadcasts);
       for (const { recipient, upTo, parts } of waiting) {
         parts.push(index.entriesFor(recipient, STREAM_START, upTo));
       }
@@ -233,9 +330,10 @@ export class ReplayLog {
     } // else the log is full
     for (const { offset, settle } of waiting) {
       if (compareStreamIds(known, offset) <= 0) {
-        settle(true);
+        settle('complete');
       }
     }
+    return 'trimmed';
   }
 
   private prepend(older: LogEntry[], floor: StreamId): void {
@@ -266,6 +364,10 @@ export class ReplayLog {
       this.head = 0;
     }
   }
+}
+
+function toItem(entry: LogEntry): ReplayItem {
+  return { entry, offset: entry.id };
 }
 
 /** Batches that were read backwards, the newest of them as far as there is room. */

@@ -6,6 +6,7 @@ import { toEntries, toInfo, toStreamEntries, type RawEntry } from '../redis/stre
 import { InvalidEntryError, parseEntry, type LogEntry } from '../wire/entry.js';
 import type { StreamEvent } from './events.js';
 import { History } from './history.js';
+import type { Lane } from './lane.js';
 import { SequenceTracker } from './sequence-tracker.js';
 import { compareStreamIds, predecessor, STREAM_START, type StreamId } from '../wire/stream-id.js';
 import { isText } from '../wire/text.js';
@@ -25,7 +26,8 @@ const LOOK_BACK = 16;
 
 export interface StreamReaderOptions {
   stream: string;
-  nodeId: string;
+  /** The lanes of this node: see {@link Lane}. */
+  ownLanes: readonly Lane[];
   /** How many entries a read asks for; more when the reader is behind. */
   readCount: number;
   /** Milliseconds for which a read waits for entries. */
@@ -35,6 +37,9 @@ export interface StreamReaderOptions {
   emit(event: StreamEvent): void;
   /** Given each entry once, in the order of the log. */
   deliver(entry: LogEntry): void;
+  /** Whether there is local work whose turn has come: it is done before the next entry is delivered. */
+  hasDueWork(): boolean;
+  doDueWork(): void;
   /**
    * What was delivered up to `position` is not the whole: reading begins there, or entries were missed, or the history
    * was replaced. Entries with ids up to `lostUpTo` may have been lost.
@@ -107,9 +112,6 @@ export class StreamReader {
   /** Totals since the start. */
   readonly counters = { read: 0, duplicates: 0, lost: 0, rejected: 0 };
 
-  lastOwnFetched = 0;
-  lastOwnDelivered = 0;
-
   constructor(
     private readonly connection: RedisConnection,
     private readonly options: StreamReaderOptions,
@@ -132,6 +134,16 @@ export class StreamReader {
   /** The id of the last entry that was delivered, or at which reading began; undefined until that is known. */
   get position(): StreamId | undefined {
     return this.deliveredId;
+  }
+
+  /** The id of the last entry that was fetched. */
+  get fetched(): StreamId | undefined {
+    return this.fetchedId;
+  }
+
+  /** The sequence number of the last entry of a publisher that was delivered; 0 if none was. */
+  lastOf(node: string): number {
+    return this.sequences.lastOf(node);
   }
 
   /** How many entries were fetched and not yet delivered. */
@@ -198,6 +210,27 @@ export class StreamReader {
       await this.nextProgress(left);
     }
     return true;
+  }
+
+  /**
+   * Resolves to whether the entry number `seq` of a publisher is delivered within `timeout` milliseconds; to false at once
+   * if nothing is being read.
+   */
+  async whenPublisherDelivered(node: string, seq: number, timeout: number): Promise<boolean> {
+    const until = performance.now() + timeout;
+    while (this.lastOf(node) < seq) {
+      const left = until - performance.now();
+      if (left <= 0 || !this.isReading) {
+        return false;
+      }
+      await this.nextProgress(left);
+    }
+    return true;
+  }
+
+  /** Whether an entry with this id is among those that were fetched lately. */
+  hasFetched(id: StreamId): boolean {
+    return this.history.hasId(id);
   }
 
   /** Takes note that a node says to have appended its entry number `seq` with this id; 0 if it has appended nothing. */
@@ -353,10 +386,12 @@ export class StreamReader {
     }
     for (const entry of entries) {
       this.queueBytes += entry.data.length;
-      if (entry.origin?.node === this.options.nodeId) {
-        this.lastOwnFetched = Math.max(this.lastOwnFetched, entry.origin.seq);
-      }
     }
+    this.resumeDelivery();
+  }
+
+  /** To be called when local work has become due. */
+  resumeDelivery(): void {
     if (!this.draining) {
       this.draining = true;
       this.drain();
@@ -365,16 +400,22 @@ export class StreamReader {
 
   private readonly drain = (): void => {
     const until = performance.now() + SLICE;
-    for (let n = 1; this.backlog > 0; n++) {
-      const entry = this.queue[this.queueHead]!;
-      this.queueHead++;
-      this.queueBytes -= entry.data.length;
-      this.admit(entry);
+    let hasWork = this.options.hasDueWork();
+    for (let n = 1; hasWork || this.backlog > 0; n++) {
+      if (hasWork) {
+        this.options.doDueWork();
+      } else {
+        const entry = this.queue[this.queueHead]!;
+        this.queueHead++;
+        this.queueBytes -= entry.data.length;
+        this.admit(entry);
+      }
+      hasWork = this.options.hasDueWork();
       if (n % 16 === 0 && performance.now() > until) {
         break;
       }
     }
-    if (this.backlog === 0) {
+    if (this.backlog === 0 && !hasWork) {
       this.queue = [];
       this.queueHead = 0;
       this.draining = false;
@@ -391,7 +432,7 @@ export class StreamReader {
     const { origin } = entry;
     this.counters.read++;
     if (origin) {
-      const { duplicate, lost } = this.sequences.admit(origin);
+      const { duplicate, lost, dropped } = this.sequences.admit(origin, entry.prev);
       if (duplicate) {
         this.counters.duplicates++;
         return;
@@ -399,8 +440,16 @@ export class StreamReader {
       if (lost > 0) {
         this.tellGap(origin.node, lost, entry.id);
       }
-      if (origin.node === this.options.nodeId) {
-        this.lastOwnDelivered = origin.seq;
+      if (dropped > 0) {
+        const { stream } = this.options; // nobody has them: what was read is still the whole
+        this.options.emit({
+          type: 'gap',
+          stream,
+          reason: 'dropped',
+          lost: dropped,
+          origin: origin.node,
+          before: entry.id,
+        });
       }
     }
     this.deliveredId = entry.id;
@@ -410,7 +459,7 @@ export class StreamReader {
   private tellGap(origin: string, lost: number, before: StreamId): void {
     this.counters.lost += lost;
     this.options.onBroken(this.deliveredId!, predecessor(before));
-    this.options.emit({ type: 'gap', stream: this.options.stream, lost, origin, before });
+    this.options.emit({ type: 'gap', stream: this.options.stream, reason: 'lost', lost, origin, before });
   }
 
   /**
@@ -430,9 +479,9 @@ export class StreamReader {
         }
         this.sequences.skipTo({ node, seq });
         this.announced.delete(node);
-        if (node === this.options.nodeId) {
-          this.lastOwnFetched = Math.max(this.lastOwnFetched, seq);
-          this.lastOwnDelivered = Math.max(this.lastOwnDelivered, seq);
+        const own = this.options.ownLanes.find((lane) => lane.node === node);
+        if (own) {
+          own.readUpTo(seq);
           this.options.onProgress(); // whoever waits for what is lost need not wait longer
         }
       }

@@ -26,7 +26,7 @@ export function cutAt(position: StreamId): Cut {
 }
 
 /** The entry's id is undefined as long as Redis has not answered: it is in the outbox of this node. */
-export function isInCut(entry: { id: StreamId | undefined; origin?: Origin | undefined }, cut: Cut): boolean {
+export function isInCut(entry: { id?: StreamId | undefined; origin?: Origin | undefined }, cut: Cut): boolean {
   if (entry.id !== undefined && compareStreamIds(entry.id, cut.position) <= 0) {
     return true;
   }

@@ -1,5 +1,7 @@
 import { hasBinary } from './binary.js';
 import { decodeMsgpack, encodeMsgpack } from './msgpack.js';
+import { EVENT } from './requests.js';
+import { isNodeId, nodeOf } from './server-uid.js';
 import type { StreamId } from './stream-id.js';
 import { isSameText, isText, RecurringText, toWholeNumber, type Text } from './text.js';
 
@@ -41,6 +43,12 @@ export interface Origin {
   seq: number;
 }
 
+/** Appended to a node's id, it names the lane of what overtakes: entries that are delivered here before others of the node. */
+export const DIRECT_LANE = '~';
+
+/** An entry of this node that has not been read back: its id is not known. */
+export type UnreadEntry = Omit<LogEntry, 'id'> & { readonly id?: undefined };
+
 /** An entry of the log as it was read, its `data` not yet decoded. */
 export interface LogEntry {
   readonly id: StreamId;
@@ -53,6 +61,13 @@ export interface LogEntry {
   readonly origin?: Origin | undefined;
   /** The rooms that it is for; empty: all sockets; absent on entries of the reference adapter: decode to know. */
   readonly rooms?: readonly string[] | undefined;
+  /**
+   * The number of the entry that its publisher appended before it; undefined if that is the number before its own. Those
+   * in between were dropped by the publisher: nobody has them.
+   */
+  readonly prev?: number | undefined;
+  /** Whether it may be the second copy of an entry, because the answer to the first was lost. */
+  readonly isResent?: boolean | undefined;
 }
 
 /** An entry that cannot be understood. It is passed over. */
@@ -60,8 +75,8 @@ export class InvalidEntryError extends Error {
   override readonly name = 'InvalidEntryError';
 }
 
-/** The fields of an entry. The last two are ours, the others those of the reference. There are no rooms if it is for all. */
-const FIELDS = ['uid', 'nsp', 'type', 'data', 'rooms', 'seq'] as const;
+/** The fields of an entry. The first four are those of the reference. There are no rooms if it is for all. */
+const FIELDS = ['uid', 'nsp', 'type', 'data', 'rooms', 'seq', 'prev', 'resent'] as const;
 
 /** Which types of value may hold binary data. */
 export interface EncodeOptions {
@@ -86,18 +101,23 @@ export function encodeMessage(message: LogMessage, { onlyPlaintext }: EncodeOpti
   return fields;
 }
 
-/** The field that makes it known which of its server's node's entries in this stream this is. */
-export function encodeSeq(seq: number): [name: string, value: string] {
-  return ['seq', String(seq)];
-}
-
-/** What socket.io-adapter and the reference's emitter take for the uid of who serves no sockets, and answers nothing. */
-export const EMITTER_UID = 'emitter';
-
-/** The node of a server's uid: the first server of a node that has a namespace has the node's id, further ones a suffix. */
-export function nodeOf(uid: string): string {
-  const dot = uid.indexOf('.');
-  return dot < 0 ? uid : uid.slice(0, dot);
+/**
+ * The fields that make known which of its publisher's entries in this stream it is.
+ *
+ * @param node - the id of the node, with {@link DIRECT_LANE} if it is of that lane
+ * @param prev - the number of the entry that was appended before it; 0 if there was none
+ * @param isResent - whether it may be in the stream already
+ */
+export function encodeOrigin(node: string, seq: number, prev: number, isResent: boolean): string[] {
+  const lane = node.endsWith(DIRECT_LANE) ? DIRECT_LANE : '';
+  const fields = ['seq', `${lane}${seq}`];
+  if (prev !== seq - 1) {
+    fields.push('prev', String(prev));
+  }
+  if (isResent) {
+    fields.push('resent', '1');
+  }
+  return fields;
 }
 
 /**
@@ -106,7 +126,7 @@ export function nodeOf(uid: string): string {
  * @throws InvalidEntryError
  */
 export function parseEntry(id: StreamId, fields: readonly unknown[]): LogEntry {
-  let uid, nsp, type, data, rooms, seq: unknown;
+  let uid, nsp, type, data, rooms, seq, prev, resent: unknown;
   let expected = 0;
   for (let i = 0; i + 1 < fields.length; i += 2) {
     const value = fields[i + 1];
@@ -131,6 +151,12 @@ export function parseEntry(id: StreamId, fields: readonly unknown[]): LogEntry {
       case 'seq':
         seq = value;
         break;
+      case 'prev':
+        prev = value;
+        break;
+      case 'resent':
+        resent = value;
+        break;
       case undefined: // somebody else's
         break;
     }
@@ -147,6 +173,8 @@ export function parseEntry(id: StreamId, fields: readonly unknown[]): LogEntry {
     data: isText(data) ? data.toString() : '',
     origin: isText(seq) ? parseOrigin(publisher, seq) : undefined,
     rooms: isText(rooms) ? parseRooms(rooms.toString()) : isText(seq) ? ALL : undefined,
+    prev: isText(prev) ? parsePrev(prev) : undefined,
+    isResent: isText(resent),
   };
 }
 
@@ -176,22 +204,39 @@ interface Publisher {
   uid: string;
   /** Undefined if the uid is not of a node. */
   node: string | undefined;
+  /** Its second lane. */
+  direct: string;
 }
 
-let lastPublisher: Publisher = { uid: '', node: undefined };
+let lastPublisher: Publisher = { uid: '', node: undefined, direct: '' };
 
 /** Entries come in runs of one publisher, and many are kept for a while: they share these strings. */
 function publisherOf(text: Text): Publisher {
   if (!isSameText(text, lastPublisher.uid)) {
     const uid = text.toString();
     const node = nodeOf(uid);
-    lastPublisher = { uid, node: /^[\w-]{1,64}$/.test(node) ? node : undefined };
+    lastPublisher = { uid, node: isNodeId(node) ? node : undefined, direct: node + DIRECT_LANE };
   }
   return lastPublisher;
 }
 
-function parseOrigin({ node }: Publisher, text: Text): Origin {
-  const seq = toWholeNumber(text);
+function parsePrev(text: Text): number | undefined {
+  const prev = toWholeNumber(text);
+  return Number.isSafeInteger(prev) ? prev : undefined;
+}
+
+function parseOrigin({ node, direct }: Publisher, text: Text): Origin {
+  if (node !== undefined && isDirect(text)) {
+    return originOf(direct, toWholeNumber(text.slice(DIRECT_LANE.length)));
+  }
+  return originOf(node, toWholeNumber(text));
+}
+
+function isDirect(text: Text): boolean {
+  return typeof text === 'string' ? text.startsWith(DIRECT_LANE) : text[0] === DIRECT_LANE.charCodeAt(0);
+}
+
+function originOf(node: string | undefined, seq: number): Origin {
   if (node === undefined || !Number.isSafeInteger(seq) || seq < 1) {
     throw new InvalidEntryError('the field "seq" is no number, or the uid with it is not of a node');
   }
@@ -229,7 +274,7 @@ function toRooms(value: unknown): string[] {
  *
  * @throws InvalidEntryError
  */
-export function decodeEntry(entry: LogEntry): LogMessage | undefined {
+export function decodeEntry(entry: Pick<LogEntry, 'uid' | 'nsp' | 'type' | 'data'>): LogMessage | undefined {
   const { uid, nsp, type } = entry;
   if (!isEntryType(type)) {
     return undefined;
@@ -287,7 +332,6 @@ export function toWireOptions(value: unknown): WireOptions {
 
 /** @throws InvalidEntryError */
 export function toPacket(value: unknown): EventPacket {
-  const EVENT = 2;
   if (!isRecord(value) || value.type !== EVENT || !Array.isArray(value.data) || value.data.length === 0) {
     throw new InvalidEntryError('"packet" is not an event packet');
   }

@@ -42,7 +42,7 @@ describe.each([
       clearInterval(timer);
 
       await allReceived(members, 3 * sent);
-      await until(() => members.every((member) => member.eventsOf('redis-regained').length > 0), {
+      await until(() => members.every((member) => member.eventsOf('redis-reconnected').length > 0), {
         what: 'all nodes to tell that Redis is back',
       });
       for (const { received, events, node, counters } of members) {
@@ -52,7 +52,7 @@ describe.each([
         expect(counters).toMatchObject({ lost: 0, dropped: 0 });
         expect(events.filter(({ type }) => type.startsWith('redis-')).map(({ type }) => type)).toEqual([
           'redis-lost',
-          'redis-regained',
+          'redis-reconnected',
         ]);
         expect(node.status().state).toBe('running');
       }

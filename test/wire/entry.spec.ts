@@ -5,7 +5,7 @@ import { Decoder, Encoder, PacketType } from 'socket.io-parser';
 import {
   decodeEntry,
   encodeMessage,
-  encodeSeq,
+  encodeOrigin,
   EntryType,
   InvalidEntryError,
   parseEntry,
@@ -58,7 +58,7 @@ const logMessage: fc.Arbitrary<LogMessage> = fc
   );
 
 function throughTheLog(message: LogMessage): LogMessage | undefined {
-  const fields = [...encodeMessage(message, PLAIN), ...encodeSeq(7)];
+  const fields = [...encodeMessage(message, PLAIN), ...encodeOrigin('node', 7, 6, false)];
   const entry = parseEntry('1-1', fields);
   expect(
     parseEntry(
@@ -140,7 +140,7 @@ describe('an entry', () => {
       { uid: 'node.1', nsp: '/', type: EntryType.SocketsLeave, data: { opts, rooms: [] } },
       PLAIN,
     );
-    const entry = parseEntry('5-0', [...fields, ...encodeSeq(9)]);
+    const entry = parseEntry('5-0', [...fields, ...encodeOrigin('abc', 9, 8, false)]);
     expect([entry.id, entry.origin, entry.rooms]).toEqual(['5-0', { node: 'node', seq: 9 }, ['a', 42]]);
   });
 

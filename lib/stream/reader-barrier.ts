@@ -1,21 +1,21 @@
-/** Milliseconds in which a node that is alive finds back to Redis. */
-const LONGEST_WAY_BACK = 5_000;
+/** Milliseconds in which a node that is alive reconnects to Redis. */
+const REJOIN_TIMEOUT = 5_000;
 
 /**
- * The time in which the nodes find back to a stream one by one after it was away. What waits in their outboxes may be
- * more than the stream holds; so it is let out in full only when everybody is reading again.
+ * The time after an outage in which nodes reconnect to a stream one by one. The outboxes may hold more than the stream
+ * keeps, so they are emptied in full only when everybody is reading again.
  *
- * It is over when all nodes that were there before, this one among them, are known to read since then, or to have left;
- * or after some seconds, for who has not come back by then may never do.
+ * It is over when all nodes that were present before, this one among them, are known to have read since, or to have left;
+ * or after some seconds, for a node that has not reconnected by then may never do so.
  */
-export class Resumption {
+export class ReaderBarrier {
   private readonly awaited = new Set<string>();
   private readonly timeout: number;
   private since = 0;
 
   /** @param heartbeatTimeout - milliseconds of silence after which a node counts as down */
   constructor(heartbeatTimeout: number) {
-    this.timeout = Math.max(heartbeatTimeout, LONGEST_WAY_BACK);
+    this.timeout = Math.max(heartbeatTimeout, REJOIN_TIMEOUT);
   }
 
   /** These nodes may have lost the stream. */
@@ -24,17 +24,17 @@ export class Resumption {
     this.since = now;
   }
 
-  /** The stream can be used again: the seconds are counted from now on. */
+  /** The stream can be used again: the timeout is counted from now on. */
   restart(now: number): void {
     this.since = now;
   }
 
   /** A node reads, or has left. */
-  settle(node: string): void {
+  pass(node: string): void {
     this.awaited.delete(node);
   }
 
-  /** Whether a node may still be on its way back. */
+  /** Whether a node may still be reconnecting. */
   awaits(node: string, now: number): boolean {
     return !this.isOver(now) && this.awaited.has(node);
   }
