@@ -24,7 +24,7 @@ import type { RedisStreamsLogger } from './logger.js';
 import { namesInRedis } from './names.js';
 import { NodeRegistry } from './node-registry.js';
 import { resolveOptions, type RedisStreamsAdapterOptions, type ResolvedOptions } from './options.js';
-import { outsideContext } from './outside-context.js';
+import { outsideContext } from '../redis/outside-context.js';
 import { RequestBus, type BusMember, type Census } from './request-bus.js';
 import { RequestOrder } from './request-order.js';
 import { SessionHandover } from './session-handover.js';

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { namesInRedis } from '../cluster/names.js';
 import { resolveOptions, type RedisStreamsAdapterOptions } from '../cluster/options.js';
-import { outsideContext } from '../cluster/outside-context.js';
+import { outsideContext } from '../redis/outside-context.js';
 import { driverFor } from '../redis/driver-for.js';
 import type { RedisConnection } from '../redis/driver.js';
 import { encodeMessage, EntryType, type LogMessage, type WireOptions } from '../wire/entry.js';
