@@ -16,6 +16,7 @@ import { StreamLog } from '../stream/stream-log.js';
 import { isStreamId } from '../stream/stream-id.js';
 import { describeEvent } from './describe-event.js';
 import type { ClusterEvent, ClusterNodeStatus, NodeStatus } from './events.js';
+import type { ClusterMember } from './cluster-member.js';
 import type { RedisStreamsLogger } from './logger.js';
 import { NodeRegistry, type Announcement } from './node-registry.js';
 import {
@@ -53,7 +54,14 @@ export interface ClusterNodeListener {
 }
 
 type HeartbeatMessage =
-  | { kind: 'hello' | 'beat'; node: Announcement; reading: boolean; streams: Record<string, [seq: number, id: string]> }
+  | {
+      kind: 'hello' | 'beat';
+      node: Announcement;
+      reading: boolean;
+      streams: Record<string, [seq: number, id: string]>;
+      /** Whether the sender only asks who is there, and is no node itself. */
+      observer: boolean;
+    }
   | { kind: 'bye'; node: Announcement }
   | { kind: 'release'; node: Announcement; pid: string; at: string; epoch: number }
   | { kind: 'released'; node: Announcement; pid: string; to: string; session: string | null };
@@ -68,7 +76,7 @@ type HeartbeatMessage =
  * - closing: what waits is appended, sessions are written, goodbye is said, all that is ours is closed.
  * - closed.
  */
-export class ClusterNode {
+export class ClusterNode implements ClusterMember {
   /** Random, new with each start; also the uid of its servers on the wire. */
   readonly id = randomBytes(8).toString('hex');
   readonly options: ResolvedOptions;
@@ -112,12 +120,14 @@ export class ClusterNode {
 
   /**
    * @param client - a Redis client; it is never used, only duplicated
+   * @param role - an observer sees the nodes, counts as none, and reads no log
    * @throws InvalidOptionError, RedisClientError
    */
   constructor(
     client: unknown,
     options: RedisStreamsAdapterOptions = {},
     private readonly logger: RedisStreamsLogger = console,
+    private readonly role: 'node' | 'observer' = 'node',
   ) {
     this.options = resolveOptions(options);
     this.driver = driverFor(client);
@@ -174,7 +184,7 @@ export class ClusterNode {
         }
       },
     });
-    this.logs = streamNames(this.options).map((stream) => this.openLog(stream));
+    this.logs = role === 'node' ? streamNames(this.options).map((stream) => this.openLog(stream)) : [];
   }
 
   /**
@@ -297,8 +307,11 @@ export class ClusterNode {
     return { named, others };
   }
 
-  /** All nodes, this one first. */
+  /** All nodes, this one first if it is one. */
   nodes(): NodeStatus[] {
+    if (this.role === 'observer') {
+      return this.registry.list();
+    }
     const { id, host, pid, startedAt, sockets, backlog } = this.announcement();
     const state = this.mode === 'closed' ? 'left' : 'up';
     const self: NodeStatus = {
@@ -382,7 +395,8 @@ export class ClusterNode {
       reader.announce(this.id, seq, id); // what is lost unread is lost for this node too
     }
     const reading = this.isReading && this.bus.isSubscribed; // it has found back to Redis, and hears what it is asked
-    this.bus.announce({ kind, node: this.announcement(), reading, streams }).then(
+    const observer = this.role === 'observer';
+    this.bus.announce({ kind, node: this.announcement(), reading, streams, ...(observer && { observer }) }).then(
       () => (this.announceError = undefined),
       (error: Error) => (this.announceError = error),
     );
@@ -453,7 +467,9 @@ export class ClusterNode {
         }
         break;
       default:
-        this.registry.heard(message.node);
+        if (!message.observer) {
+          this.registry.heard(message.node);
+        }
         if (message.reading) {
           this.logs.forEach(({ publisher }) => publisher.onReading(message.node.id));
         }
@@ -722,6 +738,7 @@ function toHeartbeat(value: unknown): HeartbeatMessage {
       return {
         ...{ kind: message!.kind, node: announcement, streams: toPositions(message!.streams) },
         reading: message!.reading !== false,
+        observer: message!.observer === true,
       };
     case 'bye':
       return { kind: 'bye', node: announcement };

@@ -1,7 +1,7 @@
 import type { AddressInfo } from 'node:net';
 import type { INestApplication, ModuleMetadata, NestApplicationOptions } from '@nestjs/common';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
-import { Test, type TestingModuleBuilder } from '@nestjs/testing';
+import { Test, type TestingModule, type TestingModuleBuilder } from '@nestjs/testing';
 import { io, type ManagerOptions, type Socket, type SocketOptions } from 'socket.io-client';
 import { RedisStreamsIoAdapter } from 'nestjs-redis-streams-adapter';
 import { closeAfterwards } from '../kit/index.js';
@@ -28,6 +28,13 @@ export async function startApp({ http = 'express', app: options, override, ...me
   app.useWebSocketAdapter(app.get(RedisStreamsIoAdapter));
   await app.listen(0, '127.0.0.1');
   return app;
+}
+
+/** A testing module that is initialized, as an application is before it listens; closed after the test. */
+export async function init(metadata: ModuleMetadata): Promise<TestingModule> {
+  const compiled = closeAfterwards(await Test.createTestingModule(metadata).compile());
+  await compiled.init();
+  return compiled;
 }
 
 export function portOf(app: INestApplication): number {
