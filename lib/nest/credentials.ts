@@ -4,18 +4,20 @@ import type { RedisCredentials, RedisCredentialsProvider } from './redis-streams
 /** Milliseconds from a failure of the function to the next call of it. */
 const RETRY_INTERVAL_MS = 1_000;
 
+/** What makes the sockets of a client of ioredis. */
+interface Connector {
+  connect: (...args: unknown[]) => Promise<unknown>;
+  disconnect: () => void;
+}
+
 /** What is used of a `Redis` of ioredis here. */
 interface Client {
   readonly options: { username?: string | null; password?: string | null; retryStrategy?: unknown };
-  connect: (callback?: unknown) => Promise<unknown>;
-  disconnect: (...args: unknown[]) => void;
+  readonly connector: Connector;
+  /** Made anew for each connection, before the connector is asked for a socket. */
+  readonly condition?: { auth?: unknown };
+  connect: () => Promise<unknown>;
   duplicate: (override?: object) => Client;
-}
-
-/** Credentials as options of ioredis. */
-interface Login {
-  username: string | null;
-  password: string;
 }
 
 /** What is used of a `Cluster` of ioredis here. */
@@ -24,55 +26,70 @@ interface ClusterClient {
   duplicate: (nodes?: unknown[], override?: object) => ClusterClient;
 }
 
+/** Credentials as options of ioredis. */
+interface Login {
+  username: string | null;
+  password: string;
+}
+
 /**
  * Has a client ask for its credentials before each connection: when it connects, reconnects, and when a duplicate of it
  * does. ioredis itself keeps those that it was made with.
  */
 export function withCredentials<T extends object>(client: T, provide: RedisCredentialsProvider): T {
   const target = client as unknown as Client;
-  const { connect, disconnect, duplicate } = target;
-  let connecting: Promise<unknown> | undefined;
-  /** Counts calls of `disconnect`, which may come while the credentials are awaited. */
-  let epoch = 0;
-  /** ioredis would not try again after a failure that comes before its own attempt. */
-  const askUntil = async (isOver: () => boolean): Promise<Login | undefined> => {
-    while (!isOver()) {
-      try {
-        return await ask(provide);
-      } catch (error) {
-        if (target.options.retryStrategy === null) {
-          throw error; // it is tried again by who called
-        }
-        await sleep(RETRY_INTERVAL_MS, undefined, { ref: false });
-      }
+  const { connector, duplicate } = target;
+  const { connect, disconnect } = connector;
+  /** Ends the asking for credentials, if they are being asked for. */
+  let stop = (): void => undefined;
+  connector.connect = async (...args) => {
+    const stopped = new Promise<undefined>((resolve) => (stop = () => resolve(undefined)));
+    const login = await Promise.race([askUntilGiven(target, provide, stopped), stopped]);
+    if (!login) {
+      throw new Error('Connection is closed.');
     }
-    return undefined;
+    const { username, password } = login;
+    Object.assign(target.options, login);
+    Object.assign(target.condition ?? {}, { auth: username === null ? password : [username, password] });
+    return connect.apply(connector, args);
   };
-  Object.assign(target, {
-    connect(callback?: unknown): Promise<unknown> {
-      // Each command of a client that waits would connect it.
-      connecting ??= (async () => {
-        const before = epoch;
-        const credentials = await askUntil(() => before !== epoch);
-        if (before !== epoch || !credentials) {
-          throw new Error('Connection is closed.');
-        }
-        Object.assign(target.options, credentials);
-        return connect.call(target, callback);
-      })().finally(() => (connecting = undefined));
-      return connecting;
-    },
-    disconnect(...args: unknown[]): void {
-      epoch++;
-      disconnect.apply(target, args);
-    },
-    duplicate(override?: object): Client {
-      const copy = duplicate.call(target, override);
-      // Sentinels, for example, have credentials of their own.
-      return override && 'password' in override ? copy : withCredentials(copy, provide);
-    },
-  });
+  connector.disconnect = () => {
+    stop();
+    disconnect.call(connector);
+  };
+  target.duplicate = (override) => {
+    // Sentinels, for example, have credentials of their own.
+    if (override && 'password' in override) {
+      return duplicate.call(target, override);
+    }
+    const copy = withCredentials(duplicate.call(target, { ...override, lazyConnect: true }), provide);
+    if (override && 'lazyConnect' in override && override.lazyConnect === false) {
+      copy.connect().catch(() => undefined); // emitted as 'error', too
+    }
+    return copy;
+  };
   return client;
+}
+
+/** ioredis does not try again after a failure that comes before its own attempt. */
+async function askUntilGiven(
+  { options }: Client,
+  provide: RedisCredentialsProvider,
+  stopped: Promise<undefined>,
+): Promise<Login | undefined> {
+  let isStopped = false;
+  void stopped.then(() => (isStopped = true));
+  while (!isStopped) {
+    try {
+      return await ask(provide);
+    } catch (error) {
+      if (options.retryStrategy === null) {
+        throw error; // the caller tries again
+      }
+      await Promise.race([sleep(RETRY_INTERVAL_MS, undefined, { ref: false }), stopped]);
+    }
+  }
+  return undefined;
 }
 
 /** The same for a client of a Redis Cluster, whose connections are clients of one node each. */
