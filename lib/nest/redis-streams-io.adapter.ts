@@ -1,9 +1,8 @@
-import { Inject, Injectable, Optional } from '@nestjs/common';
+import { Injectable } from '@nestjs/common';
 import { IoAdapter } from '@nestjs/platform-socket.io';
 import { RedisStreamsNode } from './redis-streams.node.js';
-import { REDIS_STREAMS_HTTP_SERVER } from './redis-streams.constants.js';
+import type { RedisStreamsServerOptions } from './redis-streams-options.interface.js';
 
-type ServerOptions = Parameters<IoAdapter['createIOServer']>[1];
 type Server = ReturnType<IoAdapter['createIOServer']>;
 
 /**
@@ -21,7 +20,7 @@ type Server = ReturnType<IoAdapter['createIOServer']>;
  *     super(node);
  *   }
  *
- *   override createIOServer(port: number, options?: ServerOptions): Server {
+ *   override createIOServer(port?: number, options?: RedisStreamsServerOptions) {
  *     const cors = { origin: this.config.getOrThrow<string>('ORIGIN') };
  *     return super.createIOServer(port, { ...options, cors });
  *   }
@@ -43,7 +42,7 @@ export class RedisStreamsIoAdapter extends IoAdapter {
    */
   constructor(
     private readonly node: RedisStreamsNode,
-    @Optional() @Inject(REDIS_STREAMS_HTTP_SERVER) httpServer?: object,
+    httpServer?: object,
   ) {
     if (typeof (node as Partial<RedisStreamsNode> | undefined)?.socketAdapter !== 'function') {
       throw new Error(
@@ -60,14 +59,14 @@ export class RedisStreamsIoAdapter extends IoAdapter {
    * @param port - 0 for the HTTP server's own
    * @param options - those of the gateway; they come before the module's `serverOptions`
    */
-  override createIOServer(port?: number, options?: ServerOptions): Server {
+  override createIOServer(port?: number, options?: RedisStreamsServerOptions): Server {
     if (!this.hasOwnServer) {
       // Nest makes the application's HTTP server after its providers.
       Object.assign(this, { httpServer: this.node.httpServer });
     }
     const adapter = this.node.socketAdapter();
     const all = { ...this.node.serverOptions, ...options, ...(adapter && { adapter }) };
-    const server = super.createIOServer(port ?? 0, all as unknown as ServerOptions);
+    const server = super.createIOServer(port ?? 0, all as unknown as Parameters<IoAdapter['createIOServer']>[1]);
     this.node.onServer(server as Parameters<RedisStreamsNode['onServer']>[0]);
     return server;
   }
@@ -85,3 +84,6 @@ export class RedisStreamsIoAdapter extends IoAdapter {
     await super.close(server);
   }
 }
+
+// Nest injects the node alone. Decorators of the second parameter would be inherited by the constructors of subclasses.
+Reflect.defineMetadata('design:paramtypes', [RedisStreamsNode], RedisStreamsIoAdapter);

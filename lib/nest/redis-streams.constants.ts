@@ -10,6 +10,3 @@ export const REDIS_STREAMS_CLIENT = Symbol.for('nestjs-redis-streams-adapter:cli
 
 /** The injection token of the module's options. */
 export const REDIS_STREAMS_OPTIONS = Symbol.for('nestjs-redis-streams-adapter:options');
-
-/** The injection token of an HTTP server for `RedisStreamsIoAdapter`, which nobody provides by default. */
-export const REDIS_STREAMS_HTTP_SERVER = Symbol.for('nestjs-redis-streams-adapter:http-server');

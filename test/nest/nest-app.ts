@@ -41,13 +41,14 @@ export function portOf(app: INestApplication): number {
   return (app.getHttpServer().address() as AddressInfo).port;
 }
 
-/** A client that is connected to a port, or to a namespace of its server; disconnected after the test. */
+/** A client that is connected to a port or URL, or to a namespace of its server; disconnected after the test. */
 export async function connect(
-  port: number,
+  port: number | string,
   namespace = '/',
   options: Partial<ManagerOptions & SocketOptions> = {},
 ): Promise<Socket> {
-  const socket = io(`http://127.0.0.1:${port}${namespace}`, { transports: ['websocket'], forceNew: true, ...options });
+  const origin = typeof port === 'string' ? port : `http://127.0.0.1:${port}`;
+  const socket = io(`${origin}${namespace}`, { transports: ['websocket'], forceNew: true, ...options });
   closeAfterwards({ close: () => socket.disconnect() });
   await new Promise<void>((resolve, reject) => {
     socket.once('connect', resolve);
