@@ -38,16 +38,77 @@ export interface NodeStatus {
   self: boolean;
 }
 
-/** What happened, as data. */
+/** A node announced itself for the first time. */
+export interface NodeJoinedEvent {
+  type: 'node-joined';
+  node: NodeStatus;
+}
+
+/** The announcement of a node is overdue. */
+export interface NodeSuspectedEvent {
+  type: 'node-suspected';
+  node: NodeStatus;
+}
+
+/** A node has been silent for `heartbeatTimeout`. */
+export interface NodeDownEvent {
+  type: 'node-down';
+  node: NodeStatus;
+}
+
+/** A node that was suspected or down announced itself again. */
+export interface NodeBackEvent {
+  type: 'node-back';
+  node: NodeStatus;
+}
+
+/** A node said goodbye. */
+export interface NodeLeftEvent {
+  type: 'node-left';
+  node: NodeStatus;
+}
+
+/** This node cannot use Redis. Emitted once, until `redis-regained`. */
+export interface RedisLostEvent {
+  type: 'redis-lost';
+  error: Error;
+}
+
+/** All connections of this node are back. */
+export interface RedisRegainedEvent {
+  type: 'redis-regained';
+  afterMs: number;
+}
+
+/** A PUB/SUB message was passed over. Emitted once for each reason. */
+export interface MessageRejectedEvent {
+  type: 'message-rejected';
+  channel: string;
+  reason: string;
+}
+
+/** Redis refused a session. Emitted once for each operation and reason. */
+export interface SessionRefusedEvent {
+  type: 'session-refused';
+  operation: 'save' | 'checkpoint' | 'take';
+  error: Error;
+}
+
+/**
+ * What happened, as data.
+ *
+ * @publicApi
+ */
 export type ClusterEvent =
-  | { type: 'node-joined' | 'node-suspected' | 'node-down' | 'node-back' | 'node-left'; node: NodeStatus }
-  /** This node cannot use Redis. Told once, until `redis-regained`. */
-  | { type: 'redis-lost'; error: Error }
-  | { type: 'redis-regained'; afterMs: number }
-  /** A PUB/SUB message was passed over. Told once for each reason. */
-  | { type: 'message-rejected'; channel: string; reason: string }
-  /** Redis refused a session. Told once for each operation and reason. */
-  | { type: 'session-refused'; operation: 'save' | 'checkpoint' | 'take'; error: Error }
+  | NodeJoinedEvent
+  | NodeSuspectedEvent
+  | NodeDownEvent
+  | NodeBackEvent
+  | NodeLeftEvent
+  | RedisLostEvent
+  | RedisRegainedEvent
+  | MessageRejectedEvent
+  | SessionRefusedEvent
   | StreamEvent;
 
 /** This node: what it does, where it is, and how far behind. */

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { IoAdapter } from '@nestjs/platform-socket.io';
+import { InvalidOptionError } from '../cluster/options.js';
 import { RedisStreamsNode } from './redis-streams.node.js';
 import type { RedisStreamsServerOptions } from './redis-streams-options.interface.js';
 
@@ -45,10 +46,11 @@ export class RedisStreamsIoAdapter extends IoAdapter {
     httpServer?: object,
   ) {
     if (typeof (node as Partial<RedisStreamsNode> | undefined)?.socketAdapter !== 'function') {
-      throw new Error(
-        'RedisStreamsIoAdapter needs the node of RedisStreamsAdapterModule. Write ' +
-          'app.useWebSocketAdapter(app.get(RedisStreamsIoAdapter)) or, with a server of your own, ' +
-          'new RedisStreamsIoAdapter(app.get(RedisStreamsNode), httpServer).',
+      throw new InvalidOptionError(
+        'node',
+        node,
+        'RedisStreamsIoAdapter the node of RedisStreamsAdapterModule: app.useWebSocketAdapter(app.get(RedisStreamsIoAdapter)) ' +
+          'or, with a server of your own, new RedisStreamsIoAdapter(app.get(RedisStreamsNode), httpServer)',
       );
     }
     super(httpServer);

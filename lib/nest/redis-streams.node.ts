@@ -165,14 +165,15 @@ export class RedisStreamsNode implements ClusterMember, OnModuleInit, OnApplicat
   /**
    * What a Socket.IO server takes as its `adapter`; none without Redis.
    *
-   * @throws Error if this is an observer
+   * @throws InvalidOptionError if this is an observer
    * @internal
    */
   socketAdapter(): RedisStreamsAdapterFactory | undefined {
     if (this.role === 'observer') {
-      throw new Error(
-        'An observer of the cluster serves no sockets: give RedisStreamsAdapterModule the role "node", or make this ' +
-          'application without gateways.',
+      throw new InvalidOptionError(
+        'role',
+        this.role,
+        '"node" in an application with gateways: an observer serves no sockets',
       );
     }
     const { member } = this;

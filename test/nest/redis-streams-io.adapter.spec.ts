@@ -186,7 +186,7 @@ test('forceCloseConnections ends the application while clients are connected, an
 
 test('it cannot be made without the node', () => {
   expect(() => new (RedisStreamsIoAdapter as any)({ getHttpServer: () => undefined })).toThrow(
-    'RedisStreamsIoAdapter needs the node of RedisStreamsAdapterModule. Write ' +
+    'node: an object is not allowed. Give RedisStreamsIoAdapter the node of RedisStreamsAdapterModule: ' +
       'app.useWebSocketAdapter(app.get(RedisStreamsIoAdapter)) or, with a server of your own, ' +
       'new RedisStreamsIoAdapter(app.get(RedisStreamsNode), httpServer).',
   );
