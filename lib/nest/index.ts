@@ -21,3 +21,13 @@ export { RedisStreamsAdapterModule } from './redis-streams.module.js';
 export type { RedisStreamsModuleExtras } from './redis-streams.module-definition.js';
 export { RedisStreamsMonitor } from './redis-streams.monitor.js';
 export { RedisStreamsNode } from './redis-streams.node.js';
+export {
+  RedisStreamsEmitterHealthIndicator,
+  type RedisStreamsEmitterChecks,
+  type RedisStreamsEmitterHealthResult,
+} from './redis-streams-emitter.health.js';
+export { RedisStreamsEmitterModule } from './redis-streams-emitter.module.js';
+export type {
+  RedisStreamsEmitterModuleOptions,
+  RedisStreamsEmitterOptionsFactory,
+} from './redis-streams-emitter.module-definition.js';

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { ClusterNodeStatus, NodeState, NodeStatus } from '../cluster/events.js';
-import { InvalidOptionError } from '../cluster/options.js';
+import { resolveChecks } from './health-checks.js';
 import { RedisStreamsNode } from './redis-streams.node.js';
 
 /**
@@ -197,27 +197,4 @@ function toDetails(status: ClusterNodeStatus, nodes: NodeStatus[], reasons: stri
     })),
     streams: status.streams.map(({ name, lagMs, backlog, outbox }) => ({ name, lagMs, backlog, outbox })),
   };
-}
-
-/** @throws InvalidOptionError */
-function resolveChecks<Checks extends object>(checks: Partial<Checks>, defaults: Checks, least: number): Checks {
-  if (typeof checks !== 'object' || checks === null) {
-    throw new InvalidOptionError('checks', checks, `an object with ${Object.keys(defaults).join(', ')}`);
-  }
-  const resolved = { ...defaults };
-  for (const [name, value] of Object.entries(checks) as [keyof Checks & string, unknown][]) {
-    if (!Object.hasOwn(defaults, name)) {
-      const elsewhere = name === 'minNodes' ? '; how many nodes there are is for isClusterHealthy()' : '';
-      const known = `one of the checks ${Object.keys(defaults).join(', ')}${elsewhere}`;
-      throw new InvalidOptionError(`checks.${name}`, value, known);
-    }
-    if (value === undefined) {
-      continue;
-    }
-    if (typeof value !== 'number' || !(value >= least)) {
-      throw new InvalidOptionError(`checks.${name}`, value, `a number from ${least}`);
-    }
-    resolved[name] = value as Checks[typeof name];
-  }
-  return resolved;
 }
