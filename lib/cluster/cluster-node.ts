@@ -9,6 +9,7 @@ import type { NotCarried } from '../wire/carried.js';
 import type { LogEntry, LogMessage } from '../wire/entry.js';
 import { streamIndexOf } from '../wire/keys.js';
 import { EMITTER_UID, nodeOf, serverIndexOf, serverUid, serverUids } from '../wire/server-uid.js';
+import type { ClusterMember } from './cluster-member.js';
 import { COMMANDS, Connections } from './connections.js';
 import { describeEvent } from './describe-event.js';
 import {
@@ -78,7 +79,7 @@ interface Parts {
  *   closed. Then it is
  * - closed, for ever.
  */
-export class ClusterNode {
+export class ClusterNode implements ClusterMember {
   /** Random, new with each start; also the uid of its servers on the wire. */
   readonly id = randomBytes(8).toString('hex');
   readonly options: ResolvedOptions;
@@ -107,12 +108,14 @@ export class ClusterNode {
    * Opens nothing: `start` does.
    *
    * @param client - a Redis client; it is never used, only duplicated
+   * @param role - an observer sees the nodes, counts as none, and reads no log
    * @throws InvalidOptionError, RedisClientError
    */
   constructor(
     client: unknown,
     options: RedisStreamsAdapterOptions = {},
     private readonly logger: RedisStreamsLogger = console,
+    private readonly role: 'node' | 'observer' = 'node',
   ) {
     this.options = resolveOptions(options);
     this.driver = driverFor(client);
@@ -189,7 +192,7 @@ export class ClusterNode {
       onRejected: (channel, reason) => this.reject(channel, reason),
       onTraffic: (uid, nsp) => this.onTraffic(uid, nsp),
     });
-    const logs = streams.map((stream) => this.openLog(stream, connections, commands));
+    const logs = (this.role === 'node' ? streams : []).map((stream) => this.openLog(stream, connections, commands));
     const heartbeats = new Heartbeats({
       ...{ heartbeatInterval, heartbeatTimeout, clock: this.clock },
       describe: () => this.describe(),
@@ -406,8 +409,11 @@ export class ClusterNode {
 
   // ── what it is like ─────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** All nodes, this one first. */
+  /** All nodes, this one first if it is one. */
   nodes(): NodeStatus[] {
+    if (this.role === 'observer') {
+      return this.registry.list();
+    }
     const { id, host, pid, startedAt, sockets, backlog } = this.info();
     const state = this.mode === 'closed' ? 'left' : 'up';
     const lastSeen = Date.now();
@@ -491,7 +497,8 @@ export class ClusterNode {
       log.announce(this.id, seq, id, direct); // what is lost unread is lost for this node too
     }
     // Whoever waits for this node to be back waits for both: it reads, and hears what it is asked.
-    return { node: this.info(), reading: this.isReading && subscriptions.isComplete, streams };
+    const observer = this.role === 'observer';
+    return { node: this.info(), reading: this.isReading && subscriptions.isComplete, streams, observer };
   }
 
   // ── what happens ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -565,9 +572,11 @@ export class ClusterNode {
     }
   }
 
-  private onHeartbeat({ kind, node, reading, streams }: Heartbeat): void {
+  private onHeartbeat({ kind, node, reading, streams, observer }: Heartbeat): void {
     const { logs, heartbeats } = this.started;
-    this.registry.onHeartbeat(node);
+    if (!observer) {
+      this.registry.onHeartbeat(node);
+    }
     for (const log of logs) {
       if (reading) {
         log.onNodeReading(node.id);

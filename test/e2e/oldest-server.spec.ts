@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
-import { ClusterNode } from '../../lib/adapter/index.js';
+import { ClusterNode } from '../../lib/cluster/cluster-node.js';
 import { LEAST_RIGHTS } from '../faults/least-rights.js';
 import { closeAfterwards, RedisServer } from '../kit/index.js';
 import { describeFeatures } from './features.js';
