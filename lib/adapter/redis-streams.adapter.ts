@@ -11,7 +11,7 @@ import type {
   SocketId,
 } from 'socket.io-adapter';
 import type { ClusterNode, NamespaceMember } from '../cluster/cluster-node.js';
-import { InvalidOptionError } from '../cluster/options.js';
+import { InvalidOptionError, resolveDisconnectionDuration } from '../cluster/options.js';
 import type { BusMessage } from '../cluster/request-bus.js';
 import { toPlain } from '../wire/binary.js';
 import {
@@ -76,8 +76,9 @@ export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMemb
             'has them cannot tell what it has missed',
         );
       }
+      const duration = resolveDisconnectionDuration(recovery.maxDisconnectionDuration);
       this.log.remember();
-      this.recovery = new SessionRecovery(node, this.log, this.namespace, recovery.maxDisconnectionDuration);
+      this.recovery = new SessionRecovery(node, this.log, this.namespace, duration);
     }
     node.attach(this);
   }
