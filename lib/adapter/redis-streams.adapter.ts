@@ -379,7 +379,7 @@ export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMemb
   // ── the rest ────────────────────────────────────────────────────────────────────────────────────────────────────
 
   private append(message: Pick<LogMessage, 'type' | 'data'>): void {
-    this.log.append({ uid: this.uid, nsp: this.name, ...message } as LogMessage);
+    this.log.append({ uid: this.uid, nsp: this.name, ...message } as LogMessage, { bus: this.node.bus.mark(this) });
   }
 
   private change(opts: BroadcastOptions, applyHere: () => unknown, message: Pick<LogMessage, 'type' | 'data'>): void {

@@ -174,7 +174,9 @@ export class ClusterNode {
       onRejected: (channel, reason) => this.reject(channel, reason),
       onTraffic: (uid, nsp) => this.onTraffic(uid, nsp),
     });
-    const logs = streamNames(options).map((stream) => this.openLog(stream, connections, commands));
+    const logs = streamNames(options).map((stream) =>
+      this.openLog(stream, connections, commands, order, subscriptions),
+    );
     const heartbeats = new Heartbeats({
       ...{ heartbeatInterval, heartbeatTimeout, clock: this.clock },
       describe: () => this.describe(),
@@ -202,7 +204,13 @@ export class ClusterNode {
     return { connections, commands, subscriber, subscriptions, bus, logs, heartbeats, handover, sessions };
   }
 
-  private openLog(stream: string, connections: Connections, commands: RedisConnection): StreamLog {
+  private openLog(
+    stream: string,
+    connections: Connections,
+    commands: RedisConnection,
+    order: RequestOrder,
+    subscriptions: Subscriptions,
+  ): StreamLog {
     const { options } = this;
     const open = (listener: ConnectionListener): RedisConnection =>
       connections.open('reader', readerOf(stream), listener, stream);
@@ -215,6 +223,7 @@ export class ClusterNode {
       replay: { maxEntries: options.replayMaxEntries, maxBytes: options.replayMaxBytes },
       emit: (event) => this.emit(event),
       deliver: (entry, own) => this.deliver(entry, own),
+      whenRequestHandled: (entry) => (this.awaitsRequests(entry, subscriptions) ? order.whenHandled(entry) : undefined),
       onlyPlaintext: options.onlyPlaintext,
       ordering: options.ordering ?? 'log',
       readers: {
@@ -559,6 +568,11 @@ export class ClusterNode {
         member.deliver(entry, own);
       }
     }
+  }
+
+  /** Whether requests of an entry's server are handled here: another node's, of a namespace that is here and is subscribed. */
+  private awaitsRequests({ uid, nsp }: LogEntry, subscriptions: Subscriptions): boolean {
+    return subscriptions.isComplete && nodeOf(uid) !== this.id && this.members.has(nsp);
   }
 
   /** A server of another node has sent something; of nodes that have a heartbeat, this says nothing new. */

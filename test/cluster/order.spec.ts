@@ -107,7 +107,11 @@ describe('what one node does is seen in its order by the others, by the log and 
       what: 'all',
     });
     expect(early).toEqual([]);
-    await until(() => atClients.every((of) => of.length === 2 * ROUNDS), { what: 'all events' });
-    expect(atClients).toEqual([inOrder('a', 'v'), inOrder('a', 'v'), inOrder('a', 'v')]);
+    const last = `a${ROUNDS - 1}`;
+    await until(() => atClients.every((of) => of.includes(last)), { what: 'all events' });
+    for (const of of atClients) {
+      // Of the volatile ones some are lost, when the connection is busy; none comes too early.
+      expect(of).toEqual(inOrder('a', 'v').filter((event) => event.startsWith('a') || of.includes(event)));
+    }
   });
 });
