@@ -1,7 +1,6 @@
 import type { Session as SocketIoSession } from 'socket.io-adapter';
 import type { ClusterNode } from '../cluster/cluster-node.js';
 import type { RecoveryRefusal } from '../cluster/events.js';
-import { InvalidOptionError } from '../cluster/options.js';
 import { isSessionId, type Ahead, type LastGiven, type Session } from '../wire/session.js';
 import { SessionRecipient } from '../session/session-recipient.js';
 import type { SessionClaim, SessionState } from '../session/session-claim.js';
@@ -86,14 +85,6 @@ export class SessionRecovery {
     /** Milliseconds for which a client can come back. */
     private readonly duration: number,
   ) {
-    if (typeof duration !== 'number' || !(duration >= 0)) {
-      const name = 'connectionStateRecovery.maxDisconnectionDuration';
-      throw new InvalidOptionError(
-        name,
-        duration,
-        'milliseconds, 0 or more (Infinity: as long as Redis can keep a key)',
-      );
-    }
     node.sessions.keepFor(duration);
   }
 

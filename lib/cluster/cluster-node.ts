@@ -192,7 +192,9 @@ export class ClusterNode implements ClusterMember {
       onRejected: (channel, reason) => this.reject(channel, reason),
       onTraffic: (uid, nsp) => this.onTraffic(uid, nsp),
     });
-    const logs = (this.role === 'node' ? streams : []).map((stream) => this.openLog(stream, connections, commands));
+    const logs = (this.role === 'node' ? streams : []).map((stream) =>
+      this.openLog(stream, connections, commands, order, subscriptions),
+    );
     const heartbeats = new Heartbeats({
       ...{ heartbeatInterval, heartbeatTimeout, clock: this.clock },
       describe: () => this.describe(),
@@ -220,7 +222,13 @@ export class ClusterNode implements ClusterMember {
     return { connections, commands, subscriber, subscriptions, bus, logs, heartbeats, handover, sessions };
   }
 
-  private openLog(stream: string, connections: Connections, commands: RedisConnection): StreamLog {
+  private openLog(
+    stream: string,
+    connections: Connections,
+    commands: RedisConnection,
+    order: RequestOrder,
+    subscriptions: Subscriptions,
+  ): StreamLog {
     const { options } = this;
     const open = (listener: ConnectionListener): RedisConnection =>
       connections.open('reader', readerOf(stream), listener, stream);
@@ -233,6 +241,7 @@ export class ClusterNode implements ClusterMember {
       replay: { maxEntries: options.replayMaxEntries, maxBytes: options.replayMaxBytes },
       emit: (event) => this.emit(event),
       deliver: (entry, own) => this.deliver(entry, own),
+      whenRequestHandled: (entry) => (this.awaitsRequests(entry, subscriptions) ? order.whenHandled(entry) : undefined),
       onlyPlaintext: options.onlyPlaintext,
       ordering: options.ordering ?? 'log',
       readers: {
@@ -601,6 +610,11 @@ export class ClusterNode implements ClusterMember {
         member.deliver(entry, own);
       }
     }
+  }
+
+  /** Whether requests of an entry's server are handled here: another node's, of a namespace that is here and is subscribed. */
+  private awaitsRequests({ uid, nsp }: LogEntry, subscriptions: Subscriptions): boolean {
+    return subscriptions.isComplete && nodeOf(uid) !== this.id && this.members.has(nsp);
   }
 
   /** A server of another node has sent something; of nodes that have a heartbeat, this says nothing new. */
