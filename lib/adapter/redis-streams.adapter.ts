@@ -1,6 +1,5 @@
 import { Adapter } from 'socket.io-adapter';
 import type {
-  BroadcastFlags,
   BroadcastOptions,
   PrivateSessionId,
   Room,
@@ -196,6 +195,7 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
     return 1 + named.size + others;
   }
 
+  /* eslint-disable @typescript-eslint/no-misused-promises -- whoever awaits what the in-memory adapter does at once, may */
   /**
    * Resolves when it is done with the sockets here and is in the log for the others, or was dropped from the outbox. It
    * never rejects. Socket.IO's `socketsJoin()` does not pass it on; `io.of(…).adapter.addSockets(…)` gives it.
@@ -216,6 +216,8 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
       elsewhere: (target) => ({ type: EntryType.DisconnectSockets, data: { opts: target, close } }),
     });
   }
+
+  /* eslint-enable @typescript-eslint/no-misused-promises */
 
   /** @throws Error if a server does not answer in time */
   override async fetchSockets(opts: BroadcastOptions): Promise<unknown[]> {
@@ -263,8 +265,8 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
 
   /** Sockets whose clients had been given the entry before they came to this node. */
   private withheldFrom(entry: LogEntry): ReadonlySet<SocketId> | undefined {
-    const recovery = this.recovery as (SessionRecovery & Partial<Withholding>) | undefined;
-    return recovery?.withheldFrom?.(entry);
+    const { recovery }: { recovery: object | undefined } = this;
+    return recovery && 'withheldFrom' in recovery ? (recovery as Withholding).withheldFrom(entry) : undefined;
   }
 
   /** Another server of this node has appended something that is delivered at once. */
@@ -357,7 +359,7 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
       }
       return Promise.resolve();
     }
-    const message = { uid: this.uid, nsp: this.name, ...change.elsewhere(target) } as LogMessage;
+    const message = { uid: this.uid, nsp: this.name, ...change.elsewhere(target) };
     const options = { ...(isDirect && { lane: 'direct' as const }), bus: this.node.bus.mark(this) };
     this.log.append(message, options);
     if (isAtOnce) {

@@ -5,7 +5,7 @@ import { Decoder, Encoder, PacketType, type Packet } from 'socket.io-parser';
 export type Received = unknown[];
 
 /** The offsets of connection state recovery: a cut, or what the in-memory adapter counts with. */
-const OFFSET = /^(\d+-\d+(,[\w~-]+:\d+)*|[\w-]{7})$/;
+const OFFSET = /^(\d+-\d+(,[\w~-]+:\d+)*|[\w-]{7}(\.[\w-]+)?)$/;
 /** The event that ends a turn. */
 export const MARK = 'mark';
 
@@ -110,7 +110,7 @@ export class RawClient {
     const engine = new EngineSocket(this.url, { path: '/socket.io/', transports: ['websocket'] });
     const decoder = new Decoder();
     this.engine = engine;
-    engine.binaryType = 'nodebuffer' as never;
+    engine.binaryType = 'nodebuffer';
     decoder.on('decoded', (packet: Packet) => this.onPacket(packet));
     engine.on('data', (data: unknown) => decoder.add(data));
     engine.on('close', () => {
