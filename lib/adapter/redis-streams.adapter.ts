@@ -1,11 +1,5 @@
 import { Adapter } from 'socket.io-adapter';
-import type {
-  BroadcastOptions,
-  PrivateSessionId,
-  Room,
-  Session as SocketIoSession,
-  SocketId,
-} from 'socket.io-adapter';
+import type { BroadcastOptions, PrivateSessionId, Room, Session as SocketIoSession, SocketId } from 'socket.io-adapter';
 import type { ClusterNode, NamespaceMember } from '../cluster/cluster-node.js';
 import type { BusMessage, Census } from '../cluster/request-bus.js';
 import { toPlain } from '../wire/binary.js';
@@ -265,7 +259,7 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
 
   /** Sockets whose clients had been given the entry before they came to this node. */
   private withheldFrom(entry: LogEntry): ReadonlySet<SocketId> | undefined {
-    const { recovery }: { recovery: object | undefined } = this;
+    const recovery: object | undefined = this.recovery;
     return recovery && 'withheldFrom' in recovery ? (recovery as Withholding).withheldFrom(entry) : undefined;
   }
 
