@@ -7,10 +7,10 @@ import { cutAt } from '../wire/cut.js';
 import type { Replay, ReplayItem } from '../stream/replay-log.js';
 import { broadcastOf } from '../stream/broadcast.js';
 import type { StreamLog } from '../stream/stream-log.js';
+import { EVENT } from '../wire/requests.js';
 import { compareStreamIds, isStreamId, later, STREAM_START, type StreamId } from '../wire/stream-id.js';
 import type { NamespaceLike, PacketLike, SocketLike } from './socket-io.js';
 
-const EVENT = 2;
 /** The event that tells a client the offset when it connects, with the option `announceOffset`. */
 export const OFFSET_EVENT = 'redis-streams:offset';
 /** Milliseconds that a recovery waits: for this node to come to where its client was, for an earlier socket to be gone. */

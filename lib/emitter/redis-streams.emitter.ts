@@ -1,16 +1,17 @@
 import { randomBytes } from 'node:crypto';
-import { resolveOptions, streamIndexOf, streamNames, type RedisStreamsAdapterOptions } from '../cluster/options.js';
+import { namesInRedis } from '../cluster/names.js';
+import { resolveOptions, type RedisStreamsAdapterOptions } from '../cluster/options.js';
+import { outsideContext } from '../cluster/outside-context.js';
 import { driverFor } from '../redis/driver-for.js';
 import type { RedisConnection } from '../redis/driver.js';
-import { EMITTER_UID, encodeMessage, EntryType, type LogMessage, type WireOptions } from '../wire/entry.js';
+import { encodeMessage, EntryType, type LogMessage, type WireOptions } from '../wire/entry.js';
 import type { StreamEvent } from '../stream/events.js';
-import { encodeMsgpack } from '../wire/msgpack.js';
+import type { ChannelNames } from '../wire/channels.js';
+import { streamIndexOf } from '../wire/keys.js';
+import { encodeBusMessage, EVENT, RequestType } from '../wire/requests.js';
+import { EMITTER_UID } from '../wire/server-uid.js';
 import { Lane } from '../stream/lane.js';
 import { sizeOf, StreamPublisher } from '../stream/stream-publisher.js';
-
-const EVENT = 2;
-const BROADCAST = 3;
-const SERVER_SIDE_EMIT = 9;
 
 /** Options of the emitter: those of the cluster's nodes that say where broadcasts go, and how many may wait. */
 export type RedisStreamsEmitterOptions = Pick<
@@ -25,6 +26,7 @@ export type RedisStreamsEmitterOptions = Pick<
   | 'outboxMaxBytes'
   | 'commandTimeout'
   | 'closeTimeout'
+  | 'referenceNames'
 >;
 
 /**
@@ -44,6 +46,7 @@ export class RedisStreamsEmitter {
   /** The numbers of its entries in each stream. */
   private readonly lanes: Lane[];
   private readonly options;
+  private readonly channels: ChannelNames;
   private readonly target: BroadcastTarget;
 
   /**
@@ -59,16 +62,20 @@ export class RedisStreamsEmitter {
     const driver = driverFor(client);
     this.options = resolveOptions(options);
     const { maxLen, commandTimeout, useShardedPubSub, outboxMaxEntries, outboxMaxBytes } = this.options;
-    this.connection = driver.open({
-      role: 'commands',
-      connectionName: `redis-streams:${this.uid}:emitter`,
-      sharded: useShardedPubSub,
-      listener: {
-        onReady: () => this.publishers.forEach((publisher) => publisher.onReady()),
-        onLost: () => undefined,
-      },
-    });
-    this.publishers = streamNames(this.options).map(
+    const { streams, channels } = namesInRedis(driver, this.options);
+    this.channels = channels;
+    this.connection = outsideContext(() =>
+      driver.open({
+        role: 'commands',
+        connectionName: `redis-streams:${this.uid}:emitter`,
+        sharded: useShardedPubSub,
+        listener: {
+          onReady: () => outsideContext(() => this.publishers.forEach((publisher) => publisher.onReady())),
+          onLost: () => undefined,
+        },
+      }),
+    );
+    this.publishers = streams.map(
       (stream) =>
         new StreamPublisher(this.connection, {
           ...{ stream, maxLen, commandTimeout, emit: onEvent },
@@ -144,8 +151,11 @@ export class RedisStreamsEmitter {
 
   /** @internal */
   publish(nsp: string, type: number, data: unknown): void {
-    const channel = `${this.options.channelPrefix}#${nsp}#`;
-    this.connection.publish(channel, encodeMsgpack({ uid: EMITTER_UID, nsp, type, data })).catch(() => undefined);
+    // Nodes handle it after what was appended before.
+    const { taken } = this.lanes[streamIndexOf(nsp, this.options.streamCount)]!;
+    const order = taken > 0 ? { after: taken, from: this.uid } : {};
+    const message = encodeBusMessage({ uid: EMITTER_UID, nsp, type, data, ...order });
+    this.connection.publish(this.channels.requests(nsp), message).catch(() => undefined);
   }
 }
 
@@ -180,7 +190,7 @@ export class BroadcastTarget {
   emit(event: string, ...args: unknown[]): void {
     const data = { packet: { type: EVENT, data: [event, ...args] }, opts: this.opts };
     if (this.opts.flags.volatile) {
-      this.emitter.publish(this.nsp, BROADCAST, data);
+      this.emitter.publish(this.nsp, RequestType.Broadcast, data);
     } else {
       this.append({ type: EntryType.Broadcast, data });
     }
@@ -199,7 +209,7 @@ export class BroadcastTarget {
   }
 
   serverSideEmit(event: string, ...args: unknown[]): void {
-    this.emitter.publish(this.nsp, SERVER_SIDE_EMIT, { packet: [event, ...args] });
+    this.emitter.publish(this.nsp, RequestType.ServerSideEmit, { packet: [event, ...args] });
   }
 
   private with(opts: Partial<WireOptions>): BroadcastTarget {

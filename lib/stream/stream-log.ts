@@ -233,6 +233,11 @@ export class StreamLog {
     return this.publisher.whenAppended();
   }
 
+  /** Whether nothing that was taken waits to be appended. */
+  get isFlushed(): boolean {
+    return this.publisher.pending === 0;
+  }
+
   /** The number that was given last in this node's main lane; 0 if none was. */
   get lastTaken(): number {
     return this.main.taken;

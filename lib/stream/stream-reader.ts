@@ -578,7 +578,7 @@ export class StreamReader {
     if (this.refusedSince !== undefined) {
       const afterMs = Math.round(performance.now() - this.refusedSince);
       this.refusedSince = undefined;
-      this.options.emit({ type: 'stream-usable', stream: this.options.stream, operation: 'read', afterMs });
+      this.options.emit({ type: 'stream-recovered', stream: this.options.stream, operation: 'read', afterMs });
     }
   }
 

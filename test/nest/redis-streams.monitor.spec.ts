@@ -98,8 +98,8 @@ test('events$ tells of Redis that is lost and regained, to those who listen', as
   await redis.stop();
   await until(() => types(events.values).includes('redis-lost'), { what: 'the loss' });
   await redis.restart();
-  await until(() => types(events.values).includes('redis-regained'), { what: 'its return' });
-  expect(events.values).toContainEqual({ type: 'redis-regained', afterMs: expect.any(Number) });
+  await until(() => types(events.values).includes('redis-reconnected'), { what: 'its return' });
+  expect(events.values).toContainEqual({ type: 'redis-reconnected', afterMs: expect.any(Number) });
   expect(record(monitor.events$).values).toEqual([]);
 });
 
