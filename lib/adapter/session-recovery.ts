@@ -5,7 +5,7 @@ import { SessionRecipient } from '../session/session-recipient.js';
 import type { SessionHolder } from '../session/session-store.js';
 import { cutAt } from '../wire/cut.js';
 import type { Replay, ReplayItem } from '../stream/replay-log.js';
-import { broadcastOf } from '../stream/room-index.js';
+import { broadcastOf } from '../stream/broadcast.js';
 import type { StreamLog } from '../stream/stream-log.js';
 import { EVENT } from '../wire/requests.js';
 import { compareStreamIds, isStreamId, later, STREAM_START, type StreamId } from '../wire/stream-id.js';

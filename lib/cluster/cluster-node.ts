@@ -7,7 +7,7 @@ import { StreamLog } from '../stream/stream-log.js';
 import { decodeControlMessage, type Heartbeat, type NodeInfo } from '../wire/control.js';
 import type { NotCarried } from '../wire/carried.js';
 import type { LogEntry, LogMessage } from '../wire/entry.js';
-import { streamIndexOf, streamNames } from '../wire/keys.js';
+import { streamIndexOf } from '../wire/keys.js';
 import { EMITTER_UID, nodeOf, serverIndexOf, serverUid, serverUids } from '../wire/server-uid.js';
 import { COMMANDS, Connections } from './connections.js';
 import { describeEvent } from './describe-event.js';
@@ -15,7 +15,7 @@ import type { ClusterEvent, ClusterNodeStatus, NodeStatus } from './events.js';
 import { HearingClock } from './hearing-clock.js';
 import { Heartbeats } from './heartbeats.js';
 import type { RedisStreamsLogger } from './logger.js';
-import { channelNames, sessionKeys } from './names.js';
+import { namesInRedis } from './names.js';
 import { NodeRegistry } from './node-registry.js';
 import { resolveOptions, type RedisStreamsAdapterOptions, type ResolvedOptions } from './options.js';
 import { outsideContext } from './outside-context.js';
@@ -151,10 +151,14 @@ export class ClusterNode {
   private open(): Parts {
     const { options, driver, id } = this;
     const { heartbeatInterval, heartbeatTimeout, commandTimeout } = options;
-    const channels = channelNames(driver, options);
+    const { streams, channels, sessionKeys } = namesInRedis(driver, options);
     const connections = new Connections(driver, {
       ...{ nodeId: id, sharded: options.useShardedPubSub, commandTimeout },
+      skipServerCheck: options.skipServerCheck,
+      // Of sharded channels, only those of one shard hear this node's heartbeat; so each connection is asked by itself.
+      probe: { interval: heartbeatInterval, timeout: Math.max(heartbeatTimeout, commandTimeout) },
       emit: (event) => this.emit(event),
+      warn: (text) => this.warnOnce(text),
       onChange: () => this.notifyStatus(),
     });
     const subscriptions = new Subscriptions(() => subscriber, {
@@ -177,7 +181,7 @@ export class ClusterNode {
       onRejected: (channel, reason) => this.reject(channel, reason),
       onTraffic: (uid, nsp) => this.onTraffic(uid, nsp),
     });
-    const logs = streamNames(options).map((stream) => this.openLog(stream, connections, commands));
+    const logs = streams.map((stream) => this.openLog(stream, connections, commands));
     const heartbeats = new Heartbeats({
       ...{ heartbeatInterval, heartbeatTimeout, clock: this.clock },
       describe: () => this.describe(),
@@ -195,7 +199,7 @@ export class ClusterNode {
       onResponse: (pid, session) => sessions.onReleased(pid, session),
     });
     const sessions: SessionStore = new SessionStore(commands, {
-      ...{ nodeId: id, commandTimeout, keyPrefix: sessionKeys(options), peers: handover },
+      ...{ nodeId: id, commandTimeout, keyPrefix: sessionKeys, peers: handover },
       checkpoints: options.sessionCheckpoints,
       grace: 2 * heartbeatTimeout,
       retry: (run) => connections.retry(run),
@@ -383,6 +387,11 @@ export class ClusterNode {
   reject(channel: string, reason: string): void {
     this.counters.rejectedMessages++;
     this.reportOnce({ type: 'message-rejected', channel, reason }, reason);
+  }
+
+  /** Something that another node asked for has parts that cannot be carried. */
+  reportLeftOut(namespace: string, { path, reason }: NotCarried): void {
+    this.reportOnce({ type: 'data-left-out', namespace, path, reason }, `${path} ${reason}`);
   }
 
   // ── what it is like ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -613,6 +622,14 @@ export class ClusterNode {
     if (!this.reported.has(what) && this.reported.size < MAX_REPORTED) {
       this.reported.add(what);
       this.emit(event);
+    }
+  }
+
+  /** A connection warns each time it is made. */
+  private warnOnce(text: string): void {
+    if (!this.reported.has(text)) {
+      this.reported.add(text);
+      this.logger.warn(text);
     }
   }
 

@@ -1,3 +1,4 @@
+import type { StreamGap } from '../stream/events.js';
 import type { ClusterEvent, NodeStatus } from './events.js';
 import type { RedisStreamsLogger } from './logger.js';
 
@@ -22,31 +23,42 @@ export function describeEvent(event: ClusterEvent): { level: keyof RedisStreamsL
     case 'node-left':
       return { level: 'log', text: `node left: ${name(event.node)}` };
     case 'gap':
-      return {
-        level: 'error',
-        text: `stream "${event.stream}": ${event.lost} entries of node ${event.origin} before ${event.before} ${event.reason === 'lost' ? 'are lost' : 'were dropped by it'}`,
-      };
+      return { level: 'error', text: `stream "${event.stream}": ${describeGap(event)}` };
     case 'stream-replaced':
       return {
         level: 'error',
-        text: `stream "${event.stream}" was ${event.reason}; reading goes on after ${event.position}`,
+        text:
+          `stream "${event.stream}" was ${event.reason}; reading goes on after ${event.position}, and clients that were ` +
+          'away are not recovered from before it',
       };
     case 'stream-refused':
-      return { level: 'error', text: `stream "${event.stream}": ${event.operation} refused: ${event.error.message}` };
-    case 'stream-usable':
+      return {
+        level: 'error',
+        text: `stream "${event.stream}": ${event.operation} refused: ${event.error.message}. It is tried again until it works`,
+      };
+    case 'stream-recovered':
       return {
         level: 'log',
         text: `stream "${event.stream}": ${event.operation} works again after ${event.afterMs} ms`,
       };
-    case 'outbox-overflow':
+    case 'outbox-dropped':
       return {
         level: 'error',
-        text: `stream "${event.stream}": the outbox is full, the oldest broadcasts are dropped`,
+        text:
+          event.reason === 'full'
+            ? `stream "${event.stream}": the outbox is full; the oldest broadcasts are dropped until Redis takes them again`
+            : `stream "${event.stream}": ${event.dropped} broadcasts were dropped, for the node closed before Redis took them`,
       };
-    case 'outbox-drained':
-      return { level: 'error', text: `stream "${event.stream}": ${event.dropped} broadcasts were dropped` };
+    case 'outbox-accepting':
+      return {
+        level: 'error',
+        text: `stream "${event.stream}": the outbox takes broadcasts again; ${event.dropped} were dropped`,
+      };
     case 'entry-rejected':
-      return { level: 'warn', text: `stream "${event.stream}": entry ${event.id} is passed over: ${event.reason}` };
+      return {
+        level: 'warn',
+        text: `stream "${event.stream}": entry ${event.id} is passed over: ${event.reason}. More of the kind are counted only`,
+      };
     case 'message-rejected':
       return {
         level: 'warn',
@@ -63,6 +75,13 @@ export function describeEvent(event: ClusterEvent): { level: keyof RedisStreamsL
         text: `sessions: ${event.operation} failed: ${event.error.message}. Clients may not be recovered until it works`,
       };
   }
+}
+
+function describeGap({ reason, lost, origin, before }: StreamGap): string {
+  const entries = `${lost} ${lost === 1 ? 'entry' : 'entries'} of node ${origin} before ${before}`;
+  return reason === 'dropped'
+    ? `${entries} never came: that node has dropped them`
+    : `${entries} ${lost === 1 ? 'is' : 'are'} lost; clients here do not get them, and those that were away are not recovered`;
 }
 
 function name({ id, host, pid }: NodeStatus): string {

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { hasBinary, toPlain } from './binary.js';
 import { exceedsJson } from './carried.js';
 import { decodeMsgpack, encodeMsgpack } from './msgpack.js';
@@ -85,22 +86,31 @@ export interface LogEntry {
    * in between were dropped by the publisher: nobody has them.
    */
   readonly prev?: number | undefined;
+  /**
+   * The number of the last request that its publisher has sent over PUB/SUB, in this namespace, before it appended the
+   * entry; undefined if it has sent none since the entry before.
+   */
+  readonly bus?: number | undefined;
+  /** Why it cannot be understood; undefined if it can, as far as it is not decoded. */
+  readonly problem?: string | undefined;
   /** Whether it may be the second copy of an entry, because the answer to the first was lost. */
   readonly isResent?: boolean | undefined;
 }
 
-/** An entry that cannot be understood. It is passed over. */
+/** A message that cannot be understood. It is passed over. */
 export class InvalidEntryError extends Error {
   override readonly name = 'InvalidEntryError';
 }
 
 /** The fields of an entry. The first four are those of the reference. There are no rooms if it is for all. */
-const FIELDS = ['uid', 'nsp', 'type', 'data', 'rooms', 'seq', 'prev', 'resent'] as const;
+const FIELDS = ['uid', 'nsp', 'type', 'data', 'rooms', 'seq', 'prev', 'resent', 'bus'] as const;
 
-/** Which types of value may hold binary data. */
+/** How a message is encoded. */
 export interface EncodeOptions {
   /** Skips the search for binary data. */
   onlyPlaintext: boolean;
+  /** See {@link LogEntry.bus}. */
+  bus?: number | undefined;
 }
 
 /**
@@ -108,7 +118,7 @@ export interface EncodeOptions {
  *
  * @throws TypeError if the message cannot be serialized (a BigInt, a circular reference)
  */
-export function encodeMessage(message: LogMessage, { onlyPlaintext }: EncodeOptions): string[] {
+export function encodeMessage(message: LogMessage, { onlyPlaintext, bus }: EncodeOptions): string[] {
   const { uid, nsp, type } = message;
   const { rooms } = message.data.opts;
   const binary = type === EntryType.Broadcast && !onlyPlaintext && isBeyondJson(message);
@@ -116,6 +126,9 @@ export function encodeMessage(message: LogMessage, { onlyPlaintext }: EncodeOpti
   const fields = ['uid', uid, 'nsp', nsp, 'type', String(type), 'data', data];
   if (rooms.length > 0) {
     fields.push('rooms', JSON.stringify(rooms));
+  }
+  if (bus !== undefined) {
+    fields.push('bus', String(bus));
   }
   return fields;
 }
@@ -149,13 +162,18 @@ export function encodeOrigin(node: string, seq: number, prev: number, isResent: 
   return fields;
 }
 
+/** The rooms of a message as its readers will understand them. */
+export function targetsOf({ data }: LogMessage): readonly string[] {
+  const { rooms } = data.opts;
+  return rooms.every(isRoom) ? rooms : toTargets(rooms);
+}
+
 /**
- * Reads the fields of an entry, names and values by turns, which anybody who can write to the stream may have written.
- *
- * @throws InvalidEntryError
+ * Reads the fields of an entry, names and values by turns, which anybody who can write to the stream may have written. Of
+ * one that cannot be understood, the origin is read if that can be: its number must not seem to be missing.
  */
 export function parseEntry(id: StreamId, fields: readonly unknown[]): LogEntry {
-  let uid, nsp, type, data, rooms, seq, prev, resent: unknown;
+  let uid, nsp, type, data, rooms, seq, prev, resent, bus: unknown;
   let expected = 0;
   for (let i = 0; i + 1 < fields.length; i += 2) {
     const value = fields[i + 1];
@@ -186,26 +204,41 @@ export function parseEntry(id: StreamId, fields: readonly unknown[]): LogEntry {
       case 'resent':
         resent = value;
         break;
+      case 'bus':
+        bus = value;
+        break;
       case undefined: // somebody else's
         break;
     }
   }
+  const publisher = publisherOf(isText(uid) ? uid : '');
+  const origin = isText(seq) ? parseOrigin(publisher, seq) : undefined;
+  const number = isText(type) ? toWholeNumber(type) : NaN;
+  let problem: string | undefined;
   if (!isText(uid) || !isText(nsp) || !isText(type)) {
-    throw new InvalidEntryError('an entry without the fields "uid", "nsp" and "type"');
+    problem = 'an entry without the fields "uid", "nsp" and "type"';
+  } else if (Number.isNaN(number)) {
+    problem = 'the field "type" is no number';
+  } else if (isText(seq) && !origin) {
+    problem = 'the field "seq" is no number, or the uid with it is not of a node';
   }
-  const publisher = publisherOf(uid);
   return {
     id,
     uid: publisher.uid,
-    nsp: namespaces.stringOf(nsp),
-    type: parseType(type),
+    nsp: isText(nsp) ? namespaces.stringOf(nsp) : '',
+    type: problem === undefined ? number : UNKNOWN_TYPE,
     data: isText(data) ? data.toString() : '',
-    origin: isText(seq) ? parseOrigin(publisher, seq) : undefined,
+    origin,
     rooms: isText(rooms) ? parseRooms(rooms.toString()) : isText(seq) ? ALL : undefined,
-    prev: isText(prev) ? parsePrev(prev) : undefined,
+    prev: parseCount(prev),
     isResent: isText(resent),
+    bus: parseCount(bus),
+    problem,
   };
 }
+
+/** The type of what has none. */
+const UNKNOWN_TYPE = -1;
 
 /** @param expected - where it probably is: fields are mostly in this order */
 function indexOfField(name: unknown, expected: number): number {
@@ -220,14 +253,6 @@ function indexOfField(name: unknown, expected: number): number {
 
 const ALL: readonly string[] = [];
 const namespaces = new RecurringText();
-
-function parseType(text: Text): number {
-  const type = toWholeNumber(text);
-  if (Number.isNaN(type)) {
-    throw new InvalidEntryError('the field "type" is no number');
-  }
-  return type;
-}
 
 interface Publisher {
   uid: string;
@@ -253,12 +278,12 @@ function publisherOf(text: Text): Publisher {
   return lastPublisher;
 }
 
-function parsePrev(text: Text): number | undefined {
-  const prev = toWholeNumber(text);
-  return Number.isSafeInteger(prev) ? prev : undefined;
+function parseCount(value: unknown): number | undefined {
+  const count = isText(value) ? toWholeNumber(value) : NaN;
+  return Number.isSafeInteger(count) ? count : undefined;
 }
 
-function parseOrigin({ node, direct }: Publisher, text: Text): Origin {
+function parseOrigin({ node, direct }: Publisher, text: Text): Origin | undefined {
   if (node !== undefined && isDirect(text)) {
     return originOf(direct, toWholeNumber(text.slice(DIRECT_LANE.length)));
   }
@@ -269,22 +294,25 @@ function isDirect(text: Text): boolean {
   return typeof text === 'string' ? text.startsWith(DIRECT_LANE) : text[0] === DIRECT_LANE.charCodeAt(0);
 }
 
-function originOf(node: string | undefined, seq: number): Origin {
-  if (node === undefined || !Number.isSafeInteger(seq) || seq < 1) {
-    throw new InvalidEntryError('the field "seq" is no number, or the uid with it is not of a node');
-  }
-  return { node, seq };
+function originOf(node: string | undefined, seq: number): Origin | undefined {
+  return node === undefined || !Number.isSafeInteger(seq) || seq < 1 ? undefined : { node, seq };
 }
 
 /** How many lists of rooms are known, at most. */
 const MAX_KNOWN_ROOMS = 4_096;
 const knownRooms = new Map<string, readonly string[]>();
 
-/** The same rooms recur, and many entries are kept for a while: they share these arrays. */
-function parseRooms(value: string): readonly string[] {
+/**
+ * The same rooms recur, and many entries are kept for a while: they share these arrays. If the field cannot be understood,
+ * decoding tells the rooms.
+ */
+function parseRooms(value: string): readonly string[] | undefined {
   let rooms = knownRooms.get(value);
   if (!rooms) {
-    rooms = toRooms(parseJson(value));
+    rooms = toRoomsField(value);
+    if (!rooms) {
+      return undefined;
+    }
     if (knownRooms.size === MAX_KNOWN_ROOMS) {
       knownRooms.clear();
     }
@@ -295,11 +323,34 @@ function parseRooms(value: string): readonly string[] {
   return rooms;
 }
 
-function toRooms(value: unknown): string[] {
-  if (!isRooms(value)) {
-    throw new InvalidEntryError('the field "rooms" is not an array of room names');
+function toRoomsField(text: string): readonly string[] | undefined {
+  try {
+    return toTargets(JSON.parse(text));
+  } catch {
+    return undefined;
   }
-  return value;
+}
+
+/** A room that nobody is in, and nobody can join: it is known to this process only. */
+const NOBODY = `nobody ${randomBytes(16).toString('hex')}`;
+
+/**
+ * The rooms of a broadcast. What is no name of a room, such as the `null` that JSON makes of `undefined`, names nobody, as
+ * with Socket.IO's in-memory adapter; a broadcast to nobody must not become one to everybody.
+ *
+ * @throws InvalidEntryError
+ */
+function toTargets(value: unknown): string[] {
+  const rooms = toNames(value);
+  return rooms.length === 0 && (value as unknown[]).length > 0 ? [NOBODY] : rooms;
+}
+
+/** The names of rooms in an array; the rest is left out. @throws InvalidEntryError */
+function toNames(value: unknown): string[] {
+  if (!Array.isArray(value)) {
+    throw new InvalidEntryError('"rooms" or "except" is not an array of room names');
+  }
+  return value.every(isRoom) ? value : value.filter(isRoom);
 }
 
 /**
@@ -328,10 +379,7 @@ export function decodeEntry(
     case EntryType.DisconnectSockets:
       return { uid, nsp, type, data: { close: data.close === true, opts } };
     default:
-      if (!isRooms(data.rooms)) {
-        throw new InvalidEntryError('"rooms" is not an array of room names');
-      }
-      return { uid, nsp, type, data: { rooms: data.rooms, opts } };
+      return { uid, nsp, type, data: { rooms: toNames(data.rooms), opts } };
   }
 }
 
@@ -362,10 +410,14 @@ function parseJson(text: string): unknown {
 
 /** @throws InvalidEntryError */
 export function toWireOptions(value: unknown): WireOptions {
-  if (!isRecord(value) || !isRooms(value.rooms) || !isRooms(value.except)) {
-    throw new InvalidEntryError('"opts" has no "rooms" and "except" that are arrays of room names');
+  if (!isRecord(value)) {
+    throw new InvalidEntryError('"opts" is no object');
   }
-  return { rooms: value.rooms, except: value.except, flags: isRecord(value.flags) ? value.flags : {} };
+  return {
+    rooms: toTargets(value.rooms),
+    except: toNames(value.except),
+    flags: isRecord(value.flags) ? value.flags : {},
+  };
 }
 
 /** @throws InvalidEntryError */
@@ -397,6 +449,6 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 }
 
 /** Rooms are strings; Socket.IO lets numbers pass, and so do we. */
-function isRooms(value: unknown): value is string[] {
-  return Array.isArray(value) && value.every((item) => typeof item === 'string' || typeof item === 'number');
+function isRoom(value: unknown): value is string {
+  return typeof value === 'string' || typeof value === 'number';
 }

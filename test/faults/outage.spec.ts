@@ -87,9 +87,9 @@ describe('an outage that is longer than the outbox holds', () => {
     expect(receiver.received).toEqual(numbers(250).slice(150));
     expect(sender.received).toEqual(numbers(250)); // local clients never wait
     expect(sender.counters.dropped).toBe(150);
-    await until(() => sender.eventsOf('outbox-drained').length > 0, { what: 'the end of the overflow to be told' });
-    expect(sender.eventsOf('outbox-overflow')).toHaveLength(1);
-    expect(sender.eventsOf('outbox-drained')).toMatchObject([{ dropped: 150 }]);
+    await until(() => sender.eventsOf('outbox-accepting').length > 0, { what: 'the end of the overflow to be told' });
+    expect(sender.eventsOf('outbox-dropped')).toHaveLength(1);
+    expect(sender.eventsOf('outbox-accepting')).toMatchObject([{ dropped: 150 }]);
     expect(receiver.counters.lost).toBe(0);
     record('outage longer than the outbox (100) holds, 250 broadcasts', [receiver], 250, sender.counters.dropped);
   });

@@ -71,7 +71,9 @@ describe('a session', () => {
 
   test('whose data hold a circular reference keeps the rest of them, and says what it left out', () => {
     const leftOut: string[] = [];
-    const encoded = encodeSession({ ...session, data: { name: 'a', circle: circle() } }, ({ path }) => leftOut.push(path));
+    const encoded = encodeSession({ ...session, data: { name: 'a', circle: circle() } }, ({ path }) =>
+      leftOut.push(path),
+    );
     expect(decodeSession(encoded, session.pid)?.data).toMatchObject({ name: 'a' });
     expect(leftOut).toHaveLength(1);
   });
