@@ -1,6 +1,7 @@
 import { Adapter } from 'socket.io-adapter';
 import type { BroadcastOptions, PrivateSessionId, Room, Session as SocketIoSession, SocketId } from 'socket.io-adapter';
 import type { ClusterNode, NamespaceMember } from '../cluster/cluster-node.js';
+import { resolveDisconnectionDuration } from '../cluster/options.js';
 import type { BusMessage, Census } from '../cluster/request-bus.js';
 import { toPlain } from '../wire/binary.js';
 import { carry } from '../wire/carried.js';
@@ -76,9 +77,9 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
     this.hasOwnParser = parser !== undefined;
     this.ordering = node.options.ordering ?? 'local-first';
     if (connectionStateRecovery) {
+      const duration = resolveDisconnectionDuration(connectionStateRecovery.maxDisconnectionDuration);
       this.log.remember();
-      const { maxDisconnectionDuration } = connectionStateRecovery;
-      this.recovery = new SessionRecovery(node, this.log, this.namespace, maxDisconnectionDuration);
+      this.recovery = new SessionRecovery(node, this.log, this.namespace, duration);
     }
     this.spareOthers();
     node.attach(this);

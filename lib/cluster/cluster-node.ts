@@ -181,7 +181,7 @@ export class ClusterNode {
       onRejected: (channel, reason) => this.reject(channel, reason),
       onTraffic: (uid, nsp) => this.onTraffic(uid, nsp),
     });
-    const logs = streams.map((stream) => this.openLog(stream, connections, commands));
+    const logs = streams.map((stream) => this.openLog(stream, connections, commands, order, subscriptions));
     const heartbeats = new Heartbeats({
       ...{ heartbeatInterval, heartbeatTimeout, clock: this.clock },
       describe: () => this.describe(),
@@ -209,7 +209,13 @@ export class ClusterNode {
     return { connections, commands, subscriber, subscriptions, bus, logs, heartbeats, handover, sessions };
   }
 
-  private openLog(stream: string, connections: Connections, commands: RedisConnection): StreamLog {
+  private openLog(
+    stream: string,
+    connections: Connections,
+    commands: RedisConnection,
+    order: RequestOrder,
+    subscriptions: Subscriptions,
+  ): StreamLog {
     const { options } = this;
     const open = (listener: ConnectionListener): RedisConnection =>
       connections.open('reader', readerOf(stream), listener, stream);
@@ -222,6 +228,7 @@ export class ClusterNode {
       replay: { maxEntries: options.replayMaxEntries, maxBytes: options.replayMaxBytes },
       emit: (event) => this.emit(event),
       deliver: (entry, own) => this.deliver(entry, own),
+      whenRequestHandled: (entry) => (this.awaitsRequests(entry, subscriptions) ? order.whenHandled(entry) : undefined),
       onlyPlaintext: options.onlyPlaintext,
       ordering: options.ordering ?? 'log',
       readers: {
@@ -387,11 +394,6 @@ export class ClusterNode {
   reject(channel: string, reason: string): void {
     this.counters.rejectedMessages++;
     this.reportOnce({ type: 'message-rejected', channel, reason }, reason);
-  }
-
-  /** Something that another node asked for has parts that cannot be carried. */
-  reportLeftOut(namespace: string, { path, reason }: NotCarried): void {
-    this.reportOnce({ type: 'data-left-out', namespace, path, reason }, `${path} ${reason}`);
   }
 
   // ── what it is like ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -581,6 +583,11 @@ export class ClusterNode {
         member.deliver(entry, own);
       }
     }
+  }
+
+  /** Whether requests of an entry's server are handled here: another node's, of a namespace that is here and is subscribed. */
+  private awaitsRequests({ uid, nsp }: LogEntry, subscriptions: Subscriptions): boolean {
+    return subscriptions.isComplete && nodeOf(uid) !== this.id && this.members.has(nsp);
   }
 
   /** A server of another node has sent something; of nodes that have a heartbeat, this says nothing new. */

@@ -218,6 +218,8 @@ export function resolveOptions(options: RedisStreamsAdapterOptions = {}): Resolv
   return resolved;
 }
 
+/** Socket.IO's own, in milliseconds, for one who gives `undefined`. */
+const DEFAULT_DISCONNECTION_DURATION = 120_000;
 /** The longest time for which Redis can keep a session: its expiry must not lie beyond the last date of JavaScript. */
 const LONGEST_DURATION = 8.64e15 / 2;
 
@@ -227,7 +229,7 @@ const LONGEST_DURATION = 8.64e15 / 2;
  *
  * @throws InvalidOptionError if it is no number, or not more than 0
  */
-export function resolveDisconnectionDuration(value: unknown): number {
+export function resolveDisconnectionDuration(value: unknown = DEFAULT_DISCONNECTION_DURATION): number {
   if (typeof value !== 'number' || !(value > 0)) {
     throw new InvalidOptionError(
       'connectionStateRecovery.maxDisconnectionDuration',
