@@ -1,12 +1,5 @@
 import { Adapter } from 'socket.io-adapter';
-import type {
-  BroadcastFlags,
-  BroadcastOptions,
-  PrivateSessionId,
-  Room,
-  Session as SocketIoSession,
-  SocketId,
-} from 'socket.io-adapter';
+import type { BroadcastOptions, PrivateSessionId, Room, Session as SocketIoSession, SocketId } from 'socket.io-adapter';
 import type { ClusterNode, NamespaceMember } from '../cluster/cluster-node.js';
 import { resolveDisconnectionDuration } from '../cluster/options.js';
 import type { BusMessage, Census } from '../cluster/request-bus.js';
@@ -197,6 +190,7 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
     return 1 + named.size + others;
   }
 
+  /* eslint-disable @typescript-eslint/no-misused-promises -- whoever awaits what the in-memory adapter does at once, may */
   /**
    * Resolves when it is done with the sockets here and is in the log for the others, or was dropped from the outbox. It
    * never rejects. Socket.IO's `socketsJoin()` does not pass it on; `io.of(…).adapter.addSockets(…)` gives it.
@@ -217,6 +211,8 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
       elsewhere: (target) => ({ type: EntryType.DisconnectSockets, data: { opts: target, close } }),
     });
   }
+
+  /* eslint-enable @typescript-eslint/no-misused-promises */
 
   /** @throws Error if a server does not answer in time */
   override async fetchSockets(opts: BroadcastOptions): Promise<unknown[]> {
