@@ -21,10 +21,17 @@ export interface ChildOptions {
   middleware?: number;
   skipMiddlewares?: boolean;
   maxDisconnectionDuration?: number;
+  /** Milliseconds by which the clock of the process is wrong. */
+  clockAhead?: number;
 }
 
 /** A node with connection state recovery, in a process of its own. Argument: its options as JSON. */
 const options = JSON.parse(process.argv[2]!) as ChildOptions;
+const { clockAhead } = options;
+if (clockAhead !== undefined) {
+  const now = Date.now;
+  Date.now = () => now() + clockAhead;
+}
 const { io, url, node, close } = await (options.kind === 'ours' ? startOurs() : startReference());
 const namespace = io.of(options.namespace ?? '/');
 
