@@ -1,19 +1,16 @@
+import { Fifo } from './fifo.js';
+import type { Lane } from './lane.js';
+
 /** An entry that waits to be appended. */
 export interface OutboxEntry {
-  readonly kind: 'entry';
-  /** All fields but the origin. */
+  /** Counts the entries of all lanes. */
+  readonly order: number;
+  readonly lane: Lane;
+  readonly seq: number;
+  /** All fields but those that are known only when it is sent. */
   readonly fields: readonly string[];
   readonly bytes: number;
 }
-
-/** Something to be done once all entries before it have been read back. */
-export interface OutboxFence {
-  readonly kind: 'fence';
-  readonly run: () => unknown;
-  readonly bytes: number;
-}
-
-export type OutboxItem = OutboxEntry | OutboxFence;
 
 export interface OutboxLimits {
   /** How many entries may wait. */
@@ -22,16 +19,17 @@ export interface OutboxLimits {
   maxBytes: number;
 }
 
+const NONE: readonly OutboxEntry[] = [];
+
 /** A first-in, first-out queue, bounded by entries and bytes; what does not fit pushes out the oldest. */
 export class Outbox {
-  private items: (OutboxItem | undefined)[] = [];
-  private head = 0;
+  private readonly items = new Fifo<OutboxEntry>();
   private byteCount = 0;
 
   constructor(private readonly limits: OutboxLimits) {}
 
   get length(): number {
-    return this.items.length - this.head;
+    return this.items.length;
   }
 
   get bytes(): number {
@@ -39,45 +37,41 @@ export class Outbox {
   }
 
   get isEmpty(): boolean {
-    return this.length === 0;
+    return this.items.length === 0;
   }
 
-  /** Adds an item at the end. Returns how many entries were dropped for it, itself included if it is larger than all. */
-  push(item: OutboxItem): number {
-    let dropped = 0;
-    this.items.push(item);
-    this.byteCount += item.bytes;
-    while (this.length > this.limits.maxEntries || this.byteCount > this.limits.maxBytes) {
-      this.shift();
-      dropped++;
+  /** Adds an entry at the end. Returns those that were dropped for it, itself included if it is larger than all. */
+  push(entry: OutboxEntry): readonly OutboxEntry[] {
+    this.items.push(entry);
+    this.byteCount += entry.bytes;
+    const { maxEntries, maxBytes } = this.limits;
+    if (this.length <= maxEntries && this.byteCount <= maxBytes) {
+      return NONE;
+    }
+    const dropped: OutboxEntry[] = [];
+    while (this.length > maxEntries || this.byteCount > maxBytes) {
+      dropped.push(this.shift()!);
     }
     return dropped;
   }
 
-  /** Removes all. Returns how many entries there were. */
-  clear(): number {
-    const entries = this.items.filter((item) => item?.kind === 'entry').length;
-    this.items = [];
-    this.head = 0;
+  /** Removes and returns all. */
+  clear(): OutboxEntry[] {
+    const entries = [...this.items];
+    this.items.clear();
     this.byteCount = 0;
     return entries;
   }
 
-  peek(): OutboxItem | undefined {
-    return this.items[this.head];
+  peek(): OutboxEntry | undefined {
+    return this.items.peek();
   }
 
-  shift(): OutboxItem | undefined {
-    const item = this.items[this.head];
-    if (item === undefined) {
-      return undefined;
+  shift(): OutboxEntry | undefined {
+    const entry = this.items.shift();
+    if (entry) {
+      this.byteCount -= entry.bytes;
     }
-    this.items[this.head++] = undefined;
-    this.byteCount -= item.bytes;
-    if (this.head > 1_024 && this.head * 2 > this.items.length) {
-      this.items = this.items.slice(this.head);
-      this.head = 0;
-    }
-    return item;
+    return entry;
   }
 }

@@ -1,5 +1,9 @@
-import { EntryType, type LogEntry } from '../wire/entry.js';
-import { isFor, RoomIndex, type Recipient } from './room-index.js';
+import { encodeCut, isInCut, type Cut } from '../wire/cut.js';
+import { EntryType, type LogEntry, type Origin, type UnreadEntry } from '../wire/entry.js';
+import { BackwardCheck } from './backward-check.js';
+import { OwnEntries } from './own-entries.js';
+import { isFor, RoomIndex, type EntryIdentity, type Recipient } from './room-index.js';
+import type { LastGiven } from '../wire/session.js';
 import { compareStreamIds, earlier, later, predecessor, STREAM_START, type StreamId } from '../wire/stream-id.js';
 
 export interface ReplayLogOptions {
@@ -11,7 +15,7 @@ export interface ReplayLogOptions {
 
 /** Some entries of the stream, read backwards. */
 export interface OlderBatch {
-  /** Newest first; those that cannot be understood are left out. */
+  /** Newest first. */
   entries: LogEntry[];
   /** The id of the oldest one read; undefined if there was none. */
   oldest: StreamId | undefined;
@@ -25,12 +29,25 @@ export interface OlderEntries {
   upTo(id: StreamId, count: number): Promise<OlderBatch>;
 }
 
+/**
+ * Whether all that was missed is known; if not, why:
+ * - trimmed: it, or part of it, has left the stream, or may have.
+ * - lost: entries were lost from the log after the offset, or may have been.
+ * - redis-away: it could not be read.
+ */
+export type ReplayOutcome = 'complete' | 'trimmed' | 'lost' | 'redis-away';
+
+/** One entry that a client missed, and the offset that the client has with it. */
+export interface ReplayItem {
+  readonly entry: LogEntry | UnreadEntry;
+  readonly offset: string;
+}
+
 /** What a client missed. It goes on collecting what the log brings for the client, until it is ended. */
 export interface Replay {
-  /** Resolves to whether all that was missed is known. To false if part of it is gone, or may be. */
-  readonly complete: Promise<boolean>;
+  readonly complete: Promise<ReplayOutcome>;
   /** Ends the collecting and returns all that was collected, oldest first. */
-  end(): LogEntry[];
+  end(): ReplayItem[];
 }
 
 /** A replay that needs entries that are not here. */
@@ -42,13 +59,23 @@ interface Backlog {
   readonly generation: number;
   /** What was found of it so far, the newest part first, each part oldest first. */
   readonly parts: LogEntry[][];
-  readonly settle: (complete: boolean) => void;
+  readonly settle: (outcome: ReplayOutcome) => void;
 }
+
+interface Collector {
+  readonly recipient: Recipient;
+  readonly items: ReplayItem[];
+}
+
+const idOf = ({ id }: LogEntry): StreamId => id;
+const isBroadcast = ({ type }: LogEntry): boolean => type === EntryType.Broadcast;
 
 /** How many entries are read at first, at most, and about how many bytes of them. */
 const FIRST_READ = 100;
 const MAX_READ = 1_000;
 const MAX_READ_BYTES = 1024 * 1024;
+/** How many entries before all offsets are read at most, to know that nothing is missing after them. */
+const MAX_BEYOND = 10_000;
 
 /**
  * The recent part of the log, in memory: all broadcasts with an id in `(floor, end]`, so that what a client missed is
@@ -63,12 +90,16 @@ export class ReplayLog {
   private head = 0;
   private byteCount = 0;
   /** The entries by room; it remembers the last ids of those that have left the log. */
-  private index = new RoomIndex();
+  private index = new RoomIndex<LogEntry>(idOf);
   /** Entries up to this id are not here. */
   private floor: StreamId | undefined;
   /** Entries up to this one may have been lost. */
   private lostUpTo: StreamId = STREAM_START;
-  private readonly collecting = new Set<{ recipient: Recipient; entries: LogEntry[] }>();
+  /** The oldest entries of each publisher after the floor. */
+  private numbers = new BackwardCheck();
+  /** The position of the last entry that was pushed, or where reading began. */
+  private position: StreamId = STREAM_START;
+  private readonly collecting = new Set<Collector>();
   private backlogs: Backlog[] = [];
   private reading = false;
   private generation = 0;
@@ -76,6 +107,8 @@ export class ReplayLog {
   constructor(
     private readonly options: ReplayLogOptions,
     private readonly older: OlderEntries,
+    /** The entries that were delivered here at once and are not read back. */
+    private own: OwnEntries = new OwnEntries('', 0, { maxEntries: 0, maxBytes: 0 }),
   ) {}
 
   get size(): number {
@@ -86,26 +119,56 @@ export class ReplayLog {
     return this.byteCount;
   }
 
+  /** From now on it is given what is read, which begins at a position if that is known already, and what is taken. */
+  remember(own: OwnEntries, position: StreamId | undefined): void {
+    this.own = own;
+    if (position !== undefined) {
+      this.restart(position);
+    }
+  }
+
+  /** Whether it has the entry with this id. */
+  has(id: StreamId): boolean {
+    let low = this.head;
+    let high = this.entries.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (compareStreamIds(this.entries[middle]!.id, id) < 0) {
+        low = middle + 1;
+      } else {
+        high = middle;
+      }
+    }
+    return this.entries[low]?.id === id;
+  }
+
+  /** Entries with ids up to this one may have been lost. */
+  lose(upTo: StreamId): void {
+    this.lostUpTo = later(this.lostUpTo, upTo);
+  }
+
   /**
    * Forgets everything: what lies before `position` is not the whole. Who has not had all up to `lostUpTo` may lack what
    * nobody can give it any more.
    */
   restart(position: StreamId, lostUpTo = STREAM_START): void {
     this.setEntries([]);
-    this.index = new RoomIndex([], position);
-    this.floor = position;
+    this.index = new RoomIndex(idOf, [], position, this.own.node);
+    this.floor = this.position = position;
+    this.numbers = new BackwardCheck();
     this.lostUpTo = later(this.lostUpTo, lostUpTo);
     this.generation++;
   }
 
-  push(entry: LogEntry): void {
+  /** @param offset - the offset that goes with the entry, if it may be for somebody who is collecting */
+  push(entry: LogEntry, offset: string = entry.id): void {
+    this.position = entry.id;
+    this.numbers.addNewer(entry);
     if (entry.type !== EntryType.Broadcast) {
       return;
     }
-    for (const { recipient, entries } of this.collecting) {
-      if (isFor(entry, recipient)) {
-        entries.push(entry);
-      }
+    if (this.collecting.size > 0 && !this.own.includes(entry.origin)) {
+      this.collect(entry, offset); // own ones were collected when they were taken
     }
     this.entries.push(entry);
     this.index.add(entry);
@@ -113,44 +176,81 @@ export class ReplayLog {
     this.evict();
   }
 
-  /** Collects what a client missed after the entry `offset`, from now on too. */
-  replay(offset: StreamId, recipient: Recipient): Replay {
+  /** An entry of this node was taken, and is delivered to its own clients at once. */
+  pushOwn(entry: Omit<UnreadEntry, 'origin'> & { readonly origin: Origin }, offset: () => string): void {
+    const own = this.own.push(entry);
+    if (this.collecting.size > 0) {
+      this.collect(own, offset());
+    }
+  }
+
+  /** Collects what a client missed, which has all that is in the cut, from now on too. */
+  replay(cut: Cut, recipient: Recipient): Replay {
+    const offset = cut.position;
     const upTo = this.floor;
     const recent = this.index.entriesFor(recipient, offset);
-    const collector = { recipient, entries: recent };
+    const items: ReplayItem[] = recent.map(toItem);
+    for (const entry of this.own.entriesFor(recipient, cut)) {
+      items.push({ entry, offset: encodeCut({ position: this.position, ahead: [entry.origin] }) });
+    }
+    const collector: Collector = { recipient, items };
     this.collecting.add(collector);
     const parts: LogEntry[][] = [];
-    let complete;
-    if (upTo === undefined || compareStreamIds(offset, this.lostUpTo) < 0) {
-      complete = Promise.resolve(false);
+    let complete: Promise<ReplayOutcome>;
+    if (upTo === undefined) {
+      complete = Promise.resolve('redis-away');
+    } else if (compareStreamIds(offset, this.lostUpTo) < 0) {
+      complete = Promise.resolve('lost');
+    } else if (!this.own.covers(cut)) {
+      complete = Promise.resolve('redis-away');
     } else if (this.lacks(offset, recipient)) {
-      complete = new Promise<boolean>((settle) => {
+      complete = new Promise((settle) => {
         this.backlogs.push({ recipient, offset, upTo, generation: this.generation, parts, settle });
         void this.readOlder();
       });
     } else {
-      complete = Promise.resolve(true);
+      complete = Promise.resolve('complete');
     }
     return {
       complete,
       end: () => {
         this.collecting.delete(collector);
-        const all = parts.length > 0 ? firstCopies([...parts.reverse().flat(), ...recent]) : recent;
-        return all.filter(({ id }) => compareStreamIds(id, offset) > 0);
+        if (parts.length === 0) {
+          return items.filter(({ entry }) => !isInCut(entry, cut));
+        }
+        const older = firstCopies([...parts.reverse().flat(), ...recent]).map(toItem);
+        return [...older, ...items.slice(recent.length)].filter(({ entry }) => !isInCut(entry, cut));
       },
     };
   }
 
   /**
-   * The id of the last entry after `since` that was, or may have been, for a recipient; undefined if there was none.
+   * The last entries, among those that are not in a cut, that were, or may have been, for a recipient; undefined if there
+   * were none. Who has them lacks nothing up to now.
    */
-  lastFor({ nsp, rooms }: Recipient, since: StreamId): StreamId | undefined {
-    let last = since;
-    for (const room of ['', ...rooms]) {
-      const { index } = this;
-      last = later(last, index.newestFor(nsp, room) ?? index.lastRemovedFor(nsp, room) ?? index.forgotten);
+  lastGivenTo(recipient: Recipient, since: Cut): LastGiven | undefined {
+    const { index } = this;
+    const { nsp } = recipient;
+    let own: EntryIdentity | undefined = this.own.lastFor(recipient);
+    let other = later(since.position, index.forgotten);
+    for (const room of ['', ...recipient.rooms]) {
+      const last = index.lastFor(nsp, room);
+      other = later(other, last.other ?? STREAM_START);
+      own = last.own && (!own || last.own.origin!.seq > own.origin!.seq) ? last.own : own;
     }
-    return last === since ? undefined : last;
+    const isOwnNew = own !== undefined && !isInCut(own, since);
+    if (!isOwnNew && other === since.position) {
+      return undefined;
+    }
+    return { other, ...(own && isOwnNew && { own: { origin: own.origin!, id: own.id } }) };
+  }
+
+  private collect(entry: LogEntry | UnreadEntry, offset: string): void {
+    for (const { recipient, items } of this.collecting) {
+      if (isFor(entry, recipient)) {
+        items.push({ entry, offset });
+      }
+    }
   }
 
   /** Whether an entry after `offset` that is not here may have been for the recipient. */
@@ -177,9 +277,9 @@ export class ReplayLog {
       while (this.backlogs.length > 0) {
         const waiting = this.backlogs.splice(0).filter((backlog) => !this.findHere(backlog));
         if (waiting.length > 0) {
-          await this.readFor(waiting).catch(() => undefined); // Redis is away
+          const outcome = await this.readFor(waiting).catch((): ReplayOutcome => 'redis-away');
           for (const { settle } of waiting) {
-            settle(false); // unless it is settled
+            settle(outcome); // unless it is settled
           }
         }
       }
@@ -191,51 +291,77 @@ export class ReplayLog {
   /** Takes what an earlier pass has brought. Returns whether the backlog is settled by that. */
   private findHere({ recipient, offset, upTo, generation, parts, settle }: Backlog): boolean {
     if (generation !== this.generation) {
-      settle(false);
+      settle('lost');
+      return true;
+    }
+    if (compareStreamIds(offset, this.lostUpTo) < 0) {
+      settle('lost');
       return true;
     }
     parts.push(this.index.entriesFor(recipient, offset, upTo));
     if (this.lacks(offset, recipient)) {
       return false;
     }
-    settle(true);
+    settle('complete');
     return true;
   }
 
-  /** Reads backwards from the floor to the oldest of the offsets, and settles all that become complete. */
-  private async readFor(waiting: Backlog[]): Promise<void> {
+  /**
+   * Reads backwards from the floor to the oldest of the offsets, and settles all that become complete.
+   *
+   * @returns why the others do not
+   */
+  private async readFor(waiting: Backlog[]): Promise<ReplayOutcome> {
     const { generation } = this;
     const joint = this.floor!;
     const wanted = waiting.map(({ offset }) => offset).reduce(earlier);
     const kept = new Older(this.options.maxEntries - this.size, this.options.maxBytes - this.byteCount);
+    const numbers = new BackwardCheck(this.numbers);
+    let numbersKept = this.numbers;
     let known = joint; // all entries after this one, and up to the joint, have been read
     let count = FIRST_READ;
-    for (let enough = false, atStart = false; !enough && !atStart;) {
-      // One batch more than is wanted: of an entry that was appended twice, the first copy counts.
-      enough = compareStreamIds(known, wanted) <= 0;
+    let beyond = 0; // entries that come before all offsets
+    for (let atStart = false; !atStart;) {
+      // What comes before the offsets tells whether the rest is the whole, and whether some of it is there twice.
+      const isBeyond = compareStreamIds(known, wanted) <= 0;
+      if (isBeyond && beyond > 0 && (beyond >= MAX_BEYOND || !numbers.isOpen)) {
+        break;
+      }
       const batch = await this.older.upTo(known, count);
       if (generation !== this.generation) {
-        return; // what was read may be of another history
+        return 'lost'; // what was read may be of another history
       }
       atStart = batch.atStart;
       known = batch.oldest === undefined ? known : predecessor(batch.oldest);
-      const broadcasts = batch.entries.filter(({ type }) => type === EntryType.Broadcast).reverse();
-      const index = new RoomIndex(broadcasts);
-      for (const { recipient, upTo, parts } of waiting) {
-        parts.push(index.entriesFor(recipient, STREAM_START, upTo));
+      const isRelevant = ({ origin }: LogEntry): boolean => beyond === 0 || numbers.mayRepeat(origin?.node);
+      const relevant = batch.entries.filter((entry) => isBroadcast(entry) && isRelevant(entry)).reverse();
+      batch.entries.forEach((entry) => numbers.addOlder(entry, compareStreamIds(entry.id, wanted) <= 0));
+      if (relevant.length > 0) {
+        const index = new RoomIndex(idOf, relevant);
+        for (const { recipient, upTo, parts } of waiting) {
+          parts.push(index.entriesFor(recipient, STREAM_START, upTo));
+        }
       }
-      kept.add(broadcasts, known);
+      if (kept.add(batch.entries.filter(isBroadcast).reverse(), known)) {
+        numbersKept = new BackwardCheck(numbers);
+      }
+      beyond += isBeyond ? batch.entries.length : 0;
       const bytes = batch.entries.reduce((sum, entry) => sum + weight(entry), 1);
       count = Math.min(MAX_READ, Math.ceil((MAX_READ_BYTES / bytes) * Math.max(1, batch.entries.length)));
     }
+    this.lose(numbers.lostUpTo);
     if (this.floor === joint && kept.floor !== undefined) {
       this.prepend(kept.entries(), kept.floor);
+      this.numbers = numbersKept;
     } // else the log is full
     for (const { offset, settle } of waiting) {
-      if (compareStreamIds(known, offset) <= 0) {
-        settle(true);
+      if (compareStreamIds(offset, this.lostUpTo) < 0) {
+        settle('lost');
+      } else if (compareStreamIds(known, offset) <= 0) {
+        settle('complete');
       }
     }
+    return 'trimmed';
   }
 
   private prepend(older: LogEntry[], floor: StreamId): void {
@@ -268,6 +394,10 @@ export class ReplayLog {
   }
 }
 
+function toItem(entry: LogEntry): ReplayItem {
+  return { entry, offset: entry.id };
+}
+
 /** Batches that were read backwards, the newest of them as far as there is room. */
 class Older {
   private readonly batches: LogEntry[][] = [];
@@ -280,7 +410,8 @@ class Older {
     private bytes: number,
   ) {}
 
-  add(batch: LogEntry[], floor: StreamId): void {
+  /** Returns whether there was room for it. */
+  add(batch: LogEntry[], floor: StreamId): boolean {
     this.room -= batch.length;
     this.bytes -= batch.reduce((sum, entry) => sum + weight(entry), 0);
     this.full ||= this.room < 0 || this.bytes < 0;
@@ -288,6 +419,7 @@ class Older {
       this.batches.push(batch);
       this.floor = floor;
     }
+    return !this.full;
   }
 
   /** Oldest first. */

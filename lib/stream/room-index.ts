@@ -1,41 +1,42 @@
-import {
-  decodeEntry,
-  EntryType,
-  InvalidEntryError,
-  type EventPacket,
-  type LogEntry,
-  type WireOptions,
-} from '../wire/entry.js';
+import { EntryType, type LogEntry, type Origin, type UnreadEntry } from '../wire/entry.js';
 import { compareStreamIds, later, STREAM_START, type StreamId } from '../wire/stream-id.js';
+import { targetOf } from './broadcast.js';
 
 /** A client of a namespace, as far as it decides what it would have been given. */
 export interface Recipient {
   readonly nsp: string;
   /** All rooms that it was in at some time. */
   readonly rooms: Iterable<string>;
-  /** Whether it was in a room when the entry with this id was delivered. */
-  wasIn(room: string, id: StreamId): boolean;
+  /** Whether it was in a room when the entry was delivered, which has no id as long as it has not been read back. */
+  wasIn(room: string, entry: EntryIdentity): boolean;
 }
 
-export interface Broadcast {
-  packet: EventPacket;
-  opts: WireOptions;
+/** What tells whether an entry came before another event. */
+export interface EntryIdentity {
+  readonly id?: StreamId | undefined;
+  readonly origin?: Origin | undefined;
 }
 
 /** How many rooms are remembered after their last entry was removed. */
 const MAX_EMPTY = 20_000;
 /** The rooms of an entry for all sockets, or whose rooms only decoding tells. */
 const EVERYBODY: readonly string[] = [''];
-const NOTHING: LogEntry[] = [];
+const NOTHING: never[] = [];
+
+/** An entry of the log, or one that is on its way there. */
+type Indexed = LogEntry | UnreadEntry;
 
 /** The entries for one room of a namespace, oldest first; those before `head` are gone. */
-interface Shelf {
+interface Shelf<E> {
   readonly nsp: string;
   readonly room: string;
-  entries: LogEntry[];
+  entries: E[];
   head: number;
-  /** The id of the last entry that was removed. */
+  /** The place of the last entry that was removed. */
   removed: StreamId | undefined;
+  /** The last entry there has ever been, of the index's own publisher and of the others. */
+  lastOwn: EntryIdentity | undefined;
+  lastOther: StreamId | undefined;
 }
 
 /**
@@ -44,26 +45,32 @@ interface Shelf {
  *
  * Of what was removed, the last id for each room is remembered.
  */
-export class RoomIndex {
-  private readonly namespaces = new Map<string, Map<string, Shelf>>();
+export class RoomIndex<E extends Indexed> {
+  private readonly namespaces = new Map<string, Map<string, Shelf<E>>>();
   /** The rooms without entries; the one that has been so for longest first. */
-  private readonly empty = new Set<Shelf>();
+  private readonly empty = new Set<Shelf<E>>();
 
   /**
+   * @param placeOf - where an entry comes in the order of all: its id, or something of that form
    * @param entries - oldest first
-   * @param forgotten - what was removed before, and is not known here, had ids up to this one
+   * @param forgotten - what was removed before, and is not known here, had places up to this one
    */
   constructor(
-    entries: Iterable<LogEntry> = [],
+    private readonly placeOf: (entry: E) => StreamId,
+    entries: Iterable<E> = [],
     public forgotten: StreamId = STREAM_START,
+    /** The publisher whose entries {@link lastFor} tells from those of others. */
+    private readonly ownNode = '',
   ) {
     this.addAll(entries);
   }
 
   /** Adds an entry that comes after all that are here. */
-  add(entry: LogEntry): void {
+  add(entry: E): void {
+    const isOwn = entry.origin?.node === this.ownNode;
     for (const room of roomsOf(entry)) {
       const shelf = this.find(entry.nsp, room) ?? this.create(entry.nsp, room);
+      this.note(shelf, entry, isOwn);
       if (shelf.entries.length === 0) {
         this.empty.delete(shelf);
         shelf.entries = [entry];
@@ -73,14 +80,29 @@ export class RoomIndex {
     }
   }
 
+  private note(shelf: Shelf<E>, entry: E, isOwn: boolean): void {
+    const { origin } = entry;
+    if (!isOwn) {
+      shelf.lastOther = later(shelf.lastOther ?? STREAM_START, this.placeOf(entry));
+    } else if (!shelf.lastOwn || origin!.seq > shelf.lastOwn.origin!.seq) {
+      shelf.lastOwn = { id: entry.id, origin };
+    }
+  }
+
+  /** The last entry for a room that there has been after {@link forgotten}, of the own publisher and of the others. */
+  lastFor(nsp: string, room: string): { own: EntryIdentity | undefined; other: StreamId | undefined } {
+    const shelf = this.find(nsp, room);
+    return { own: shelf?.lastOwn, other: shelf?.lastOther };
+  }
+
   /** Removes the oldest entry of all. */
-  removeOldest(entry: LogEntry): void {
+  removeOldest(entry: E): void {
     for (const room of roomsOf(entry)) {
       const shelf = this.find(entry.nsp, room);
       if (shelf?.entries[shelf.head] !== entry) {
         continue; // the room was named twice
       }
-      shelf.removed = entry.id;
+      shelf.removed = this.placeOf(entry);
       shelf.entries[shelf.head++] = undefined as never;
       if (shelf.head === shelf.entries.length) {
         this.clear(shelf);
@@ -95,7 +117,7 @@ export class RoomIndex {
   }
 
   /** Puts others in the place of the entries that are here; what was removed is remembered. */
-  replace(entries: Iterable<LogEntry>): void {
+  replace(entries: Iterable<E>): void {
     for (const rooms of this.namespaces.values()) {
       for (const shelf of rooms.values()) {
         if (shelf.removed !== undefined) {
@@ -108,63 +130,91 @@ export class RoomIndex {
     this.addAll(entries);
   }
 
-  /** The id of the newest entry for a room. */
-  newestFor(nsp: string, room: string): StreamId | undefined {
-    return this.find(nsp, room)?.entries.at(-1)?.id;
+  /** The newest entry for a room. */
+  newestFor(nsp: string, room: string): E | undefined {
+    return this.find(nsp, room)?.entries.at(-1);
   }
 
-  /** The id of the last entry for a room that was removed; undefined if there was none after {@link forgotten}. */
+  /** The place of the last entry for a room that was removed; undefined if there was none after {@link forgotten}. */
   lastRemovedFor(nsp: string, room: string): StreamId | undefined {
     return this.find(nsp, room)?.removed;
   }
 
-  /** What a recipient is given of the entries with ids in `(after, upTo]`, oldest first. */
-  entriesFor(recipient: Recipient, after: StreamId, upTo?: StreamId): LogEntry[] {
-    const parts: LogEntry[][] = [];
+  /** What a recipient is given of the entries with places in `(after, upTo]`, oldest first. */
+  entriesFor(recipient: Recipient, after: StreamId, upTo?: StreamId): E[] {
+    const parts: E[][] = [];
     for (const room of new Set(['', ...recipient.rooms])) {
       const shelf = this.find(recipient.nsp, room);
       if (shelf) {
-        const first = firstAfter(shelf, after);
+        const first = this.firstAfter(shelf, after);
         if (first < shelf.entries.length) {
           parts.push(shelf.entries.slice(first));
         }
       }
     }
-    const found = parts.length > 1 ? inOrder(parts) : (parts[0] ?? []);
+    const found = parts.length > 1 ? this.inOrder(parts) : (parts[0] ?? []);
     return found.filter(
-      (entry) => (upTo === undefined || compareStreamIds(entry.id, upTo) <= 0) && isFor(entry, recipient),
+      (entry) => (upTo === undefined || compareStreamIds(this.placeOf(entry), upTo) <= 0) && isFor(entry, recipient),
     );
   }
 
-  private find(nsp: string, room: string): Shelf | undefined {
+  private find(nsp: string, room: string): Shelf<E> | undefined {
     return this.namespaces.get(nsp)?.get(room);
   }
 
-  private create(nsp: string, room: string): Shelf {
-    const shelf: Shelf = { nsp, room, entries: NOTHING, head: 0, removed: undefined };
-    const rooms = this.namespaces.get(nsp) ?? new Map<string, Shelf>();
+  private create(nsp: string, room: string): Shelf<E> {
+    const shelf: Shelf<E> = {
+      nsp,
+      room,
+      entries: NOTHING,
+      head: 0,
+      removed: undefined,
+      lastOwn: undefined,
+      lastOther: undefined,
+    };
+    const rooms = this.namespaces.get(nsp) ?? new Map<string, Shelf<E>>();
     this.namespaces.set(nsp, rooms.set(room, shelf));
     return shelf;
   }
 
-  private addAll(entries: Iterable<LogEntry>): void {
+  private addAll(entries: Iterable<E>): void {
     for (const entry of entries) {
       this.add(entry);
     }
   }
 
-  private clear(shelf: Shelf): void {
+  private clear(shelf: Shelf<E>): void {
     shelf.entries = NOTHING;
     shelf.head = 0;
     this.empty.add(shelf);
   }
 
-  private drop({ nsp, room }: Shelf): void {
+  private drop({ nsp, room }: Shelf<E>): void {
     const rooms = this.namespaces.get(nsp)!;
     rooms.delete(room);
     if (rooms.size === 0) {
       this.namespaces.delete(nsp);
     }
+  }
+
+  private firstAfter({ entries, head }: Shelf<E>, place: StreamId): number {
+    let low = head;
+    let high = entries.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (compareStreamIds(this.placeOf(entries[middle]!), place) <= 0) {
+        low = middle + 1;
+      } else {
+        high = middle;
+      }
+    }
+    return low;
+  }
+
+  /** Merges sorted parts; an entry for several rooms is in several of them. */
+  private inOrder(parts: E[][]): E[] {
+    const merged = parts.flat().sort((a, b) => compareStreamIds(this.placeOf(a), this.placeOf(b)));
+    return merged.filter((entry, i) => entry !== merged[i - 1]);
   }
 
   /** Many at once, for finding the first of a set passes over all that were deleted before it. */
@@ -181,68 +231,19 @@ export class RoomIndex {
   }
 }
 
-function roomsOf({ rooms }: LogEntry): readonly string[] {
+function roomsOf({ rooms }: Indexed): readonly string[] {
   return rooms?.length ? rooms : EVERYBODY;
 }
 
-function firstAfter({ entries, head }: Shelf, id: StreamId): number {
-  let low = head;
-  let high = entries.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (compareStreamIds(entries[middle]!.id, id) <= 0) {
-      low = middle + 1;
-    } else {
-      high = middle;
-    }
-  }
-  return low;
-}
-
-/** Merges sorted parts; an entry for several rooms is in several of them. */
-function inOrder(parts: LogEntry[][]): LogEntry[] {
-  const merged = parts.flat().sort((a, b) => compareStreamIds(a.id, b.id));
-  return merged.filter((entry, i) => entry !== merged[i - 1]);
-}
-
 /** Whether a recipient of these rooms is given this entry. */
-export function isFor(entry: LogEntry, recipient: Recipient): boolean {
-  const isIn = (room: string): boolean => recipient.wasIn(room, entry.id);
+export function isFor(entry: Indexed, recipient: Recipient): boolean {
+  const isIn = (room: string): boolean => recipient.wasIn(room, entry);
   if (entry.nsp !== recipient.nsp || entry.type !== EntryType.Broadcast) {
     return false;
   }
   if (entry.rooms?.length && !entry.rooms.some(isIn)) {
     return false; // told without decoding
   }
-  const broadcast = broadcastOf(entry);
-  return (
-    broadcast !== undefined &&
-    broadcast.packet.id === undefined &&
-    (broadcast.opts.rooms.length === 0 || broadcast.opts.rooms.some(isIn)) &&
-    !broadcast.opts.except.some(isIn)
-  );
-}
-
-const decoded = new WeakMap<LogEntry, Broadcast | null>();
-
-/** The decoded broadcast of an entry, kept as long as the entry is; undefined if it is none or cannot be decoded. */
-export function broadcastOf(entry: LogEntry): Broadcast | undefined {
-  let broadcast = decoded.get(entry);
-  if (broadcast === undefined) {
-    broadcast = decodeBroadcast(entry);
-    decoded.set(entry, broadcast);
-  }
-  return broadcast ?? undefined;
-}
-
-function decodeBroadcast(entry: LogEntry): Broadcast | null {
-  try {
-    const message = decodeEntry(entry);
-    return message?.type === EntryType.Broadcast ? message.data : null;
-  } catch (error) {
-    if (error instanceof InvalidEntryError) {
-      return null; // was told when it was read
-    }
-    throw error;
-  }
+  const target = targetOf(entry);
+  return target !== null && (target.rooms.length === 0 || target.rooms.some(isIn)) && !target.except.some(isIn);
 }

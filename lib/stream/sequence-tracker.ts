@@ -12,14 +12,21 @@ export class SequenceTracker {
   private recent = new Map<string, number>();
   private older = new Map<string, number>();
 
-  /** What an entry is: a duplicate, or a new one before which `lost` entries of its publisher are missing. */
-  admit({ node, seq }: Origin): { duplicate: boolean; lost: number } {
+  /**
+   * What an entry is: a duplicate, or a new one before which entries of its publisher are missing. Of these, `dropped` were
+   * dropped by the publisher, so that nobody has them; the others are lost.
+   *
+   * @param prev - the number of the entry that its publisher appended before it
+   */
+  admit({ node, seq }: Origin, prev = seq - 1): { duplicate: boolean; lost: number; dropped: number } {
     const last = this.get(node);
     if (last !== undefined && seq <= last) {
-      return { duplicate: true, lost: 0 };
+      return { duplicate: true, lost: 0, dropped: 0 };
     }
     this.set(node, seq);
-    return { duplicate: false, lost: last === undefined ? 0 : seq - last - 1 };
+    const missing = last === undefined ? 0 : seq - last - 1;
+    const dropped = Math.min(missing, Math.max(0, seq - prev - 1));
+    return { duplicate: false, lost: missing - dropped, dropped };
   }
 
   /** Notes that a publisher's entries up to `seq` lie before all that will be admitted. */

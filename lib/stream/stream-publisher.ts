@@ -1,103 +1,98 @@
 import { Backoff } from '../redis/backoff.js';
 import type { Command, RedisConnection } from '../redis/driver.js';
 import { Patience } from '../redis/patience.js';
-import { encodeSeq } from '../wire/entry.js';
-import type { StreamEvent } from './events.js';
-import { Outbox, type OutboxLimits } from './outbox.js';
-import { Resumption } from './resumption.js';
+import { encodeOrigin } from '../wire/entry.js';
 import { STREAM_START, type StreamId } from '../wire/stream-id.js';
+import type { OutboxDropped, StreamEvent } from './events.js';
+import { Fifo } from './fifo.js';
+import type { FlowControl } from './flow-control.js';
+import type { Lane } from './lane.js';
+import { Outbox, type OutboxEntry, type OutboxLimits } from './outbox.js';
 
 const BATCH_ENTRIES = 512;
 const BATCH_BYTES = 1024 * 1024;
 
 export interface StreamPublisherOptions {
   stream: string;
-  nodeId: string;
   /** About how many entries the stream keeps. */
   maxLen: number;
   outbox: OutboxLimits;
   /** Milliseconds after which a command counts as unanswered. */
   commandTimeout: number;
-  /** Milliseconds of silence after which a node counts as down. */
-  heartbeatTimeout: number;
-  readers: Readers;
   emit(event: StreamEvent): void;
+  /** An entry will never be appended. */
+  onDropped?(entry: OutboxEntry): void;
 }
 
-/** The nodes that read the stream, this one among them. */
-export interface Readers {
-  /** How many are not known to be gone. */
-  count(): number;
-  /** Their ids. */
-  present(): readonly string[];
-  /** Has all say whether they read. */
-  ask(): void;
-}
+export type PublisherMode = 'idle' | 'sending' | 'holding' | 'disconnected' | 'backing-off' | 'closed';
 
-/** What the publisher must know of the reader of the same stream. */
-export interface ReadBack {
-  /** Whether it is known where reading began: what is appended from then on is read. */
-  readonly isOpen: boolean;
-  /** Whether entries are being read now. */
-  readonly isReading: boolean;
-  /** The sequence number of the last entry of this node that was fetched. */
-  readonly lastOwnFetched: number;
-  /** The sequence number of the last entry of this node that was delivered. */
-  readonly lastOwnDelivered: number;
-}
+/** An entry as it is handed over: all that is known of it at the call. */
+export type NewEntry = Pick<OutboxEntry, 'lane' | 'seq' | 'fields' | 'bytes'>;
 
 /**
- * Appends this node's entries to one stream, in the order in which they were given, each once.
+ * Appends this node's entries to one stream, in the order in which they were taken, each once.
  *
- * Modes:
- * - idle: the outbox is empty.
- * - sending: one batch is on its way, and its answer is awaited; meanwhile the outbox fills.
- * - holding: this node's own reader is not open yet or far behind, or some node has not come back since Redis was away.
- *   Were more appended now, the stream might be trimmed before everybody has read it; so the outbox waits for the readers.
- * - waiting: Redis is away or refuses. The batch is kept, with its sequence numbers, and tried again after a pause;
- *   should its first try have been executed though its answer was lost, readers know the second by those numbers.
+ * Modes, and what leads out of each:
+ * - idle: nothing waits. An entry leads to `sending`, `holding` or `disconnected`.
+ * - sending: one batch is under way; meanwhile the outbox fills. Its answer leads to the next batch, or to `idle` or
+ *   `holding`; its failure to `backing-off`.
+ * - holding: entries wait for readers: flow control does not let more be appended. Each sign of a reader
+ *   ({@link onReaders}) leads to another look.
+ * - disconnected: entries wait for the connection. Its return ({@link onReady}) leads on.
+ * - backing-off: a batch failed. It is kept, with its numbers, and sent again after a pause, or when the connection is
+ *   back; should its first try have been executed though the answer was lost, readers know the second by its numbers, and
+ *   those that do not know this node's numbers are warned by the field `resent`.
  * - closed: nothing is taken or sent any more.
  *
- * A batch is one transaction, so either all of it is in the stream or nothing, and its order holds.
+ * True in all: the batch, then the outbox, hold what is pending, in order; there is a batch in `sending` and
+ * `backing-off`, and may be one in `disconnected`. A batch is one transaction, so either all of it is in the stream or
+ * nothing, and its order holds.
  */
 export class StreamPublisher {
+  /** Changed by {@link enter} only. */
+  private currentMode: PublisherMode = 'idle';
+  /** Entries that wait for a batch. */
   private readonly outbox: Outbox;
+  /** Entries that are under way, or must be sent again. */
+  private batch: readonly OutboxEntry[] = [];
+  private batchBytes = 0;
+  /** Whether the batch was sent before. */
+  private isResent = false;
+  /** How many entries were ever taken. */
+  private taken = 0;
+  private lastId: StreamId = STREAM_START;
   private readonly backoff = new Backoff();
   private readonly patience: Patience;
-  private readonly resumption: Resumption;
-  private readonly fences: { seq: number; run: () => unknown }[] = [];
-  /** The batch that is on its way, or must be sent again. */
-  private batch: Command[] = [];
-  private batchBytes = 0;
-  private seq = 0;
-  /** Up to this one, this node's entries were read or will never be: the stream was replaced since. */
-  private settledSeq = 0;
-  /** Whether nothing could be appended lately. */
-  private isInterrupted = false;
-  /** Up to which of its entries this node's reader was when that began. */
-  private readWhenInterrupted = 0;
-  private wasReading = false;
-  private lastId: StreamId = STREAM_START;
-  private sending = false;
-  private closed = false;
   private retryTimer: NodeJS.Timeout | undefined;
+  /** When Redis began to refuse what is sent, by the clock of `performance`. */
   private refusedSince: number | undefined;
-  private droppedSince = 0;
+  /** Entries dropped since the last one that was appended. */
+  private droppedLately = 0;
+  /** Why that was. */
+  private droppedReason: OutboxDropped['reason'] | undefined;
   private droppedTotal = 0;
   private appendedTotal = 0;
-  private readonly idle = new Set<() => void>();
+  /** Those who wait until all entries up to an order have left. */
+  private readonly waiters = new Fifo<{ order: number; resolve: () => void }>();
 
+  /** Why appending does not work, if it does not. */
+  error: Error | undefined;
+
+  /** @param flow - absent for a publisher that knows nothing of the readers */
   constructor(
     private readonly connection: RedisConnection,
-    private readonly reader: ReadBack,
     private readonly options: StreamPublisherOptions,
+    private readonly flow?: FlowControl,
   ) {
     this.outbox = new Outbox(options.outbox);
     this.patience = new Patience(options.commandTimeout);
-    this.resumption = new Resumption(options.heartbeatTimeout);
   }
 
-  /** Entries that wait or are on their way. */
+  get mode(): PublisherMode {
+    return this.currentMode;
+  }
+
+  /** Entries that wait or are under way. */
   get pending(): number {
     return this.outbox.length + this.batch.length;
   }
@@ -114,294 +109,241 @@ export class StreamPublisher {
     return this.appendedTotal;
   }
 
-  /** The last entry that Redis has acknowledged: its sequence number (0 if there was none) and its id. */
-  get lastAppended(): { seq: number; id: StreamId } {
-    return { seq: this.seq - this.batch.length, id: this.lastId };
+  /** The id of the last entry that Redis has acknowledged. */
+  get lastAppendedId(): StreamId {
+    return this.lastId;
   }
 
-  /** Why appending does not work, if it does not. */
-  error: Error | undefined;
-
-  /** Takes an entry (its fields but for the sequence number). It is appended as soon as all before it are. */
-  append(fields: readonly string[]): void {
-    let bytes = 64;
-    for (const field of fields) {
-      bytes += field.length; // UTF-16 units: near enough for a bound
+  /** Takes an entry. It is appended as soon as all before it are. */
+  append({ lane, seq, fields, bytes }: NewEntry): void {
+    const entry: OutboxEntry = { order: ++this.taken, lane, seq, fields, bytes };
+    if (this.mode === 'closed') {
+      this.drop([entry]);
+      return;
     }
-    this.push({ kind: 'entry', fields, bytes });
-  }
-
-  /** Runs something once this node has delivered all entries that it has taken so far; at once if it has. */
-  afterDelivery(run: () => unknown): void {
-    if (this.pending === 0 && this.reader.lastOwnDelivered >= this.seq) {
-      run();
-    } else {
-      this.push({ kind: 'fence', run, bytes: 512 });
+    const dropped = this.outbox.push(entry);
+    if (dropped.length > 0) {
+      this.drop(dropped);
     }
-  }
-
-  /** To be called before an entry of this node is delivered: what was to be done before it is done now. */
-  onDelivering(seq: number): void {
-    this.releaseFences(seq - 1);
-  }
-
-  /** To be called when the reader has fetched or delivered entries, or lost some of this node, or begins or ceases to read. */
-  onReadBack(): void {
-    const { isReading } = this.reader;
-    if (isReading) {
-      this.settle(this.options.nodeId);
-    } else if (this.wasReading) {
-      this.await([this.options.nodeId]);
-    }
-    this.wasReading = isReading;
-    this.releaseFences(this.reader.lastOwnDelivered);
     this.flush();
   }
 
-  /** To be called when a node is known to read. */
-  onReading(node: string): void {
-    this.settle(node);
-    this.flush();
+  /** Resolves when all that was taken so far is in Redis or was dropped, or nothing more will be: never rejects. */
+  whenAppended(): Promise<void> {
+    return this.pending === 0 || this.mode === 'closed'
+      ? Promise.resolve()
+      : new Promise((resolve) => this.waiters.push({ order: this.taken, resolve }));
   }
 
-  /** To be called when a node has left. */
-  onLeft(node: string): void {
-    this.resumption.settle(node);
-    this.flush();
-  }
-
-  /** Whether a node may be on its way back to the stream, after that was away. */
-  awaits(node: string): boolean {
-    return !this.isInterrupted && this.resumption.awaits(node, performance.now());
-  }
-
-  /** To be called when entries that were appended will never be read: the stream was deleted or replaced. */
-  onStreamReplaced(): void {
-    this.settledSeq = this.seq - this.batch.length;
-    this.releaseFences(this.settledSeq);
+  /** To be called when flow control may let more be appended. */
+  onReaders(): void {
     this.flush();
   }
 
   /** To be called when the connection can be used again. */
   onReady(): void {
     this.backoff.reset();
-    clearTimeout(this.retryTimer);
-    this.retryTimer = undefined;
-    this.flush();
+    if (this.mode === 'backing-off' || this.mode === 'disconnected') {
+      this.proceed();
+    } else {
+      this.flush();
+    }
   }
 
   /** To be called when the connection cannot be used any more. */
   onLost(): void {
-    this.interrupt();
+    this.flow?.interrupt();
   }
 
-  /** Resolves when the outbox is empty, at the latest after `timeout` milliseconds. Then nothing is taken any more. */
+  /** Resolves when nothing is pending, at the latest after `timeout` milliseconds. Then nothing is taken any more. */
   async close(timeout: number): Promise<void> {
-    if (!this.closed && this.pending > 0) {
+    if (this.mode === 'closed') {
+      return;
+    }
+    if (this.pending > 0) {
       let timer: NodeJS.Timeout | undefined;
-      await new Promise<void>((resolve) => {
-        this.idle.add(resolve);
-        timer = setTimeout(resolve, timeout);
-        this.flush();
-      });
+      const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, timeout)));
+      this.flush();
+      await Promise.race([this.whenAppended(), late]);
       clearTimeout(timer);
     }
-    const rest = this.closed ? 0 : this.batch.length + this.outbox.clear();
-    this.closed = true;
-    clearTimeout(this.retryTimer);
-    if (rest > 0) {
-      this.tellDropped(rest);
+    this.enter('closed');
+    const rest = [...this.batch, ...this.outbox.clear()];
+    this.batch = [];
+    this.batchBytes = 0;
+    if (rest.length > 0) {
+      this.drop(rest);
     }
+    this.notifyWaiters();
   }
 
-  private push(item: Parameters<Outbox['push']>[0]): void {
-    if (this.closed) {
-      this.tellDropped(1);
-      return;
-    }
-    const dropped = this.outbox.push(item);
-    if (dropped > 0) {
-      this.tellDropped(dropped);
-    }
-    this.flush();
-  }
-
+  /** Sends what may be sent, unless something must come before. */
   private flush(): void {
-    if (this.sending || this.retryTimer || this.closed) {
-      return;
+    if (this.mode === 'idle' || this.mode === 'holding' || this.mode === 'disconnected') {
+      this.proceed();
     }
+  }
+
+  /** Goes on with the next batch, or with the one that must be sent again. */
+  private proceed(): void {
     if (!this.connection.ready) {
-      if (this.pending > 0) {
-        this.interrupt();
-      }
+      this.enter(this.pending > 0 ? 'disconnected' : 'idle');
       return;
     }
     if (this.batch.length === 0) {
-      this.resume();
-      if (!this.outbox.isEmpty) {
-        this.fillBatch();
-      }
+      this.flow?.resume();
+      this.fillBatch();
     }
     if (this.batch.length > 0) {
-      this.sending = true;
+      this.enter('sending');
       void this.send();
-    } else if (this.outbox.isEmpty) {
-      this.becomeIdle();
+    } else {
+      this.enter(this.outbox.isEmpty ? 'idle' : 'holding');
     }
   }
 
   private fillBatch(): void {
-    const taken: (readonly string[])[] = [];
-    let room = Math.min(BATCH_ENTRIES, this.window());
-    for (let item = this.outbox.peek(); item; item = this.outbox.peek()) {
-      if (item.kind === 'fence') {
-        this.outbox.shift();
-        this.fences.push({ seq: this.seq + taken.length, run: item.run });
-        continue;
-      }
-      if (room-- <= 0 || (taken.length > 0 && this.batchBytes + item.bytes > BATCH_BYTES)) {
+    const batch: OutboxEntry[] = [];
+    let bytes = 0;
+    let room = this.outbox.isEmpty ? 0 : Math.min(BATCH_ENTRIES, this.flow?.window() ?? BATCH_ENTRIES);
+    for (let entry = this.outbox.peek(); entry && room-- > 0; entry = this.outbox.peek()) {
+      if (batch.length > 0 && bytes + entry.bytes > BATCH_BYTES) {
         break;
       }
       this.outbox.shift();
-      taken.push(item.fields);
-      this.batchBytes += item.bytes;
+      batch.push(entry);
+      bytes += entry.bytes;
     }
-    this.batch = taken.map((fields, i) => this.command(fields, i === taken.length - 1));
-    this.releaseFences(this.reader.lastOwnDelivered);
-  }
-
-  /** How many entries may be appended now, so that no reader is outrun. The nodes share a quarter of the stream. */
-  private window(): number {
-    const { isOpen, isReading, lastOwnFetched } = this.reader;
-    const { maxLen, readers } = this.options;
-    if (!isOpen) {
-      return 0;
-    }
-    const allRead = this.resumption.isOver(performance.now());
-    if (allRead && !isReading) {
-      return BATCH_ENTRIES; // it may never read again, and others do
-    }
-    const share = Math.max(1, Math.floor(maxLen / (4 * readers.count())));
-    return share - (this.seq - Math.max(allRead ? lastOwnFetched : this.readWhenInterrupted, this.settledSeq));
-  }
-
-  /** A node reads. */
-  private settle(node: string): void {
-    if (!this.isInterrupted) {
-      this.resumption.settle(node); // else it may not know yet that the stream was lost
-    }
-  }
-
-  /** Nothing can be appended, to others perhaps neither. */
-  private interrupt(): void {
-    if (!this.isInterrupted) {
-      this.await(this.options.readers.present());
-      this.isInterrupted = true;
-    }
-  }
-
-  private await(nodes: readonly string[]): void {
-    const now = performance.now();
-    if (!this.isInterrupted && this.resumption.isOver(now)) {
-      this.readWhenInterrupted = this.reader.lastOwnFetched;
-    }
-    this.resumption.await(nodes, now);
-  }
-
-  /** Entries can be appended again, or for the first time. */
-  private resume(): void {
-    if (this.isInterrupted) {
-      this.isInterrupted = false;
-      this.resumption.restart(performance.now());
-      if (this.reader.isReading) {
-        this.resumption.settle(this.options.nodeId);
-      }
-      this.options.readers.ask();
-    }
-  }
-
-  /** @param isLast - of its batch: it trims the stream for all of them */
-  private command(fields: readonly string[], isLast: boolean): Command {
-    const { stream, maxLen } = this.options;
-    const trim = isLast ? ['MAXLEN', '~', String(maxLen)] : [];
-    return ['XADD', stream, ...trim, '*', ...fields, ...encodeSeq(++this.seq)];
+    this.batch = batch;
+    this.batchBytes = bytes;
+    this.isResent = false;
   }
 
   private async send(): Promise<void> {
-    const { batch, connection } = this;
+    const { connection } = this;
+    const commands = this.commands();
     const timeout = this.patience.milliseconds;
     try {
       const ids =
-        batch.length === 1 ? await connection.call(batch[0]!, timeout) : await connection.transaction(batch, timeout);
+        commands.length === 1
+          ? await connection.call(commands[0]!, timeout)
+          : await connection.transaction(commands, timeout);
       this.onAppended(String(Array.isArray(ids) ? ids.at(-1) : ids));
     } catch (error) {
-      this.onRefused(error as Error);
+      this.onFailed(error as Error);
     }
+  }
+
+  /** The batch as commands; the last one trims the stream for all of them. */
+  private commands(): Command[] {
+    const { stream, maxLen } = this.options;
+    const before = new Map<Lane, number>();
+    return this.batch.map(({ lane, seq, fields }, i) => {
+      const trim = i === this.batch.length - 1 ? ['MAXLEN', '~', String(maxLen)] : [];
+      const prev = before.get(lane) ?? lane.appended;
+      before.set(lane, seq);
+      return ['XADD', stream, ...trim, '*', ...fields, ...encodeOrigin(lane.node, seq, prev, this.isResent)];
+    });
   }
 
   private onAppended(id: StreamId): void {
+    const { batch } = this;
+    for (const { lane, seq } of batch) {
+      lane.appended = seq;
+      lane.pending--;
+    }
     this.lastId = id;
-    this.appendedTotal += this.batch.length;
+    this.appendedTotal += batch.length;
     this.batch = [];
     this.batchBytes = 0;
-    this.sending = false;
     this.error = undefined;
-    this.resume();
+    this.flow?.resume();
+    this.flow?.onAppended(id, batch.length);
     this.backoff.reset();
     this.patience.reset();
-    const { stream } = this.options;
+    const { options } = this;
+    const { stream } = options;
     if (this.refusedSince !== undefined) {
-      this.options.emit({
-        type: 'stream-usable',
-        stream,
-        operation: 'append',
-        afterMs: Math.round(performance.now() - this.refusedSince),
-      });
+      const afterMs = Math.round(performance.now() - this.refusedSince);
       this.refusedSince = undefined;
+      options.emit({ type: 'stream-recovered', stream, operation: 'append', afterMs });
     }
-    if (this.droppedSince > 0) {
-      this.options.emit({ type: 'outbox-drained', stream, dropped: this.droppedSince });
-      this.droppedSince = 0;
+    if (this.droppedLately > 0) {
+      options.emit({ type: 'outbox-accepting', stream, dropped: this.droppedLately });
+      this.droppedLately = 0;
     }
-    this.flush();
+    if (this.mode !== 'closed') {
+      this.notifyWaiters();
+      this.proceed();
+    }
   }
 
-  private onRefused(error: Error): void {
-    this.sending = false;
+  private onFailed(error: Error): void {
     this.error = error;
+    this.isResent = true;
     this.patience.onFailure(error);
-    this.interrupt();
-    // A connection that was lost is told by its owner; here only what Redis itself refuses is.
+    this.flow?.interrupt();
+    // A connection that was lost is reported by its owner; here only what Redis itself refuses is.
     if (this.connection.ready && this.refusedSince === undefined) {
       this.refusedSince = performance.now();
       this.options.emit({ type: 'stream-refused', stream: this.options.stream, operation: 'append', error });
     }
-    if (!this.closed) {
-      this.retryTimer = setTimeout(() => {
-        this.retryTimer = undefined;
-        this.flush();
-      }, this.backoff.next());
+    this.enter('backing-off');
+  }
+
+  /** The only place where the mode changes, and where what belongs to a mode begins and ends. */
+  private enter(mode: PublisherMode): void {
+    if (this.mode === 'closed' || (this.mode === mode && mode !== 'backing-off')) {
+      return;
+    }
+    clearTimeout(this.retryTimer);
+    this.currentMode = mode;
+    switch (mode) {
+      case 'disconnected':
+        this.flow?.interrupt();
+        break;
+      case 'backing-off':
+        this.retryTimer = setTimeout(() => this.proceed(), this.backoff.next());
+        break;
+      default:
     }
   }
 
-  private releaseFences(delivered: number): void {
-    while (this.fences.length > 0 && this.fences[0]!.seq <= delivered) {
-      this.fences.shift()!.run();
+  /** @param entries - the oldest that wait, or all */
+  private drop(entries: readonly OutboxEntry[]): void {
+    for (const entry of entries) {
+      const { lane, seq } = entry;
+      const kept = this.batch.findLast((other) => other.lane === lane && other.seq < seq)?.seq ?? lane.appended;
+      lane.onDropped(seq, kept);
+      this.options.onDropped?.(entry);
     }
+    this.droppedTotal += entries.length;
+    const reason = this.mode === 'closed' ? 'closed' : 'full';
+    if (this.droppedLately === 0 || reason !== this.droppedReason) {
+      this.options.emit({ type: 'outbox-dropped', stream: this.options.stream, reason, dropped: entries.length });
+    }
+    this.droppedReason = reason;
+    this.droppedLately += entries.length;
+    this.notifyWaiters();
   }
 
-  private becomeIdle(): void {
-    for (const resolve of this.idle) {
-      resolve();
+  private notifyWaiters(): void {
+    const oldest = this.batch[0] ?? this.outbox.peek();
+    for (let next = this.waiters.peek(); next; next = this.waiters.peek()) {
+      if (this.mode !== 'closed' && oldest && oldest.order <= next.order) {
+        break;
+      }
+      this.waiters.shift();
+      next.resolve();
     }
-    this.idle.clear();
   }
+}
 
-  private tellDropped(dropped: number): void {
-    this.droppedTotal += dropped;
-    if (this.droppedSince === 0) {
-      this.options.emit({ type: 'outbox-overflow', stream: this.options.stream, dropped });
-    }
-    this.droppedSince += dropped;
+/** About how many bytes the fields of an entry take. */
+export function sizeOf(fields: readonly string[]): number {
+  let bytes = 64;
+  for (const field of fields) {
+    bytes += field.length; // UTF-16 units: near enough for a bound
   }
+  return bytes;
 }

@@ -17,7 +17,7 @@ export interface Cut {
 
 /** How many publishers a cut that comes from a client may name. */
 const MAX_AHEAD = 16;
-const ORIGIN = /^([\w~-]{1,65}):([1-9]\d{0,15})$/;
+const ORIGIN = /^([\w~-]{1,65}):(0|[1-9]\d{0,15})$/;
 
 export const NOTHING: Cut = { position: STREAM_START, ahead: [] };
 
@@ -26,12 +26,20 @@ export function cutAt(position: StreamId): Cut {
 }
 
 /** The entry's id is undefined as long as Redis has not answered: it is in the outbox of this node. */
-export function isInCut(entry: { id: StreamId | undefined; origin?: Origin | undefined }, cut: Cut): boolean {
+export function isInCut(entry: { id?: StreamId | undefined; origin?: Origin | undefined }, cut: Cut): boolean {
   if (entry.id !== undefined && compareStreamIds(entry.id, cut.position) <= 0) {
     return true;
   }
   const { origin } = entry;
   return origin !== undefined && cut.ahead.some(({ node, seq }) => node === origin.node && origin.seq <= seq);
+}
+
+/** Whether all that is in the second cut is in the first, as far as that can be told without reading the log. */
+export function coversCut(cut: Cut, other: Cut): boolean {
+  return (
+    compareStreamIds(cut.position, other.position) >= 0 &&
+    other.ahead.every(({ node, seq }) => cut.ahead.some((one) => one.node === node && one.seq >= seq))
+  );
 }
 
 /** What is in either of two cuts. */
@@ -46,7 +54,10 @@ export function joinCuts(a: Cut, b: Cut): Cut {
   };
 }
 
-/** The form that a client keeps as its offset: `id`, or `id,publisher:seq,…`. */
+/**
+ * The form that a client keeps as its offset: `id`, or `id,publisher:seq,…`. A sequence number of 0 adds nothing but the
+ * publisher's name.
+ */
 export function encodeCut({ position, ahead }: Cut): string {
   let text = position;
   for (const { node, seq } of ahead) {

@@ -1,13 +1,15 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { Lane } from '../../lib/stream/lane.js';
 import { Outbox, type OutboxEntry } from '../../lib/stream/outbox.js';
 
-const item = (name: string, bytes = 10): OutboxEntry => ({ kind: 'entry', fields: [name], bytes });
+const lane = new Lane('node');
+const item = (name: string, bytes = 10): OutboxEntry => ({ order: 1, lane, seq: 1, fields: [name], bytes });
 
 function drain(outbox: Outbox): string[] {
   const names: string[] = [];
   for (let next = outbox.shift(); next; next = outbox.shift()) {
-    names.push((next as OutboxEntry).fields[0]!);
+    names.push(next.fields[0]!);
   }
   return names;
 }
@@ -24,21 +26,26 @@ describe('the outbox', () => {
 
   test('drops the oldest when there are too many', () => {
     const outbox = new Outbox({ maxEntries: 2, maxBytes: 1_000 });
-    expect(['a', 'b', 'c', 'd'].map((name) => outbox.push(item(name)))).toEqual([0, 0, 1, 1]);
+    expect(['a', 'b', 'c', 'd'].map((name) => outbox.push(item(name)).map(({ fields }) => fields[0]))).toEqual([
+      [],
+      [],
+      ['a'],
+      ['b'],
+    ]);
     expect(drain(outbox)).toEqual(['c', 'd']);
   });
 
   test('drops as many of the oldest as a large one needs', () => {
     const outbox = new Outbox({ maxEntries: 100, maxBytes: 50 });
     ['a', 'b', 'c', 'd'].forEach((name) => outbox.push(item(name)));
-    expect(outbox.push(item('large', 30))).toBe(2);
+    expect(outbox.push(item('large', 30))).toHaveLength(2);
     expect(drain(outbox)).toEqual(['c', 'd', 'large']);
   });
 
   test('drops all, and the new one too, when that is larger than everything allowed', () => {
     const outbox = new Outbox({ maxEntries: 100, maxBytes: 50 });
     outbox.push(item('a'));
-    expect(outbox.push(item('huge', 51))).toBe(2);
+    expect(outbox.push(item('huge', 51))).toHaveLength(2);
     expect([outbox.length, outbox.bytes]).toEqual([0, 0]);
   });
 
@@ -55,11 +62,11 @@ describe('the outbox', () => {
           } else {
             model.push(item(String(i), operation));
             const dropped = outbox.push(model.at(-1)!);
-            const before = model.length;
+            const before = model;
             while (model.length > limits.maxEntries || sum(model) > limits.maxBytes) {
               model = model.slice(1);
             }
-            expect(dropped).toBe(before - model.length);
+            expect(dropped).toEqual(before.slice(0, before.length - model.length));
           }
           expect([outbox.length, outbox.bytes, outbox.peek()]).toEqual([model.length, sum(model), model[0]]);
         });

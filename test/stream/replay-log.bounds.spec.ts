@@ -1,7 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { cutAt } from '../../lib/wire/cut.js';
 import { EntryType, type LogEntry } from '../../lib/wire/entry.js';
-import { ReplayLog, type OlderEntries } from '../../lib/stream/replay-log.js';
+import { ReplayLog, type OlderEntries, type ReplayItem } from '../../lib/stream/replay-log.js';
 import type { Recipient } from '../../lib/stream/room-index.js';
 import { compareStreamIds } from '../../lib/wire/stream-id.js';
 
@@ -33,6 +34,7 @@ function recipient(rooms: string[], nsp = '/'): Recipient {
 }
 
 const ids = (entries: LogEntry[]): string[] => entries.map(({ id }) => id);
+const idsOf = (items: ReplayItem[]): (string | undefined)[] => items.map(({ entry }) => entry.id);
 
 /** A stream in memory. */
 class Stream implements OlderEntries {
@@ -87,11 +89,11 @@ function logOf(sent: Sent[], { before = 0, limits = LARGE } = {}): { log: Replay
   return { log, stream };
 }
 
-async function replayed(log: ReplayLog, offset: number, of: Recipient): Promise<string[] | undefined> {
-  const replay = log.replay(`${offset}-0`, of);
+async function replayed(log: ReplayLog, offset: number, of: Recipient): Promise<(string | undefined)[] | undefined> {
+  const replay = log.replay(cutAt(`${offset}-0`), of);
   const complete = await replay.complete;
-  const entries = replay.end();
-  return complete ? ids(entries) : undefined;
+  const items = replay.end();
+  return complete === 'complete' ? idsOf(items) : undefined;
 }
 
 describe('the replay log', () => {
@@ -117,12 +119,12 @@ describe('the replay log', () => {
 
   test('goes on collecting for a client until that is ended', async () => {
     const { log } = logOf([{}]);
-    const replay = log.replay('0-0', recipient(['a']));
+    const replay = log.replay(cutAt('0-0'), recipient(['a']));
     log.push(entry(2, { rooms: ['a'] }));
-    expect(await replay.complete).toBe(true);
+    expect(await replay.complete).toBe('complete');
     log.push(entry(3, { rooms: ['b'] }));
     log.push(entry(4));
-    expect(ids(replay.end())).toEqual(['1-0', '2-0', '4-0']);
+    expect(idsOf(replay.end())).toEqual(['1-0', '2-0', '4-0']);
   });
 
   test('holds no more entries and bytes than it is allowed', () => {
@@ -192,10 +194,10 @@ describe('the replay log', () => {
   test('refuses what it was reading when the history was replaced meanwhile', async () => {
     const { log, stream } = logOf([{}, {}, {}], { before: 3 });
     stream.hold();
-    const replay = log.replay('1-0', recipient([]));
+    const replay = log.replay(cutAt('1-0'), recipient([]));
     log.restart('0-0');
     stream.release();
-    expect(await replay.complete).toBe(false);
+    expect(await replay.complete).toBe('lost');
     replay.end();
   });
 
@@ -269,10 +271,10 @@ describe('the replay log', () => {
           expect(log.size).toBeLessThanOrEqual(limits.maxEntries);
 
           async function check(offset: number, rooms: string[]): Promise<void> {
-            const replay = log.replay(`${offset}-0`, recipient(rooms));
+            const replay = log.replay(cutAt(`${offset}-0`), recipient(rooms));
             const complete = await replay.complete;
-            const given = ids(replay.end());
-            if (complete) {
+            const given = idsOf(replay.end());
+            if (complete === 'complete') {
               completed++;
               expect(given).toEqual(ids(search(history, offset, rooms)));
             } else {

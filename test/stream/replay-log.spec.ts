@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { cutAt } from '../../lib/wire/cut.js';
 import { EntryType, type LogEntry } from '../../lib/wire/entry.js';
 import { ReplayLog, type OlderBatch } from '../../lib/stream/replay-log.js';
 import { SessionRecipient } from '../../lib/session/session-recipient.js';
@@ -16,14 +17,15 @@ interface Spec {
   type: number;
 }
 
-function toEntry({ nsp, rooms, except, isPlain, type }: Spec, i: number): LogEntry {
+function toEntry({ nsp, rooms, except, isPlain, type }: Spec, i: number, all: Spec[] = []): LogEntry {
+  const unnumbered = all.slice(0, i).filter((other) => other.isPlain).length;
   return {
     id: idOf(i),
     uid: 'sender',
     nsp,
     type,
     data: JSON.stringify({ packet: { type: 2, data: ['msg', i] }, opts: { rooms, except, flags: {} } }),
-    ...(!isPlain && { rooms, origin: { node: 'sender', seq: i + 1 } }),
+    ...(!isPlain && { rooms, origin: { node: 'sender', seq: i + 1 - unnumbered } }),
   };
 }
 
@@ -101,8 +103,8 @@ describe('the replay log', () => {
           const left = visits.filter((visit): visit is [string, number, number] => visit[2] !== null);
           const recipient = new SessionRecipient('/', {
             rooms: [...joined.keys()],
-            joined: [...joined].map(([room, from]) => [room, idOf(from)]),
-            left: left.map(([room, from, upTo]) => [room, idOf(from), idOf(upTo)]),
+            joined: [...joined].map(([room, from]) => [room, cutAt(idOf(from))]),
+            left: left.map(([room, from, upTo]) => [room, cutAt(idOf(from)), cutAt(idOf(upTo))]),
           });
           const isIn = (room: string, i: number): boolean =>
             (joined.has(room) && (joined.get(room) === -1 || i > joined.get(room)!)) ||
@@ -113,13 +115,13 @@ describe('the replay log', () => {
             (rooms.length === 0 || rooms.some((room) => isIn(room, i))) &&
             !except.some((room) => isIn(room, i));
 
-          const replays = [offset, ...others].map((from) => log.replay(idOf(from), recipient));
+          const replays = [offset, ...others].map((from) => log.replay(cutAt(idOf(from)), recipient));
           entries.slice(now).forEach((entry) => log.push(entry)); // while older ones are being read
           for (const [n, from] of [offset, ...others].entries()) {
             const complete = await replays[n]!.complete;
-            const found = replays[n]!.end().map(({ id }) => id);
+            const found = replays[n]!.end().map(({ entry }) => entry.id);
             const expected = entries.filter((_, i) => i > from && isExpected(all[i]!, i)).map(({ id }) => id);
-            if (complete) {
+            if (complete === 'complete') {
               expect(found).toEqual(expected);
             } else {
               expect(from).toBeLessThan(trimmed); // something may be gone
@@ -143,10 +145,10 @@ describe('the replay log', () => {
     log.restart(idOf(8_999));
 
     const replays = Array.from({ length: 500 }, (_, i) =>
-      log.replay(idOf(3_000 + i), new SessionRecipient('/', { rooms: [`room ${i}`] })),
+      log.replay(cutAt(idOf(3_000 + i)), new SessionRecipient('/', { rooms: [`room ${i}`] })),
     );
 
-    expect(await Promise.all(replays.map(({ complete }) => complete))).toEqual(Array(500).fill(true));
+    expect(await Promise.all(replays.map(({ complete }) => complete))).toEqual(Array(500).fill('complete'));
     expect(replays.map((replay) => replay.end().length)).toEqual(Array(500).fill(11));
     expect(stream.read).toBeLessThanOrEqual(6_000 + 3 * 1_000); // and a batch before each offset that was asked for
   });
@@ -161,10 +163,10 @@ describe('the replay log', () => {
     stream.entries.forEach((entry) => log.push(entry));
 
     const replays = Array.from({ length: 100 }, (_, i) =>
-      log.replay(idOf(i), new SessionRecipient('/', { rooms: [] })),
+      log.replay(cutAt(idOf(i)), new SessionRecipient('/', { rooms: [] })),
     );
 
-    expect(await Promise.all(replays.map(({ complete }) => complete))).toEqual(Array(100).fill(true));
+    expect(await Promise.all(replays.map(({ complete }) => complete))).toEqual(Array(100).fill('complete'));
     expect(replays.map((replay) => replay.end().length)).toEqual(replays.map((_, i) => 4_999 - i));
     expect(stream.read).toBeLessThanOrEqual(2 * 5_000);
     expect(log.size).toBe(100);
@@ -183,9 +185,9 @@ describe('the replay log', () => {
       const stream = new Stream([...first, ...again], 0);
       const log = new ReplayLog({ maxEntries: 100, maxBytes: 1_000_000 }, stream);
       log.restart(idOf(start - 1));
-      const replay = log.replay(idOf(offset), new SessionRecipient('/', { rooms: [] }));
-      expect(await replay.complete).toBe(true);
-      expect(replay.end().map(({ id }) => id)).toEqual(first.slice(offset + 1).map(({ id }) => id));
+      const replay = log.replay(cutAt(idOf(offset)), new SessionRecipient('/', { rooms: [] }));
+      expect(await replay.complete).toBe('complete');
+      expect(replay.end().map(({ entry }) => entry.id)).toEqual(first.slice(offset + 1).map(({ id }) => id));
     }
   });
 
@@ -197,15 +199,15 @@ describe('the replay log', () => {
     const recipient = new SessionRecipient('/', { rooms: [] });
     log.restart(STREAM_START);
     entries.slice(0, 5).forEach((entry) => log.push(entry));
-    const early = log.replay(idOf(2), recipient);
+    const early = log.replay(cutAt(idOf(2)), recipient);
     log.restart(idOf(4), idOf(9)); // entries 5 to 9 were trimmed before they were read
     entries.slice(10).forEach((entry) => log.push(entry));
 
-    expect(await early.complete).toBe(true); // it was, when it was asked
+    expect(await early.complete).toBe('complete'); // it was, when it was asked
     stream.trimmed = 0; // and were they there again
-    expect(await log.replay(idOf(3), recipient).complete).toBe(false);
-    expect(await log.replay(idOf(4), recipient).complete).toBe(false);
-    expect(await log.replay(idOf(8), recipient).complete).toBe(false);
-    expect(await log.replay(idOf(9), recipient).complete).toBe(true);
+    expect(await log.replay(cutAt(idOf(3)), recipient).complete).toBe('lost');
+    expect(await log.replay(cutAt(idOf(4)), recipient).complete).toBe('lost');
+    expect(await log.replay(cutAt(idOf(8)), recipient).complete).toBe('lost');
+    expect(await log.replay(cutAt(idOf(9)), recipient).complete).toBe('complete');
   });
 });

@@ -6,11 +6,11 @@ describe('sequence numbers', () => {
   test('tell a duplicate from a new entry, and how many are missing before it', () => {
     const tracker = new SequenceTracker();
     const admit = (seq: number) => tracker.admit({ node: 'a', seq });
-    expect(admit(5)).toEqual({ duplicate: false, lost: 0 }); // the first that is heard of it
-    expect(admit(6)).toEqual({ duplicate: false, lost: 0 });
-    expect(admit(6)).toEqual({ duplicate: true, lost: 0 });
-    expect(admit(3)).toEqual({ duplicate: true, lost: 0 });
-    expect(admit(10)).toEqual({ duplicate: false, lost: 3 });
+    expect(admit(5)).toEqual({ duplicate: false, lost: 0, dropped: 0 }); // the first that is heard of it
+    expect(admit(6)).toEqual({ duplicate: false, lost: 0, dropped: 0 });
+    expect(admit(6)).toEqual({ duplicate: true, lost: 0, dropped: 0 });
+    expect(admit(3)).toEqual({ duplicate: true, lost: 0, dropped: 0 });
+    expect(admit(10)).toEqual({ duplicate: false, lost: 3, dropped: 0 });
     expect(tracker.lastOf('a')).toBe(10);
     expect([tracker.knows('a'), tracker.knows('b'), tracker.lastOf('b')]).toEqual([true, false, 0]);
   });
@@ -19,8 +19,8 @@ describe('sequence numbers', () => {
     const tracker = new SequenceTracker();
     tracker.skipTo({ node: 'a', seq: 7 });
     tracker.skipTo({ node: 'a', seq: 3 });
-    expect(tracker.admit({ node: 'a', seq: 7 })).toEqual({ duplicate: true, lost: 0 });
-    expect(tracker.admit({ node: 'a', seq: 8 })).toEqual({ duplicate: false, lost: 0 });
+    expect(tracker.admit({ node: 'a', seq: 7 })).toEqual({ duplicate: true, lost: 0, dropped: 0 });
+    expect(tracker.admit({ node: 'a', seq: 8 })).toEqual({ duplicate: false, lost: 0, dropped: 0 });
   });
 
   test('of each publisher are counted by themselves: each is admitted once, and all gaps add up', () => {
@@ -33,7 +33,7 @@ describe('sequence numbers', () => {
           const before = last.get(node);
           const duplicate = before !== undefined && seq <= before;
           const lost = duplicate || before === undefined ? 0 : seq - before - 1;
-          expect(tracker.admit({ node, seq })).toEqual({ duplicate, lost });
+          expect(tracker.admit({ node, seq })).toEqual({ duplicate, lost, dropped: 0 });
           last.set(node, Math.max(seq, before ?? 0));
         }
       }),
@@ -50,5 +50,14 @@ describe('sequence numbers', () => {
     expect(tracker.knows('node 0')).toBe(false);
     expect(tracker.lastOf('frequent')).toBe(100_000);
     expect(tracker.lastOf('node 99999')).toBe(1);
+  });
+
+  test('tells what a publisher has dropped from what is lost', () => {
+    const tracker = new SequenceTracker();
+    tracker.admit({ node: 'a', seq: 5 });
+    expect(tracker.admit({ node: 'a', seq: 9 }, 5)).toEqual({ duplicate: false, lost: 0, dropped: 3 });
+    expect(tracker.admit({ node: 'a', seq: 15 }, 12)).toEqual({ duplicate: false, lost: 3, dropped: 2 });
+    expect(tracker.admit({ node: 'a', seq: 20 }, 25)).toEqual({ duplicate: false, lost: 4, dropped: 0 });
+    expect(tracker.admit({ node: 'b', seq: 20 }, 3)).toEqual({ duplicate: false, lost: 0, dropped: 0 });
   });
 });

@@ -1,6 +1,8 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import type { Command, RedisConnection } from '../../lib/redis/driver.js';
 import type { StreamEvent } from '../../lib/stream/events.js';
+import { FlowControl } from '../../lib/stream/flow-control.js';
+import { Lane } from '../../lib/stream/lane.js';
 import { StreamPublisher } from '../../lib/stream/stream-publisher.js';
 
 const MAX_LEN = 1_000;
@@ -10,14 +12,17 @@ const SHARE = MAX_LEN / 8;
 /** How much a publisher lets out, as far as that depends on nothing but what it is told. Real servers: test/faults. */
 describe('StreamPublisher', () => {
   let connection: { ready: boolean; appended: number };
-  let reader: { isOpen: boolean; isReading: boolean; lastOwnFetched: number; lastOwnDelivered: number };
+  let reader: { isOpen: boolean; isReading: boolean; fetched: string };
+  let lane: Lane;
+  let flow: FlowControl;
   let asked: number;
   let events: StreamEvent[];
   let publisher: StreamPublisher;
 
   beforeEach(() => {
     connection = { ready: true, appended: 0 };
-    reader = { isOpen: true, isReading: true, lastOwnFetched: 0, lastOwnDelivered: 0 };
+    reader = { isOpen: true, isReading: true, fetched: '0-0' };
+    lane = new Lane('me');
     asked = 0;
     events = [];
     const append = (): string => `${++connection.appended}-0`;
@@ -28,17 +33,29 @@ describe('StreamPublisher', () => {
       call: () => Promise.resolve(append()),
       transaction: (commands: readonly Command[]) => Promise.resolve(commands.map(append)),
     };
-    publisher = new StreamPublisher(redis as RedisConnection, reader, {
-      ...{ stream: 's', nodeId: 'me', maxLen: MAX_LEN, commandTimeout: 1_000, heartbeatTimeout: 10_000 },
-      outbox: { maxEntries: 100_000, maxBytes: 100_000_000 },
+    flow = new FlowControl(reader, {
+      ...{ nodeId: 'me', maxLen: MAX_LEN, heartbeatTimeout: 10_000 },
       readers: { count: () => 2, present: () => ['me', 'peer'], ask: () => asked++ },
-      emit: (event) => events.push(event),
     });
+    publisher = new StreamPublisher(
+      redis as RedisConnection,
+      {
+        ...{ stream: 's', maxLen: MAX_LEN, commandTimeout: 1_000 },
+        outbox: { maxEntries: 100_000, maxBytes: 100_000_000 },
+        emit: (event) => events.push(event),
+      },
+      flow,
+    );
   });
+
+  function onReadBack(): void {
+    flow.onReadBack();
+    publisher.onReaders();
+  }
 
   function append(count: number): void {
     for (let i = 0; i < count; i++) {
-      publisher.append(['data', '{}']);
+      publisher.append({ lane, seq: lane.next().seq, fields: ['data', '{}'], bytes: 70 });
     }
   }
 
@@ -48,8 +65,8 @@ describe('StreamPublisher', () => {
       before = connection.appended;
       for (let turn = 0; turn < 20; turn++) {
         await new Promise((resolve) => setImmediate(resolve));
-        reader.lastOwnFetched = reader.isReading ? connection.appended : reader.lastOwnFetched;
-        publisher.onReadBack();
+        reader.fetched = reader.isReading ? `${connection.appended}-0` : reader.fetched;
+        onReadBack();
       }
     }
   }
@@ -79,7 +96,8 @@ describe('StreamPublisher', () => {
     }
     connection.ready = true;
     publisher.onReady();
-    publisher.onReading('peer');
+    flow.onReading('peer');
+    publisher.onReaders();
     await settle();
     expect(connection.appended).toBe(5_000);
   });
@@ -88,21 +106,23 @@ describe('StreamPublisher', () => {
     connection.ready = false;
     publisher.onLost();
     append(1_000);
-    publisher.onReading('peer');
+    flow.onReading('peer');
+    publisher.onReaders();
     connection.ready = true;
     publisher.onReady();
     await settle();
     expect(connection.appended).toBe(SHARE);
-    publisher.onLeft('peer');
+    flow.onLeft('peer');
+    publisher.onReaders();
     await settle();
     expect(connection.appended).toBe(1_000);
   });
 
   test('is let out by its reader, but for one that reads no more', async () => {
     reader.isReading = true;
-    publisher.onReadBack();
+    onReadBack();
     reader.isReading = false;
-    publisher.onReadBack();
+    onReadBack();
     append(1_000);
     await settle();
     expect(connection.appended).toBe(SHARE);
@@ -116,6 +136,6 @@ describe('StreamPublisher', () => {
     append(30);
     await publisher.close(10);
     expect(publisher.dropped).toBe(30);
-    expect(events).toMatchObject([{ type: 'outbox-overflow', dropped: 30 }]);
+    expect(events).toMatchObject([{ type: 'outbox-dropped', dropped: 30 }]);
   });
 });

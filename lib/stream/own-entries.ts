@@ -1,0 +1,152 @@
+import type { Origin, UnreadEntry } from '../wire/entry.js';
+import { isInCut, type Cut } from '../wire/cut.js';
+import { STREAM_START, type StreamId } from '../wire/stream-id.js';
+import { Fifo } from './fifo.js';
+import { RoomIndex, type Recipient } from './room-index.js';
+
+/** An entry of this node that was given to its own clients, and has not been read back. */
+export interface OwnEntry extends UnreadEntry {
+  readonly origin: Origin;
+  /** Its place among the own entries, in the form of an id. */
+  readonly place: StreamId;
+  readonly bytes: number;
+  /** Whether the outbox has dropped it: it will never be read back. */
+  isDropped: boolean;
+}
+
+export interface OwnEntriesLimits {
+  maxEntries: number;
+  maxBytes: number;
+}
+
+/**
+ * The entries of one lane of this node that were delivered here at once, until they are read back and take their place in
+ * the log. They stay encoded as they were at the call: what an application does to the objects afterwards changes nothing.
+ *
+ * They are indexed by room only when somebody asks, so that they cost next to nothing otherwise.
+ */
+export class OwnEntries {
+  private readonly entries = new Fifo<OwnEntry>();
+  private byteCount = 0;
+  private places = 0;
+  /** Made by the first question, and kept until there are no entries. */
+  private index: RoomIndex<OwnEntry> | undefined;
+  /** The newest entries, which are not in the index yet. */
+  private unindexed: OwnEntry[] = [];
+  /** Entries up to this number are not here though they may be unread: there were too many. */
+  private evictedUpTo = 0;
+
+  /**
+   * @param node - the lane
+   * @param after - the number of its last entry before those that are to be kept
+   */
+  constructor(
+    readonly node: string,
+    private readonly after: number,
+    private readonly limits: OwnEntriesLimits,
+  ) {}
+
+  get length(): number {
+    return this.entries.length;
+  }
+
+  get bytes(): number {
+    return this.byteCount;
+  }
+
+  /** Whether an entry was among these when it was taken. */
+  includes(origin: Origin | undefined): boolean {
+    return origin?.node === this.node && origin.seq > this.after;
+  }
+
+  push(entry: Omit<UnreadEntry, 'origin'> & { readonly origin: Origin }): OwnEntry {
+    const { uid, nsp, type, data, origin, rooms } = entry;
+    const bytes = 320 + data.length + (rooms?.length ?? 0) * 64;
+    const place = `${++this.places}-0`;
+    const own: OwnEntry = { uid, nsp, type, data, origin, rooms, place, bytes, isDropped: false };
+    this.entries.push(own);
+    this.byteCount += bytes;
+    if (this.index) {
+      this.unindexed.push(own);
+    }
+    while (this.length > this.limits.maxEntries || (this.byteCount > this.limits.maxBytes && this.length > 0)) {
+      const evicted = this.shift()!;
+      if (!evicted.isDropped) {
+        this.evictedUpTo = evicted.origin.seq;
+      }
+    }
+    return own;
+  }
+
+  /** Entries up to this number were read back, or are lost. */
+  readUpTo(seq: number): void {
+    for (let entry = this.entries.peek(); entry && entry.origin.seq <= seq; entry = this.entries.peek()) {
+      this.shift();
+    }
+  }
+
+  /** The outbox has dropped an entry: who has not been given it will never be. */
+  drop({ node, seq }: Origin): void {
+    if (node !== this.node || this.length === 0) {
+      return;
+    }
+    const at = seq - this.entries.peek()!.origin.seq;
+    const entry = this.entries.at(at);
+    if (entry?.origin.seq === seq) {
+      entry.isDropped = true;
+    }
+    while (this.entries.peek()?.isDropped) {
+      this.shift();
+    }
+  }
+
+  /** Whether all that is unread and not in a cut is here. */
+  covers({ ahead }: Cut): boolean {
+    return this.evictedUpTo === 0 || ahead.some(({ node, seq }) => node === this.node && seq >= this.evictedUpTo);
+  }
+
+  /** What a recipient is to be given of the entries that are not in a cut, oldest first. */
+  entriesFor(recipient: Recipient, cut: Cut): OwnEntry[] {
+    return this.indexed()
+      .entriesFor(recipient, STREAM_START)
+      .filter((entry) => !entry.isDropped && !isInCut(entry, cut));
+  }
+
+  /** The newest entry for a recipient's rooms. */
+  lastFor({ nsp, rooms }: Recipient): OwnEntry | undefined {
+    if (this.length === 0) {
+      return undefined;
+    }
+    const index = this.indexed();
+    let last = index.newestFor(nsp, '');
+    for (const room of rooms) {
+      const newest = index.newestFor(nsp, room);
+      last = newest && (!last || newest.origin.seq > last.origin.seq) ? newest : last;
+    }
+    return last;
+  }
+
+  private indexed(): RoomIndex<OwnEntry> {
+    this.index ??= new RoomIndex<OwnEntry>((entry) => entry.place, this.entries);
+    for (const entry of this.unindexed) {
+      this.index.add(entry);
+    }
+    this.unindexed = [];
+    return this.index;
+  }
+
+  private shift(): OwnEntry | undefined {
+    const entry = this.entries.shift();
+    if (!entry) {
+      return undefined;
+    }
+    this.byteCount -= entry.bytes;
+    if (this.length === 0) {
+      this.index = undefined;
+      this.unindexed = [];
+    } else if (this.index) {
+      this.indexed().removeOldest(entry);
+    }
+    return entry;
+  }
+}
