@@ -7,7 +7,7 @@ export default {
   // `npm run test:packages` runs these: they need a registry.
   testPathIgnorePatterns: ['/test/package/'],
   modulePathIgnorePatterns: ['/test/package/consumers/'],
-  testEnvironment: 'node',
+  testEnvironment: '<rootDir>/test/kit/environment.mjs',
   extensionsToTreatAsEsm: ['.ts'],
   transform: { '\\.ts$': ['@swc/jest', { ...swcOptions, swcrc: false }] },
   moduleNameMapper: {
@@ -20,7 +20,5 @@ export default {
   setupFilesAfterEnv: ['<rootDir>/test/kit/setup.ts'],
   testTimeout: 30_000,
   maxWorkers: 2,
-  // A worker that has grown large is replaced: freeing gigabytes at its end takes longer than Jest waits for.
-  workerIdleMemoryLimit: '512MB',
   watchman: false,
 };
