@@ -4,6 +4,9 @@ export default {
   rootDir: '..',
   roots: ['<rootDir>/test', '<rootDir>/sample'],
   testMatch: ['**/*.spec.ts'],
+  // `npm run test:packages` runs these: they need a registry.
+  testPathIgnorePatterns: ['/test/package/'],
+  modulePathIgnorePatterns: ['/test/package/consumers/'],
   testEnvironment: 'node',
   extensionsToTreatAsEsm: ['.ts'],
   transform: { '\\.ts$': ['@swc/jest', { ...swcOptions, swcrc: false }] },
@@ -17,5 +20,7 @@ export default {
   setupFilesAfterEnv: ['<rootDir>/test/kit/setup.ts'],
   testTimeout: 30_000,
   maxWorkers: 2,
+  // A worker that has grown large is replaced: freeing gigabytes at its end takes longer than Jest waits for.
+  workerIdleMemoryLimit: '512MB',
   watchman: false,
 };

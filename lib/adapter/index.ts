@@ -37,8 +37,10 @@ export {
   type CommandArg,
   type ConnectionListener,
   type ConnectionRole,
+  type NamePrefix,
   type OpenOptions,
+  type ProbeOptions,
   type RedisConnection,
   type RedisDriver,
 } from '../redis/driver.js';
-export { redisSentinelDriver } from '../redis/node-redis-sentinel.driver.js';
+export { redisSentinelDriver } from '../redis/drivers/node-redis-sentinel.driver.js';

@@ -5,8 +5,9 @@ import { RedisClientError, type ConnectionListener, type RedisConnection, type R
 import { SessionStore } from '../session/session-store.js';
 import { StreamLog } from '../stream/stream-log.js';
 import { decodeControlMessage, type Heartbeat, type NodeInfo } from '../wire/control.js';
-import type { LogEntry } from '../wire/entry.js';
-import { streamIndexOf, streamNames } from '../wire/keys.js';
+import type { NotCarried } from '../wire/carried.js';
+import type { LogEntry, LogMessage } from '../wire/entry.js';
+import { streamIndexOf } from '../wire/keys.js';
 import { EMITTER_UID, nodeOf, serverIndexOf, serverUid, serverUids } from '../wire/server-uid.js';
 import { COMMANDS, Connections } from './connections.js';
 import { describeEvent } from './describe-event.js';
@@ -14,10 +15,10 @@ import type { ClusterEvent, ClusterNodeStatus, NodeStatus } from './events.js';
 import { HearingClock } from './hearing-clock.js';
 import { Heartbeats } from './heartbeats.js';
 import type { RedisStreamsLogger } from './logger.js';
-import { channelNames, sessionKeys } from './names.js';
+import { namesInRedis } from './names.js';
 import { NodeRegistry } from './node-registry.js';
 import { resolveOptions, type RedisStreamsAdapterOptions, type ResolvedOptions } from './options.js';
-import { outsideContext } from './outside-context.js';
+import { atRoot } from '../redis/root-context.js';
 import { RequestBus, type BusMember, type Census } from './request-bus.js';
 import { RequestOrder } from './request-order.js';
 import { SessionHandover } from './session-handover.js';
@@ -29,7 +30,9 @@ const MAX_REPORTED = 200;
 /** A namespace of a Socket.IO server of this process: what the node delivers to. */
 export interface NamespaceMember extends BusMember {
   /** Given each entry of its namespace, in the order of the log. */
-  deliver(entry: LogEntry, fromThisNode: boolean): void;
+  deliver(entry: LogEntry, own: boolean): void;
+  /** Given what another server of this node has appended, if it is not to wait for its being read. */
+  deliverAtOnce(message: LogMessage): void;
   /** A node has come or gone: those that have the namespace may have changed. */
   onPeersChanged(): void;
   readonly socketCount: number;
@@ -127,7 +130,7 @@ export class ClusterNode {
   start(): Promise<void> {
     if (!this.starting && this.mode === 'new') {
       this.mode = 'starting';
-      this.starting = outsideContext(() => {
+      this.starting = atRoot(() => {
         this.parts = this.open();
         return this.untilRunning(this.parts);
       });
@@ -137,7 +140,7 @@ export class ClusterNode {
 
   /** Flushes the outbox (for at most `closeTimeout` milliseconds), writes sessions, says goodbye, closes all. */
   close(): Promise<void> {
-    this.closing ??= outsideContext(() => this.doClose());
+    this.closing ??= atRoot(() => this.doClose());
     return this.closing;
   }
 
@@ -148,10 +151,14 @@ export class ClusterNode {
   private open(): Parts {
     const { options, driver, id } = this;
     const { heartbeatInterval, heartbeatTimeout, commandTimeout } = options;
-    const channels = channelNames(driver, options);
+    const { streams, channels, sessionKeys } = namesInRedis(driver, options);
     const connections = new Connections(driver, {
       ...{ nodeId: id, sharded: options.useShardedPubSub, commandTimeout },
+      skipServerCheck: options.skipServerCheck,
+      // Of sharded channels, only those of one shard hear this node's heartbeat; so each connection is asked by itself.
+      probe: { interval: heartbeatInterval, timeout: Math.max(heartbeatTimeout, commandTimeout) },
       emit: (event) => this.emit(event),
+      warn: (text) => this.warnOnce(text),
       onChange: () => this.notifyStatus(),
     });
     const subscriptions = new Subscriptions(() => subscriber, {
@@ -174,9 +181,7 @@ export class ClusterNode {
       onRejected: (channel, reason) => this.reject(channel, reason),
       onTraffic: (uid, nsp) => this.onTraffic(uid, nsp),
     });
-    const logs = streamNames(options).map((stream) =>
-      this.openLog(stream, connections, commands, order, subscriptions),
-    );
+    const logs = streams.map((stream) => this.openLog(stream, connections, commands, order, subscriptions));
     const heartbeats = new Heartbeats({
       ...{ heartbeatInterval, heartbeatTimeout, clock: this.clock },
       describe: () => this.describe(),
@@ -194,7 +199,7 @@ export class ClusterNode {
       onResponse: (pid, session) => sessions.onReleased(pid, session),
     });
     const sessions: SessionStore = new SessionStore(commands, {
-      ...{ nodeId: id, commandTimeout, keyPrefix: sessionKeys(options), peers: handover },
+      ...{ nodeId: id, commandTimeout, keyPrefix: sessionKeys, peers: handover },
       checkpoints: options.sessionCheckpoints,
       grace: 2 * heartbeatTimeout,
       retry: (run) => connections.retry(run),
@@ -334,6 +339,11 @@ export class ClusterNode {
     this.parts?.bus.join(member);
   }
 
+  /** The other servers of this node that have the same namespace. */
+  siblingsOf(member: NamespaceMember): NamespaceMember[] {
+    return (this.members.get(member.name) ?? []).filter((other) => other !== member);
+  }
+
   /** Returns whether it was the last member. */
   detach(member: NamespaceMember): boolean {
     const rest = (this.members.get(member.name) ?? []).filter((other) => other !== member);
@@ -373,6 +383,11 @@ export class ClusterNode {
     const own = (this.members.get(name) ?? []).map((member) => member.uid).filter((other) => other !== uid);
     const named = new Set([...own, ...this.registry.present().map(({ id }) => serverUid(id, 0))]);
     return { named, others: this.registry.unmonitoredIn(name) };
+  }
+
+  /** A socket has something that other nodes cannot be given; the first of each kind is an event. */
+  reportLeftOut(namespace: string, { path, reason }: NotCarried): void {
+    this.reportOnce({ type: 'data-left-out', namespace, path, reason }, `${path} ${reason}`);
   }
 
   /** Counts a message that was passed over; the first one for each reason is an event. */
@@ -614,6 +629,14 @@ export class ClusterNode {
     if (!this.reported.has(what) && this.reported.size < MAX_REPORTED) {
       this.reported.add(what);
       this.emit(event);
+    }
+  }
+
+  /** A connection warns each time it is made. */
+  private warnOnce(text: string): void {
+    if (!this.reported.has(text)) {
+      this.reported.add(text);
+      this.logger.warn(text);
     }
   }
 

@@ -1,7 +1,13 @@
-import type { ConnectionListener, ConnectionRole, RedisConnection, RedisDriver } from '../redis/driver.js';
-import { Readiness } from '../redis/readiness.js';
+import type {
+  ConnectionListener,
+  ConnectionRole,
+  ProbeOptions,
+  RedisConnection,
+  RedisDriver,
+} from '../redis/driver.js';
+import { ReconnectRetry } from '../redis/reconnect-retry.js';
 import type { RedisLost, RedisReconnected } from './events.js';
-import { outsideContext } from './outside-context.js';
+import { atRoot } from '../redis/root-context.js';
 
 export interface ConnectionsOptions {
   nodeId: string;
@@ -9,7 +15,13 @@ export interface ConnectionsOptions {
   sharded: boolean;
   /** Milliseconds after which a command counts as unanswered. */
   commandTimeout: number;
+  /** Whether servers are taken as they are. */
+  skipServerCheck: boolean;
+  /** How it is found out that the subscriber's server is gone without a word. */
+  probe: ProbeOptions;
   emit(event: RedisLost | RedisReconnected): void;
+  /** Something about the server that an operator should know. */
+  warn(text: string): void;
   /** Called when a connection was lost or made. */
   onChange(): void;
 }
@@ -26,7 +38,7 @@ export class Connections {
   private lostSince: number | undefined;
   private isReporting = false;
   private commands: RedisConnection | undefined;
-  private readonly retries: Readiness;
+  private readonly retries: ReconnectRetry;
   /** Who waits for a connection to be made for the first time, by its name. */
   private readonly waiting = new Map<string, () => void>();
 
@@ -34,7 +46,7 @@ export class Connections {
     private readonly driver: RedisDriver,
     private readonly options: ConnectionsOptions,
   ) {
-    this.retries = new Readiness(() => this.commands ?? { ready: false }, options.commandTimeout);
+    this.retries = new ReconnectRetry(() => this.commands ?? { ready: false }, options.commandTimeout);
   }
 
   /**
@@ -44,14 +56,16 @@ export class Connections {
    * @param key - the only one that it is for, if it is a reader
    */
   open(role: ConnectionRole, name: string, listener: ConnectionListener, key?: string): RedisConnection {
-    const { nodeId, sharded } = this.options;
+    const { nodeId, sharded, skipServerCheck, probe } = this.options;
     const connection = this.driver.open({
-      ...{ role, sharded, connectionName: `redis-streams:${nodeId}:${role}` },
+      ...{ role, sharded, skipServerCheck, connectionName: `redis-streams:${nodeId}:${role}` },
       ...(key !== undefined && { key }),
+      ...(role === 'subscriber' && { probe }),
       listener: {
-        onReady: () => outsideContext(() => this.onReady(name, listener)),
-        onLost: (error) => outsideContext(() => this.onLost(name, error, listener)),
-        onMessage: (channel, payload) => outsideContext(() => listener.onMessage?.(channel, payload)),
+        onReady: () => atRoot(() => this.onReady(name, listener)),
+        onLost: (error) => atRoot(() => this.onLost(name, error, listener)),
+        onWarning: (text) => this.options.warn(text),
+        onMessage: (channel, payload) => atRoot(() => listener.onMessage?.(channel, payload)),
       },
     });
     this.opened.push(connection);
@@ -82,7 +96,7 @@ export class Connections {
 
   /** Runs commands, again when the connection that failed them is back. @throws the last error */
   retry<T>(run: () => Promise<T>): Promise<T> {
-    return this.retries.retry(run);
+    return this.retries.run(run);
   }
 
   /** Nothing is reported or tried again from now on. */

@@ -64,6 +64,11 @@ export function describeEvent(event: ClusterEvent): { level: keyof RedisStreamsL
         level: 'warn',
         text: `channel "${event.channel}": a message is passed over: ${event.reason}. More of the kind are counted only`,
       };
+    case 'data-left-out':
+      return {
+        level: 'warn',
+        text: `"${event.path}" of a socket of ${event.namespace} is left out where other nodes see it: ${event.reason}`,
+      };
     case 'session-refused':
       return {
         level: 'warn',

@@ -100,6 +100,18 @@ export interface MessageRejected {
 }
 
 /**
+ * A socket has something in its `data` or `handshake` that other nodes cannot be given: a function, a circle. They are
+ * given the rest. Emitted once for each.
+ */
+export interface DataLeftOut {
+  type: 'data-left-out';
+  namespace: string;
+  /** Such as `data.user.session`. */
+  path: string;
+  reason: string;
+}
+
+/**
  * A session could not be written or read: its client may not be recovered. Emitted once for each operation and reason,
  * and tried again with the next change of the session.
  */
@@ -110,7 +122,8 @@ export interface SessionRefused {
 }
 
 /** What happened, as data. */
-export type ClusterEvent = NodeEvent | RedisLost | RedisReconnected | MessageRejected | SessionRefused | StreamEvent;
+export type ClusterEvent =
+  NodeEvent | RedisLost | RedisReconnected | MessageRejected | DataLeftOut | SessionRefused | StreamEvent;
 
 /** This node: what it does, where it is, and how far behind. */
 export interface ClusterNodeStatus {

@@ -110,6 +110,12 @@ export interface RedisStreamsAdapterOptions {
    */
   commandTimeout?: number;
   /**
+   * Whether a server is used without a look at what it says of itself and whether it can do all that is needed. For
+   * servers and proxies that are refused, and that you know to be able to.
+   * @default false
+   */
+  skipServerCheck?: boolean;
+  /**
    * Milliseconds that a node waits for Redis when it starts.
    * @default 10_000
    */
@@ -172,6 +178,7 @@ const OPTIONS: { readonly [Name in keyof ResolvedOptions]-?: Option<ResolvedOpti
   sessionCheckpoints: { default: true, rule: isFlag },
   announceOffset: { default: false, rule: isFlag },
   commandTimeout: { default: 5_000, rule: isWhole(10, MAX_TIMER) },
+  skipServerCheck: { default: false, rule: isFlag },
   startTimeout: { default: 10_000, rule: isWhole(0, MAX_TIMER) },
   onStartTimeout: { default: 'fail', rule: isOneOf('fail', 'degrade') },
   closeTimeout: { default: 5_000, rule: isWhole(0, MAX_TIMER) },

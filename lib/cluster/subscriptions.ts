@@ -1,6 +1,6 @@
 import { Backoff } from '../redis/backoff.js';
 import type { RedisConnection } from '../redis/driver.js';
-import { outsideContext } from './outside-context.js';
+import { atRoot } from '../redis/root-context.js';
 
 /** How many channels one command names at most, so that neither Redis nor the connection is busy with it for long. */
 const PIECE_CHANNELS = 500;
@@ -127,7 +127,7 @@ export class Subscriptions {
   private schedule(): void {
     if (!this.isRunning && !this.isClosed) {
       this.isRunning = true;
-      outsideContext(() => queueMicrotask(() => void this.run())); // with the other changes that are made now
+      atRoot(() => queueMicrotask(() => void this.run())); // with the other changes that are made now
     }
   }
 

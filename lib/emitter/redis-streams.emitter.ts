@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto';
-import { channelNames } from '../cluster/names.js';
+import { namesInRedis } from '../cluster/names.js';
 import { resolveOptions, type RedisStreamsAdapterOptions } from '../cluster/options.js';
-import { outsideContext } from '../cluster/outside-context.js';
+import { atRoot } from '../redis/root-context.js';
 import { driverFor } from '../redis/driver-for.js';
 import type { RedisConnection } from '../redis/driver.js';
 import { encodeMessage, EntryType, type LogMessage, type WireOptions } from '../wire/entry.js';
 import type { StreamEvent } from '../stream/events.js';
 import type { ChannelNames } from '../wire/channels.js';
-import { streamIndexOf, streamNames } from '../wire/keys.js';
+import { streamIndexOf } from '../wire/keys.js';
 import { encodeBusMessage, EVENT, RequestType } from '../wire/requests.js';
 import { EMITTER_UID } from '../wire/server-uid.js';
 import { Lane } from '../stream/lane.js';
@@ -62,19 +62,20 @@ export class RedisStreamsEmitter {
     const driver = driverFor(client);
     this.options = resolveOptions(options);
     const { maxLen, commandTimeout, useShardedPubSub, outboxMaxEntries, outboxMaxBytes } = this.options;
-    this.channels = channelNames(driver, this.options);
-    this.connection = outsideContext(() =>
+    const { streams, channels } = namesInRedis(driver, this.options);
+    this.channels = channels;
+    this.connection = atRoot(() =>
       driver.open({
         role: 'commands',
         connectionName: `redis-streams:${this.uid}:emitter`,
         sharded: useShardedPubSub,
         listener: {
-          onReady: () => outsideContext(() => this.publishers.forEach((publisher) => publisher.onReady())),
+          onReady: () => atRoot(() => this.publishers.forEach((publisher) => publisher.onReady())),
           onLost: () => undefined,
         },
       }),
     );
-    this.publishers = streamNames(this.options).map(
+    this.publishers = streams.map(
       (stream) =>
         new StreamPublisher(this.connection, {
           ...{ stream, maxLen, commandTimeout, emit: onEvent },

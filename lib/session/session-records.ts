@@ -1,4 +1,6 @@
-import { RedisTimeoutError, type Command, type RedisConnection } from '../redis/driver.js';
+import { isNativeError } from 'node:util/types';
+import type { Command, RedisConnection } from '../redis/driver.js';
+import { isTransient } from '../redis/reply-code.js';
 import { SessionKeys } from '../wire/keys.js';
 import { decodeSession, type Session } from '../wire/session.js';
 
@@ -51,8 +53,13 @@ export class SessionRecords {
     return this.isAnnounced;
   }
 
-  /** All records of these sessions, this node's own left out: those that it has, it holds. */
-  async find(pids: string[]): Promise<Map<string, SessionRecord[]>> {
+  /**
+   * All records of these sessions, this node's own left out: those that it has, it holds. An error of a session whose key
+   * cannot be read just now: in a cluster, its master may be away.
+   *
+   * @throws if no session can be looked for just now
+   */
+  async find(pids: string[]): Promise<Map<string, SessionRecord[] | Error>> {
     const nodes = this.options.checkpoints ? await this.otherNodes() : [];
     // A client that is disconnected has its key written first and its field deleted then: so the fields are read first.
     const replies = await this.tryEach([
@@ -60,8 +67,16 @@ export class SessionRecords {
       ...pids.map((pid) => ['GET', this.key(pid)]),
     ]);
     const stored = replies.slice(nodes.length);
-    const found = new Map<string, SessionRecord[]>();
+    const unread = replies.slice(0, nodes.length).find(isNativeError);
+    if (unread) {
+      throw unread; // any of the sessions may be there
+    }
+    const found = new Map<string, SessionRecord[] | Error>();
     pids.forEach((pid, i) => {
+      if (isNativeError(stored[i])) {
+        found.set(pid, stored[i]);
+        return;
+      }
       const values = [stored[i], ...nodes.map((_node, n) => (replies[n] as unknown[] | undefined)?.[i])];
       const records: SessionRecord[] = [];
       values.forEach((value, n) => {
@@ -186,18 +201,23 @@ export class SessionRecords {
   }
 
   /**
-   * Likewise, and a command that Redis refuses does not spoil the others: it has no reply.
+   * Likewise, and a command that Redis refuses does not spoil the others: it has no reply. Of one that may succeed a
+   * moment later, the reply is the error.
    *
-   * @throws if all fail, or one is not answered in time
+   * @throws if all fail
    */
   private async tryEach(commands: Command[]): Promise<unknown[]> {
     const outcomes = await Promise.allSettled(commands.map((command) => this.ask(command)));
     const failed = outcomes.filter((outcome) => outcome.status === 'rejected');
-    const late = failed.find(({ reason }) => reason instanceof RedisTimeoutError);
-    if (late ?? failed.length === outcomes.length) {
-      throw (late ?? failed[0]!).reason;
+    if (failed.length === outcomes.length) {
+      throw failed[0]!.reason;
     }
-    return outcomes.map((outcome) => (outcome.status === 'fulfilled' ? outcome.value : undefined));
+    return outcomes.map((outcome) => {
+      if (outcome.status === 'fulfilled') {
+        return outcome.value;
+      }
+      return isTransient(outcome.reason) ? (outcome.reason as Error) : undefined;
+    });
   }
 
   private transaction(commands: Command[]): Promise<unknown[]> {

@@ -1,3 +1,4 @@
+import { isNativeError } from 'node:util/types';
 import type { RedisConnection } from '../redis/driver.js';
 import { decodeSession, encodeSession, type Session } from '../wire/session.js';
 import { SessionRecords, type SessionRecord } from './session-records.js';
@@ -312,7 +313,14 @@ export class SessionStore {
       const batch = this.tries.splice(0, AT_ONCE);
       try {
         const attempts = await this.tryAll(batch.map(({ take }) => take));
-        batch.forEach(({ settle }, i) => settle(attempts[i]!));
+        batch.forEach(({ settle, fail }, i) => {
+          const attempt = attempts[i]!;
+          if (isNativeError(attempt)) {
+            fail(attempt);
+          } else {
+            settle(attempt);
+          }
+        });
       } catch (error) {
         batch.forEach(({ fail }) => fail(error as Error));
       }
@@ -320,14 +328,19 @@ export class SessionStore {
     this.isTrying = false;
   }
 
-  private async tryAll(takes: Take[]): Promise<Attempt[]> {
+  private async tryAll(takes: Take[]): Promise<(Attempt | Error)[]> {
     const found = await this.records.find(takes.map(({ pid }) => pid));
     const claims = takes.map((take) => {
       const { pid, nsp } = take;
-      const records = found.get(pid)!.filter(({ session }) => session.nsp === undefined || session.nsp === nsp);
+      const result = found.get(pid)!;
+      const failure = isNativeError(result) ? result : undefined;
+      const records = (isNativeError(result) ? [] : result).filter(
+        ({ session }) => session.nsp === undefined || session.nsp === nsp,
+      );
       const latest = records.reduce<SessionRecord | undefined>((a, b) => (a && isLater(a, b) ? a : b), undefined);
       return {
         take,
+        failure,
         latest,
         claimed: latest && isFree(latest, take) ? latest : undefined,
         older: records.filter((one) => one !== latest),
@@ -335,7 +348,7 @@ export class SessionStore {
     });
     const sessions = claims.flatMap(({ claimed }) => (claimed ? [claimed.session] : []));
     if (sessions.length === 0) {
-      return claims.map(({ latest }) => toAttempt(latest));
+      return claims.map(({ failure, latest }) => failure ?? toAttempt(latest));
     }
     const claimed = claims.flatMap((claim) => (claim.claimed ? [claim.claimed] : []));
     const written = this.writeLive(new Map(sessions.map((session) => [session.pid, encodeSession(next(session))])));
@@ -344,7 +357,10 @@ export class SessionStore {
     }
     const wereThere = await this.records.remove(claimed);
     const isWritten = await written;
-    return claims.map(({ take, latest, claimed: record, older }) => {
+    return claims.map(({ take, failure, latest, claimed: record, older }) => {
+      if (failure) {
+        return failure;
+      }
       const isOurs = record !== undefined && wereThere[claimed.indexOf(record)]!;
       if (record) {
         take.claimed = undefined; // the answer has come

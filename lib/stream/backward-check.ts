@@ -1,5 +1,5 @@
 import type { LogEntry, Origin } from '../wire/entry.js';
-import { later, predecessor, STREAM_START, type StreamId } from '../wire/stream-id.js';
+import { later, STREAM_START, type StreamId } from '../wire/stream-id.js';
 
 /** The oldest entry of a publisher that was seen: its number, that of the entry appended before it, and its id. */
 interface Oldest {
@@ -21,7 +21,7 @@ export class BackwardCheck {
   private readonly publishers: Map<string, Oldest>;
   /** Publishers whose entry before the oldest one of interest has not been seen. */
   private readonly open = new Set<string>();
-  /** Entries with ids up to this one may be missing. */
+  /** Entries may be missing before the one with this id. */
   lostUpTo: StreamId = STREAM_START;
 
   /** @param after - what was seen of the entries that come after those that will be read */
@@ -51,7 +51,7 @@ export class BackwardCheck {
       return; // the first copy of one that was seen
     }
     if (next && origin.seq < next.prev) {
-      this.lostUpTo = later(this.lostUpTo, predecessor(next.id));
+      this.lostUpTo = later(this.lostUpTo, next.id);
     }
     const prev = this.set(origin, entry);
     this.setOpen(origin.node, !isBeyond && prev > 0);

@@ -338,7 +338,10 @@ export class StreamLog {
   remember(): void {
     if (!this.own) {
       const { node, taken } = this.atOnce;
-      this.own = new OwnEntries(node, taken, this.options.outbox);
+      const { maxEntries, maxBytes } = this.options.outbox;
+      // What the outbox holds, and as much again that was appended and is not read back. While an entry waits in the outbox,
+      // its text is held only once.
+      this.own = new OwnEntries(node, taken, { maxEntries: 2 * maxEntries, maxBytes: 2 * maxBytes });
       this.replayLog.remember(this.own, this.position);
     }
   }

@@ -45,7 +45,7 @@ export interface StreamReaderOptions {
   older: OlderEntries;
   /**
    * What was delivered up to `position` is not the whole: reading begins there, or entries were missed, or the history
-   * was replaced. Entries with ids up to `lostUpTo` may have been lost.
+   * was replaced. Entries before the one with the id `lostUpTo` may have been lost.
    */
   onBroken(position: StreamId, lostUpTo: StreamId): void;
   /** Called after entries were fetched or delivered, and when the mode changes. */
@@ -448,7 +448,7 @@ export class StreamReader {
 
   private tellGap(origin: string, lost: number, before: StreamId): void {
     this.counters.lost += lost;
-    this.options.onBroken(this.deliveredId!, predecessor(before));
+    this.options.onBroken(this.deliveredId!, before); // ids may follow each other without a gap
     this.options.emit({ type: 'gap', stream: this.options.stream, reason: 'lost', lost, origin, before });
   }
 

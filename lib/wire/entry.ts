@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { hasBinary } from './binary.js';
+import { hasBinary, toPlain } from './binary.js';
+import { exceedsJson } from './carried.js';
 import { decodeMsgpack, encodeMsgpack } from './msgpack.js';
 import { EVENT } from './requests.js';
 import { isNodeId, nodeOf } from './server-uid.js';
@@ -15,6 +16,8 @@ export const EntryType = {
   SocketsJoin: 4,
   SocketsLeave: 5,
   DisconnectSockets: 6,
+  /** Comes from emitters of others only: servers send theirs by PUB/SUB. */
+  ServerSideEmit: 9,
 } as const;
 
 /** Which sockets a message is for, as it goes over the wire. */
@@ -33,10 +36,26 @@ export interface EventPacket {
 
 /** What is appended to the log. `uid` names the server that sent it, `nsp` the namespace. */
 export type LogMessage = { uid: string; nsp: string } & (
-  | { type: typeof EntryType.Broadcast; data: { packet: EventPacket; opts: WireOptions } }
+  | {
+      type: typeof EntryType.Broadcast;
+      data: { packet: EventPacket; opts: WireOptions };
+      /**
+       * The values of the packet are meant as they are (see `encodeMsgpack`), for the parser of the servers carries more
+       * than JSON; otherwise, as Socket.IO's default parser, they are what JSON and binary data are.
+       */
+      exact?: boolean;
+    }
   | { type: typeof EntryType.SocketsJoin | typeof EntryType.SocketsLeave; data: { opts: WireOptions; rooms: string[] } }
   | { type: typeof EntryType.DisconnectSockets; data: { opts: WireOptions; close: boolean } }
 );
+
+/** What can be read from the log besides. */
+export type ForeignMessage = {
+  uid: string;
+  nsp: string;
+  type: typeof EntryType.ServerSideEmit;
+  data: { packet: unknown[] };
+};
 
 /** Who appended an entry, and as which of its entries in this stream, counted from 1. */
 export interface Origin {
@@ -102,8 +121,8 @@ export interface EncodeOptions {
 export function encodeMessage(message: LogMessage, { onlyPlaintext, bus }: EncodeOptions): string[] {
   const { uid, nsp, type } = message;
   const { rooms } = message.data.opts;
-  const binary = type === EntryType.Broadcast && !onlyPlaintext && hasBinary(message.data.packet.data);
-  const data = binary ? encodeMsgpack(message.data).toString('base64') : JSON.stringify(message.data);
+  const binary = type === EntryType.Broadcast && !onlyPlaintext && isBeyondJson(message);
+  const data = binary ? encodeBeyondJson(message).toString('base64') : JSON.stringify(message.data);
   const fields = ['uid', uid, 'nsp', nsp, 'type', String(type), 'data', data];
   if (rooms.length > 0) {
     fields.push('rooms', JSON.stringify(rooms));
@@ -112,6 +131,16 @@ export function encodeMessage(message: LogMessage, { onlyPlaintext, bus }: Encod
     fields.push('bus', String(bus));
   }
   return fields;
+}
+
+type BroadcastMessage = Extract<LogMessage, { type: typeof EntryType.Broadcast }>;
+
+function isBeyondJson({ data: { packet }, exact }: BroadcastMessage): boolean {
+  return exact ? exceedsJson(packet.data) : hasBinary(packet.data);
+}
+
+function encodeBeyondJson({ data, exact }: BroadcastMessage): Buffer {
+  return encodeMsgpack(exact ? data : toPlain(data));
 }
 
 /**
@@ -329,7 +358,9 @@ function toNames(value: unknown): string[] {
  *
  * @throws InvalidEntryError
  */
-export function decodeEntry(entry: Pick<LogEntry, 'uid' | 'nsp' | 'type' | 'data'>): LogMessage | undefined {
+export function decodeEntry(
+  entry: Pick<LogEntry, 'uid' | 'nsp' | 'type' | 'data'>,
+): LogMessage | ForeignMessage | undefined {
   const { uid, nsp, type } = entry;
   if (!isEntryType(type)) {
     return undefined;
@@ -337,6 +368,9 @@ export function decodeEntry(entry: Pick<LogEntry, 'uid' | 'nsp' | 'type' | 'data
   const data = decodeData(entry.data);
   if (!isRecord(data)) {
     throw new InvalidEntryError('the field "data" holds no object');
+  }
+  if (type === EntryType.ServerSideEmit) {
+    return { uid, nsp, type, data: { packet: toServerSideEvent(data.packet) } };
   }
   const opts = toWireOptions(data.opts);
   switch (type) {
@@ -349,8 +383,8 @@ export function decodeEntry(entry: Pick<LogEntry, 'uid' | 'nsp' | 'type' | 'data
   }
 }
 
-function isEntryType(type: number): type is LogMessage['type'] {
-  return type >= EntryType.Broadcast && type <= EntryType.DisconnectSockets;
+function isEntryType(type: number): type is (LogMessage | ForeignMessage)['type'] {
+  return (type >= EntryType.Broadcast && type <= EntryType.DisconnectSockets) || type === EntryType.ServerSideEmit;
 }
 
 function decodeData(data: string): unknown {
@@ -396,6 +430,18 @@ export function toPacket(value: unknown): EventPacket {
     packet.id = value.id;
   }
   return packet;
+}
+
+/**
+ * The name and arguments of an event for servers.
+ *
+ * @throws InvalidEntryError
+ */
+export function toServerSideEvent(value: unknown): unknown[] {
+  if (!Array.isArray(value) || typeof value[0] !== 'string') {
+    throw new InvalidEntryError('a serverSideEmit without the name of an event');
+  }
+  return value;
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -1,3 +1,4 @@
+import { carry, type NotCarried } from './carried.js';
 import { decodeMsgpack, encodeMsgpack } from './msgpack.js';
 import { isStreamId, type StreamId } from './stream-id.js';
 
@@ -36,9 +37,13 @@ export function isSessionId(value: unknown): value is string {
   return typeof value === 'string' && SESSION_ID.test(value);
 }
 
-/** Base64 of MessagePack. @throws TypeError if `data` cannot be serialized */
-export function encodeSession(session: Session): string {
-  return encodeMsgpack(session).toString('base64');
+/**
+ * Base64 of MessagePack.
+ *
+ * @param onLeftOut - called with each part of `data` that cannot be carried to another node, which is left out
+ */
+export function encodeSession(session: Session, onLeftOut: (what: NotCarried) => void = () => undefined): string {
+  return encodeMsgpack({ ...session, data: carry(session.data, { onLeftOut }) }).toString('base64');
 }
 
 /** The session of this id; undefined if the value is none. */

@@ -4,7 +4,7 @@ import { createClient } from 'redis';
 import { createClient as createClient4 } from 'redis-4';
 import { createClient as createClient5 } from 'redis-5';
 import type { RedisStreamsAdapterOptions } from '../../lib/adapter/index.js';
-import { channelNames, sessionKeys } from '../../lib/cluster/names.js';
+import { namesInRedis } from '../../lib/cluster/names.js';
 import { resolveOptions } from '../../lib/cluster/options.js';
 import { RedisStreamsEmitter } from '../../lib/emitter/index.js';
 import { driverFor } from '../../lib/redis/driver-for.js';
@@ -117,8 +117,8 @@ describe('the names of an application', () => {
   const names = (client: unknown, given: RedisStreamsAdapterOptions = {}): string[] => {
     const driver = driverFor(client);
     const resolved = resolveOptions(given);
-    const channels = channelNames(driver, resolved);
-    return [channels.requests('/'), channels.responses('/', 'uid'), channels.control, sessionKeys(resolved)];
+    const { channels, sessionKeys } = namesInRedis(driver, resolved);
+    return [channels.requests('/'), channels.responses('/', 'uid'), channels.control, sessionKeys];
   };
   const lazy = { lazyConnect: true };
 
@@ -151,8 +151,8 @@ describe('the names of an application', () => {
     expect(names(createClient({ keyPrefix: 'app:' }))[0]).toBe('socket.io#prefix=app%3A#/#');
   });
 
-  test('leave out what the client itself puts before sharded channels', () => {
-    expect(names(new Redis({ ...lazy, keyPrefix: 'app:' }), { useShardedPubSub: true })[0]).toBe('socket.io#/#');
+  test('begin with what the client puts before sharded channels', () => {
+    expect(names(new Redis({ ...lazy, keyPrefix: 'app:' }), { useShardedPubSub: true })[0]).toBe('app:socket.io#/#');
     expect(names(createClient({ keyPrefix: 'app:' }), { useShardedPubSub: true })[0]).toBe(
       'socket.io#prefix=app%3A#/#',
     );
@@ -164,12 +164,12 @@ describe('the names of an application', () => {
       'c#/#',
       'c#/#uid#',
       'c#heartbeat#chat#',
-      's:',
+      'app:s:',
     ]);
   });
 
   test('of a driver of the user’s own that knows no keyspace hold its stream only', () => {
-    const channels = channelNames({}, { ...options, streamName: 'chat' });
+    const { channels } = namesInRedis({}, { ...options, streamName: 'chat' });
     expect(channels.requests('/')).toBe('socket.io#stream=chat#/#');
   });
 });

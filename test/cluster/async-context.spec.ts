@@ -59,5 +59,13 @@ function recording(driver: RedisDriver, note: (what: string) => void): RedisDriv
 }
 
 function namespace(name: string, uid: string): Parameters<ClusterNode['attach']>[0] {
-  return { name, uid, socketCount: 0, deliver: () => {}, onMessage: () => {}, onPeersChanged: () => {} };
+  return {
+    name,
+    uid,
+    socketCount: 0,
+    deliver: () => {},
+    deliverAtOnce: () => {},
+    onMessage: () => {},
+    onPeersChanged: () => {},
+  };
 }

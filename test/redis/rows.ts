@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import type { ConnectionListener, OpenOptions, RedisConnection } from '../../lib/redis/driver.js';
 import { driverFor } from '../../lib/redis/driver-for.js';
-import { redisSentinelDriver } from '../../lib/redis/node-redis-sentinel.driver.js';
+import { redisSentinelDriver } from '../../lib/redis/drivers/node-redis-sentinel.driver.js';
 import { closeAfterwards, until } from '../kit/index.js';
 
 // As an application has them: each a copy of its own, of CommonJS.

@@ -67,7 +67,7 @@ function throughTheLog(message: LogMessage): LogMessage | undefined {
       fields.map((field) => Buffer.from(field)),
     ),
   ).toEqual(entry); // some clients give bytes
-  return decodeEntry(entry);
+  return decodeEntry(entry) as LogMessage | undefined;
 }
 
 /** What a client is given when Socket.IO writes a packet with this data to it. */
