@@ -22,12 +22,14 @@ export type {
   EntryRejected,
   OutboxAccepting,
   OutboxDropped,
+  MessageRefused,
   StreamEvent,
   StreamGap,
   StreamRecovered,
   StreamRefused,
   StreamReplaced,
 } from '../stream/events.js';
+export { MessageTooLargeError } from '../stream/message-size.js';
 export type { RedisStreamsLogger } from '../cluster/logger.js';
 export { InvalidOptionError, type RedisStreamsAdapterOptions } from '../cluster/options.js';
 export {

@@ -223,7 +223,8 @@ export class ClusterNode {
       emit: (event) => this.emit(event),
       deliver: (entry, own) => this.deliver(entry, own),
       onlyPlaintext: options.onlyPlaintext,
-      ordering: options.ordering ?? 'log',
+      maxMessageBytes: options.maxMessageBytes,
+      ordering: options.ordering ?? 'local-first',
       readers: {
         count: () => this.nodeCount,
         present: () => [this.id, ...this.registry.present().map(({ id }) => id)],
@@ -387,11 +388,6 @@ export class ClusterNode {
   reject(channel: string, reason: string): void {
     this.counters.rejectedMessages++;
     this.reportOnce({ type: 'message-rejected', channel, reason }, reason);
-  }
-
-  /** Something that another node asked for has parts that cannot be carried. */
-  reportLeftOut(namespace: string, { path, reason }: NotCarried): void {
-    this.reportOnce({ type: 'data-left-out', namespace, path, reason }, `${path} ${reason}`);
   }
 
   // ── what it is like ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -2,3 +2,4 @@ export { RedisStreamsEmitter, type BroadcastTarget, type RedisStreamsEmitterOpti
 export { InvalidOptionError } from '../cluster/options.js';
 export { RedisClientError } from '../redis/driver.js';
 export type { StreamEvent } from '../stream/events.js';
+export { MessageTooLargeError } from '../stream/message-size.js';

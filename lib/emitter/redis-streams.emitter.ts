@@ -10,6 +10,7 @@ import type { ChannelNames } from '../wire/channels.js';
 import { streamIndexOf } from '../wire/keys.js';
 import { encodeBusMessage, EVENT, RequestType } from '../wire/requests.js';
 import { EMITTER_UID } from '../wire/server-uid.js';
+import { checkSize } from '../stream/message-size.js';
 import { Lane } from '../stream/lane.js';
 import { sizeOf, StreamPublisher } from '../stream/stream-publisher.js';
 
@@ -24,6 +25,7 @@ export type RedisStreamsEmitterOptions = Pick<
   | 'onlyPlaintext'
   | 'outboxMaxEntries'
   | 'outboxMaxBytes'
+  | 'maxMessageBytes'
   | 'commandTimeout'
   | 'closeTimeout'
   | 'referenceNames'
@@ -142,9 +144,10 @@ export class RedisStreamsEmitter {
 
   /** @internal */
   append(message: LogMessage): void {
-    const { streamCount, onlyPlaintext } = this.options;
+    const { streamCount, onlyPlaintext, maxMessageBytes } = this.options;
     const index = streamIndexOf(message.nsp, streamCount);
     const fields = encodeMessage(message, { onlyPlaintext });
+    checkSize(fields, maxMessageBytes);
     const lane = this.lanes[index]!;
     this.publishers[index]!.append({ lane, seq: lane.next().seq, fields, bytes: sizeOf(fields) });
   }

@@ -60,6 +60,21 @@ export interface OutboxDropped {
   dropped: number;
 }
 
+/**
+ * Redis, or a proxy before it, refused a message because of itself: it is too large. It was dropped and is counted; all
+ * others are appended. The clients of the node that sent it may have been given it, those of other nodes are not.
+ */
+export interface MessageRefused {
+  type: 'message-refused';
+  stream: string;
+  namespace: string;
+  /** What it is, such as `the event "upload"`. */
+  message: string;
+  /** About how large it is, encoded. */
+  bytes: number;
+  error: Error;
+}
+
 /** The outbox was full and is being emptied: broadcasts are taken again without others being dropped for them. */
 export interface OutboxAccepting {
   type: 'outbox-accepting';
@@ -78,7 +93,14 @@ export interface EntryRejected {
 
 /** What happens to a stream, as data. */
 export type StreamEvent =
-  StreamGap | StreamReplaced | StreamRefused | StreamRecovered | OutboxDropped | OutboxAccepting | EntryRejected;
+  | StreamGap
+  | StreamReplaced
+  | StreamRefused
+  | StreamRecovered
+  | OutboxDropped
+  | OutboxAccepting
+  | MessageRefused
+  | EntryRejected;
 
 /** One stream, as this node reads and writes it. */
 export interface StreamStatus {
