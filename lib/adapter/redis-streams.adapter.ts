@@ -1,13 +1,7 @@
 import { Adapter } from 'socket.io-adapter';
-import type {
-  BroadcastFlags,
-  BroadcastOptions,
-  PrivateSessionId,
-  Room,
-  Session as SocketIoSession,
-  SocketId,
-} from 'socket.io-adapter';
+import type { BroadcastOptions, PrivateSessionId, Room, Session as SocketIoSession, SocketId } from 'socket.io-adapter';
 import type { ClusterNode, NamespaceMember } from '../cluster/cluster-node.js';
+import { resolveDisconnectionDuration } from '../cluster/options.js';
 import type { BusMessage, Census } from '../cluster/request-bus.js';
 import { toPlain } from '../wire/binary.js';
 import { carry } from '../wire/carried.js';
@@ -83,9 +77,9 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
     this.hasOwnParser = parser !== undefined;
     this.ordering = node.options.ordering ?? 'local-first';
     if (connectionStateRecovery) {
+      const duration = resolveDisconnectionDuration(connectionStateRecovery.maxDisconnectionDuration);
       this.log.remember();
-      const { maxDisconnectionDuration } = connectionStateRecovery;
-      this.recovery = new SessionRecovery(node, this.log, this.namespace, maxDisconnectionDuration);
+      this.recovery = new SessionRecovery(node, this.log, this.namespace, duration);
     }
     this.spareOthers();
     node.attach(this);
@@ -196,6 +190,7 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
     return 1 + named.size + others;
   }
 
+  /* eslint-disable @typescript-eslint/no-misused-promises -- whoever awaits what the in-memory adapter does at once, may */
   /**
    * Resolves when it is done with the sockets here and is in the log for the others, or was dropped from the outbox. It
    * never rejects. Socket.IO's `socketsJoin()` does not pass it on; `io.of(…).adapter.addSockets(…)` gives it.
@@ -216,6 +211,8 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
       elsewhere: (target) => ({ type: EntryType.DisconnectSockets, data: { opts: target, close } }),
     });
   }
+
+  /* eslint-enable @typescript-eslint/no-misused-promises */
 
   /** @throws Error if a server does not answer in time */
   override async fetchSockets(opts: BroadcastOptions): Promise<unknown[]> {
@@ -251,7 +248,7 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
     try {
       const message = decodeEntry(entry);
       if (message) {
-        this.sparing(() => this.carryOut(message, this.log.offsetAt(entry)), this.withheldFrom(entry));
+        this.sparing(() => this.carryOut(message, this.log.offsetAt(entry)), this.recovery?.withheldFrom(entry));
       } else {
         this.log.reject(entry.id, `the type ${entry.type} is not known to this version`);
       }
@@ -259,12 +256,6 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
       // Besides what cannot be understood: what the server's parser cannot encode.
       this.log.reject(entry.id, (error as Error).message);
     }
-  }
-
-  /** Sockets whose clients had been given the entry before they came to this node. */
-  private withheldFrom(entry: LogEntry): ReadonlySet<SocketId> | undefined {
-    const recovery = this.recovery as (SessionRecovery & Partial<Withholding>) | undefined;
-    return recovery?.withheldFrom?.(entry);
   }
 
   /** Another server of this node has appended something that is delivered at once. */
@@ -357,7 +348,7 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
       }
       return Promise.resolve();
     }
-    const message = { uid: this.uid, nsp: this.name, ...change.elsewhere(target) } as LogMessage;
+    const message = { uid: this.uid, nsp: this.name, ...change.elsewhere(target) };
     const options = { ...(isDirect && { lane: 'direct' as const }), bus: this.node.bus.mark(this) };
     this.log.append(message, options);
     if (isAtOnce) {
@@ -476,11 +467,6 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
       this.foreign = foreign;
     };
   }
-}
-
-/** What recovery knows of clients that are ahead of this node. */
-interface Withholding {
-  withheldFrom(entry: LogEntry): ReadonlySet<SocketId> | undefined;
 }
 
 /** Something to be done with sockets, here and elsewhere. */

@@ -322,7 +322,8 @@ export class Requests {
 
   /** What a server is given of another's socket. What cannot be carried is left out, and reported. */
   private describe({ id, handshake, rooms, data }: SocketDetails): unknown {
-    const { sessionStore: _sessionStore, ...rest } = handshake; // as in the reference: it is the server's, and circular
+    const rest = { ...handshake };
+    delete rest['sessionStore']; // as in the reference: it is the server's, and circular
     const onLeftOut = (part: string) => {
       return ({ path, reason }: NotCarried) => this.server.onLeftOut({ path: `${part}.${path}`, reason });
     };

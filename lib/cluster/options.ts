@@ -145,6 +145,7 @@ export type ResolvedOptions = Required<Omit<RedisStreamsAdapterOptions, 'orderin
 /** An option has a value that is not allowed. */
 export class InvalidOptionError extends Error {
   override readonly name = 'InvalidOptionError';
+  readonly code = 'REDIS_STREAMS_INVALID_OPTION';
 
   constructor(option: string, value: unknown, allowed: string) {
     super(`${option}: ${show(value)} is not allowed. Give ${allowed}.`);
@@ -225,6 +226,8 @@ export function resolveOptions(options: RedisStreamsAdapterOptions = {}): Resolv
   return resolved;
 }
 
+/** Socket.IO's own, in milliseconds, for one who gives `undefined`. */
+const DEFAULT_DISCONNECTION_DURATION = 120_000;
 /** The longest time for which Redis can keep a session: its expiry must not lie beyond the last date of JavaScript. */
 const LONGEST_DURATION = 8.64e15 / 2;
 
@@ -234,7 +237,7 @@ const LONGEST_DURATION = 8.64e15 / 2;
  *
  * @throws InvalidOptionError if it is no number, or not more than 0
  */
-export function resolveDisconnectionDuration(value: unknown): number {
+export function resolveDisconnectionDuration(value: unknown = DEFAULT_DISCONNECTION_DURATION): number {
   if (typeof value !== 'number' || !(value > 0)) {
     throw new InvalidOptionError(
       'connectionStateRecovery.maxDisconnectionDuration',

@@ -1,5 +1,21 @@
-export { RedisStreamsEmitter, type BroadcastTarget, type RedisStreamsEmitterOptions } from './redis-streams.emitter.js';
+export { BroadcastOperator } from './broadcast-operator.js';
+export {
+  RedisStreamsEmitter,
+  type RedisStreamsEmitterOptions,
+  type RedisStreamsEmitterStatus,
+} from './redis-streams.emitter.js';
+export type { DefaultEventsMap, EventArgs, EventNames } from './typed-events.js';
 export { InvalidOptionError } from '../cluster/options.js';
 export { RedisClientError } from '../redis/driver.js';
-export type { StreamEvent } from '../stream/events.js';
+export type {
+  EntryRejected,
+  MessageRefused,
+  OutboxAccepting,
+  OutboxDropped,
+  StreamEvent,
+  StreamGap,
+  StreamRecovered,
+  StreamRefused,
+  StreamReplaced,
+} from '../stream/events.js';
 export { MessageTooLargeError } from '../stream/message-size.js';

@@ -91,7 +91,11 @@ export interface EntryRejected {
   reason: string;
 }
 
-/** What happens to a stream, as data. */
+/**
+ * What happens to a stream, as data.
+ *
+ * @publicApi
+ */
 export type StreamEvent =
   | StreamGap
   | StreamReplaced

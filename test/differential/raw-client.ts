@@ -5,7 +5,7 @@ import { Decoder, Encoder, PacketType, type Packet } from 'socket.io-parser';
 export type Received = unknown[];
 
 /** The offsets of connection state recovery: a cut, or what the in-memory adapter counts with. */
-const OFFSET = /^(\d+-\d+(,[\w~-]+:\d+)*|[\w-]{7})$/;
+const OFFSET = /^(\d+-\d+(,[\w~-]+:\d+)*|[\w-]{7}(\.[\w-]+)?)$/;
 /** The event that ends a turn. */
 export const MARK = 'mark';
 
