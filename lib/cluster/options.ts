@@ -84,6 +84,12 @@ export interface RedisStreamsAdapterOptions {
    */
   outboxMaxBytes?: number;
   /**
+   * How many bytes a broadcast may take, encoded; a larger one fails at the call with a MessageTooLargeError. Set it to what
+   * Redis and a proxy before it accept: what they refuse later is dropped and reported as `message-refused`.
+   * @default 0 (no limit)
+   */
+  maxMessageBytes?: number;
+  /**
    * How many entries of each stream a node keeps in memory for connection state recovery.
    * @default 20_000
    */
@@ -174,6 +180,7 @@ const OPTIONS: { readonly [Name in keyof ResolvedOptions]-?: Option<ResolvedOpti
   ordering: { default: undefined, rule: isOneOf('log', 'local-first') },
   outboxMaxEntries: { default: 100_000, rule: isWhole(1) },
   outboxMaxBytes: { default: 128 * MEBIBYTE, rule: isWhole(1) },
+  maxMessageBytes: { default: 0, rule: isWhole(0) },
   replayMaxEntries: { default: 20_000, rule: isWhole(0) },
   replayMaxBytes: { default: 64 * MEBIBYTE, rule: isWhole(0) },
   sessionCheckpoints: { default: true, rule: isFlag },
