@@ -7,12 +7,12 @@ export default {
   // `npm run test:packages` runs these: they need a registry.
   testPathIgnorePatterns: ['/test/package/'],
   modulePathIgnorePatterns: ['/test/package/consumers/'],
-  testEnvironment: 'node',
+  testEnvironment: '<rootDir>/test/kit/environment.mjs',
   extensionsToTreatAsEsm: ['.ts'],
   transform: { '\\.ts$': ['@swc/jest', { ...swcOptions, swcrc: false }] },
   moduleNameMapper: {
     '^nestjs-redis-streams-adapter$': '<rootDir>/lib/index.ts',
-    '^nestjs-redis-streams-adapter/(adapter|emitter)$': '<rootDir>/lib/$1/index.ts',
+    '^nestjs-redis-streams-adapter/(adapter|driver|emitter)$': '<rootDir>/lib/$1/index.ts',
     // Sources name each other as their compiled output will: `./x.js`.
     '^(\\.{1,2}/.*)\\.js$': '$1',
   },
@@ -20,7 +20,5 @@ export default {
   setupFilesAfterEnv: ['<rootDir>/test/kit/setup.ts'],
   testTimeout: 30_000,
   maxWorkers: 2,
-  // A worker that has grown large is replaced: freeing gigabytes at its end takes longer than Jest waits for.
-  workerIdleMemoryLimit: '512MB',
   watchman: false,
 };

@@ -1,9 +1,11 @@
 export { createAdapter, type RedisStreamsAdapterFactory } from './create-adapter.js';
-export { RedisStreamsAdapter } from './redis-streams.adapter.js';
-export { ClusterNode, type ClusterNodeListener } from '../cluster/cluster-node.js';
+export type { RedisStreamsAdapter } from './redis-streams.adapter.js';
+export type { ClusterMember } from '../cluster/cluster-member.js';
+export type { ClusterNodeListener } from '../cluster/cluster-node.js';
 export type {
   ClusterEvent,
   ClusterNodeStatus,
+  DataLeftOut,
   MessageRejected,
   NodeBack,
   NodeDown,
@@ -13,10 +15,11 @@ export type {
   NodeState,
   NodeStatus,
   NodeSuspected,
+  RecoveryRefusal,
+  RecoveryRefused,
   RedisLost,
   RedisReconnected,
   SessionRefused,
-  StreamStatus,
 } from '../cluster/events.js';
 export type {
   EntryRejected,
@@ -27,20 +30,9 @@ export type {
   StreamRecovered,
   StreamRefused,
   StreamReplaced,
+  StreamStatus,
 } from '../stream/events.js';
 export type { RedisStreamsLogger } from '../cluster/logger.js';
 export { InvalidOptionError, type RedisStreamsAdapterOptions } from '../cluster/options.js';
-export {
-  RedisClientError,
-  RedisTimeoutError,
-  type Command,
-  type CommandArg,
-  type ConnectionListener,
-  type ConnectionRole,
-  type NamePrefix,
-  type OpenOptions,
-  type ProbeOptions,
-  type RedisConnection,
-  type RedisDriver,
-} from '../redis/driver.js';
+export { RedisClientError, RedisTimeoutError } from '../redis/driver.js';
 export { redisSentinelDriver } from '../redis/drivers/node-redis-sentinel.driver.js';

@@ -248,7 +248,7 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
     try {
       const message = decodeEntry(entry);
       if (message) {
-        this.sparing(() => this.carryOut(message, this.log.offsetAt(entry)), this.withheldFrom(entry));
+        this.sparing(() => this.carryOut(message, this.log.offsetAt(entry)), this.recovery?.withheldFrom(entry));
       } else {
         this.log.reject(entry.id, `the type ${entry.type} is not known to this version`);
       }
@@ -256,12 +256,6 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
       // Besides what cannot be understood: what the server's parser cannot encode.
       this.log.reject(entry.id, (error as Error).message);
     }
-  }
-
-  /** Sockets whose clients had been given the entry before they came to this node. */
-  private withheldFrom(entry: LogEntry): ReadonlySet<SocketId> | undefined {
-    const recovery: object | undefined = this.recovery;
-    return recovery && 'withheldFrom' in recovery ? (recovery as Withholding).withheldFrom(entry) : undefined;
   }
 
   /** Another server of this node has appended something that is delivered at once. */
@@ -473,11 +467,6 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
       this.foreign = foreign;
     };
   }
-}
-
-/** What recovery knows of clients that are ahead of this node. */
-interface Withholding {
-  withheldFrom(entry: LogEntry): ReadonlySet<SocketId> | undefined;
 }
 
 /** Something to be done with sockets, here and elsewhere. */

@@ -1,37 +1,47 @@
 import type { Session as SocketIoSession } from 'socket.io-adapter';
 import type { ClusterNode } from '../cluster/cluster-node.js';
-import { isSessionId, type Session } from '../wire/session.js';
+import type { RecoveryRefusal } from '../cluster/events.js';
+import { isSessionId, type Ahead, type LastGiven, type Session } from '../wire/session.js';
 import { SessionRecipient } from '../session/session-recipient.js';
-import type { SessionHolder } from '../session/session-store.js';
-import { cutAt } from '../wire/cut.js';
+import type { SessionClaim, SessionState } from '../session/session-claim.js';
+import { DIRECT_LANE, type LogEntry } from '../wire/entry.js';
 import type { Replay, ReplayItem } from '../stream/replay-log.js';
 import { broadcastOf } from '../stream/broadcast.js';
 import type { StreamLog } from '../stream/stream-log.js';
+import { coversCut, cutAt, decodeCut, encodeCut, isInCut, joinCuts, NOTHING, type Cut } from '../wire/cut.js';
 import { EVENT } from '../wire/requests.js';
-import { compareStreamIds, isStreamId, later, STREAM_START, type StreamId } from '../wire/stream-id.js';
+import { compareStreamIds, STREAM_START } from '../wire/stream-id.js';
 import type { NamespaceLike, PacketLike, SocketLike } from './socket-io.js';
 
 /** The event that tells a client the offset when it connects, with the option `announceOffset`. */
 export const OFFSET_EVENT = 'redis-streams:offset';
+/** An offset with which nobody is recovered. */
+const NO_OFFSET = '-';
 /** Milliseconds that a recovery waits: for this node to come to where its client was, for an earlier socket to be gone. */
 const PATIENCE = 10_000;
 /** How many of the rooms that a client has left are remembered. */
 const MAX_LEFT = 100;
 
+/** How many publishers are remembered of which a client has more than its node. */
+const MAX_AHEAD = 16;
+
 /** A client that is connected. */
 interface Live {
-  pid: string;
-  epoch: number;
-  /** The position when it connected for the first time. */
-  since: StreamId;
+  readonly sid: string;
+  /** Set as soon as it is live. */
+  claim: SessionClaim | undefined;
+  /** How far the node was when it connected for the first time. */
+  since: Cut;
   /** See {@link Session.forgotten}. */
-  forgotten: StreamId | undefined;
-  /** The position when it came to this server: it had been given all up to there. */
-  arrived: StreamId;
-  /** The last entry that it had been given then. */
-  sent: StreamId;
-  joined: Map<string, StreamId>;
-  left: [room: string, from: StreamId, upTo: StreamId][];
+  forgotten: Cut | undefined;
+  /** How far this node was when it came here: it had been given all up to there. */
+  arrived: Cut;
+  /** The last entries that it had been given then. */
+  sent: LastGiven;
+  joined: Map<string, Cut>;
+  left: [room: string, from: Cut, upTo: Cut][];
+  /** See {@link Session.ahead}. */
+  ahead: Ahead[];
 }
 
 /**
@@ -45,11 +55,11 @@ interface Live {
  * At any time its session may be taken by a later connection of the same client: then it is released.
  */
 interface Arrival {
+  claim: SessionClaim;
   session: Session;
-  offset: StreamId;
+  /** What the client has. */
+  cut: Cut;
   replay: Replay | undefined;
-  /** Whether the session is still its own. */
-  isOwner: boolean;
   /** Resolves when no socket of it is left. */
   ended: Promise<void>;
   end(): void;
@@ -64,6 +74,8 @@ interface Arrival {
 export class SessionRecovery {
   private readonly live = new Map<string, Live>();
   private readonly arriving = new Map<string, Arrival>();
+  /** The live clients that have more of a publisher than this node has read, by publisher. */
+  private readonly clientsAhead = new Map<string, Set<Live>>();
   private turns: Promise<void> = Promise.resolve();
 
   constructor(
@@ -88,10 +100,11 @@ export class SessionRecovery {
     if (!live) {
       this.onConnected(socket, socket.pid);
     } else if (rooms.length > 0) {
+      const from = this.log.cut();
       for (const room of rooms) {
-        live.joined.set(room, this.position);
+        live.joined.set(room, from);
       }
-      this.node.sessions.touch(live.pid);
+      live.claim?.touch();
     }
   }
 
@@ -99,7 +112,7 @@ export class SessionRecovery {
     const live = this.live.get(sid);
     if (live) {
       this.leave(live, room);
-      this.node.sessions.touch(live.pid);
+      live.claim?.touch();
     }
   }
 
@@ -107,13 +120,13 @@ export class SessionRecovery {
   onGone(sid: string): void {
     const arrival = this.arriving.get(sid);
     if (arrival) {
-      this.giveBack(arrival);
+      arrival.claim.giveBack();
       arrival.end();
     }
     const live = this.live.get(sid);
     if (live) {
-      this.live.delete(sid);
-      this.node.sessions.forget(live.pid);
+      this.remove(live);
+      live.claim?.discard();
     }
   }
 
@@ -121,43 +134,85 @@ export class SessionRecovery {
   persist({ sid, rooms, data }: SocketIoSession): void {
     const live = this.live.get(sid);
     if (live) {
-      this.live.delete(sid);
-      this.node.sessions.save(this.snapshot(sid, live, rooms, data), this.duration);
+      const session = this.snapshot(live, rooms, data);
+      this.remove(live);
+      live.claim?.giveBack(session);
     }
+  }
+
+  /**
+   * The ids of the sockets that have been given an entry of the log already, elsewhere, and must not be given it again. To
+   * be asked for each entry that is delivered because it was read.
+   */
+  withheldFrom({ id, origin }: LogEntry): ReadonlySet<string> | undefined {
+    const clients = origin && this.clientsAhead.size > 0 ? this.clientsAhead.get(origin.node) : undefined;
+    if (!origin || !clients) {
+      return undefined;
+    }
+    const withheld = new Set<string>();
+    for (const live of clients) {
+      const ahead = live.ahead.find(({ node }) => node === origin.node)!;
+      if (origin.seq <= ahead.seq) {
+        withheld.add(live.sid);
+      }
+      if (origin.seq >= ahead.seq) {
+        ahead.coveredAt = id;
+        this.catchUp(live, origin.node);
+      }
+    }
+    return withheld;
   }
 
   private onConnected(socket: SocketLike, pid: string): void {
     const arrival = this.arriving.get(socket.id);
-    if (arrival && !arrival.isOwner) {
+    if (arrival?.claim.isReleased) {
       arrival.end();
       queueMicrotask(() => socket.conn.close(true)); // the client has come elsewhere meanwhile
       return;
     }
-    const { session, offset, missed } = arrival ? this.endArrival(arrival) : newClient;
-    const arrived = this.position;
+    const { session, cut, missed } = arrival ? this.endArrival(arrival) : newClient;
+    const arrived = this.log.cut();
     const live: Live = {
-      ...{ pid, arrived },
-      epoch: session?.epoch ?? 0,
-      since: session ? (session.since ?? STREAM_START) : arrived,
+      ...{ sid: socket.id, claim: arrival?.claim, arrived },
+      since: session ? (session.since ?? NOTHING) : arrived,
       forgotten: session?.forgotten,
-      sent: missed.at(-1)?.entry.id ?? offset,
+      sent: lastOf(missed) ?? { other: cut.position },
       joined: new Map(session?.joined),
       left: [...(session?.left ?? [])],
+      ahead: session ? this.aheadOf(session, cut) : [],
     };
     const isChanged = session !== undefined && this.noteRoomsOf(socket, live, session.rooms);
     this.live.set(socket.id, live);
-    const holder: SessionHolder = {
-      duration: this.duration,
-      current: () => this.snapshot(socket.id, live, socket.rooms, socket.data),
+    this.watchAhead(live);
+    const holder = {
+      current: () => this.snapshot(live, socket.rooms, socket.data),
+      get data() {
+        return socket.data;
+      },
       release: () => this.releaseLive(socket),
     };
-    this.node.sessions.hold(pid, holder, session !== undefined && !isChanged);
-    const announced = !session && this.node.options.announceOffset && this.log.position !== undefined;
-    const packets = announced ? [[OFFSET_EVENT, arrived]] : missed.map(toPacketData);
+    if (live.claim) {
+      live.claim.hold(holder, isChanged);
+    } else {
+      live.claim = this.node.sessions.open(pid, this.namespace.name, this.duration, holder);
+    }
+    const isAnnounced = session ? missed.length === 0 && !live.claim.isAnswered : this.node.options.announceOffset;
+    const announced = isAnnounced && this.log.position !== undefined;
+    const packets = announced
+      ? [[OFFSET_EVENT, session ? this.ownOffset() : encodeCut(arrived)]]
+      : missed.map(toPacketData);
     if (packets.length > 0) {
       // A client that is cut off before it has its CONNECT packet would keep what came before, and be given it again.
       afterNextPacket(socket, () => packets.forEach((data) => socket.packet({ type: EVENT, data })));
     }
+  }
+
+  /**
+   * An offset that names this node even if it has sent nothing. The node where a client was before may be cut off from
+   * Redis, and if the client comes back to it, can tell by this that it has been elsewhere.
+   */
+  private ownOffset(): string {
+    return encodeCut(joinCuts(this.log.cut(), { position: STREAM_START, ahead: [{ node: this.node.id, seq: 0 }] }));
   }
 
   /** Notes rooms that a middleware has joined or left. Returns whether there were any. */
@@ -170,18 +225,68 @@ export class SessionRecovery {
   }
 
   private leave(live: Live, room: string): void {
-    live.left.push([room, live.joined.get(room) ?? STREAM_START, this.position]);
+    live.left.push([room, live.joined.get(room) ?? NOTHING, this.log.cut()]);
     live.joined.delete(room);
     if (live.left.length > MAX_LEFT) {
       live.forgotten = live.left.shift()![2];
     }
   }
 
+  private remove(live: Live): void {
+    this.live.delete(live.sid);
+    for (const { node } of live.ahead) {
+      this.catchUp(live, node);
+    }
+  }
+
+  // ── what clients have that this node has not read ───────────────────────────────────────────────────────────────
+
+  /** What an arriving client has of publishers, besides what the offsets that it is given here will say. */
+  private aheadOf(session: Session, cut: Cut): Ahead[] {
+    const known = (session.ahead ?? []).filter(
+      ({ coveredAt }) => coveredAt === undefined || compareStreamIds(coveredAt, cut.position) > 0,
+    );
+    const all = new Map(known.map((ahead) => [ahead.node, { ...ahead }]));
+    for (const { node, seq } of cut.ahead) {
+      if (seq > (all.get(node)?.seq ?? 0)) {
+        all.set(node, { node, seq });
+      }
+    }
+    return [...all.values()].slice(-MAX_AHEAD);
+  }
+
+  private watchAhead(live: Live): void {
+    for (const ahead of live.ahead) {
+      if (ahead.coveredAt === undefined && this.log.lastReadOf(ahead.node) < ahead.seq) {
+        this.clientsAhead.set(ahead.node, (this.clientsAhead.get(ahead.node) ?? new Set()).add(live));
+      } else {
+        ahead.coveredAt ??= this.log.position;
+      }
+    }
+  }
+
+  /** This node has read as much of a publisher as a client has, or the client is gone. */
+  private catchUp(live: Live, node: string): void {
+    const clients = this.clientsAhead.get(node);
+    clients?.delete(live);
+    if (clients?.size === 0) {
+      this.clientsAhead.delete(node);
+    }
+  }
+
   /** The client has come elsewhere: this connection of it is closed, and nothing is written of it. */
   private releaseLive(socket: SocketLike): void {
-    this.live.delete(socket.id);
+    const live = this.live.get(socket.id);
+    const isDoubtful = live?.claim?.isConfirmed === false;
+    if (live) {
+      this.remove(live);
+    }
+    if (isDoubtful) {
+      // What it was given here, in rooms that it may have left elsewhere, is nothing to go on from.
+      socket.packet({ type: EVENT, data: [OFFSET_EVENT, NO_OFFSET] });
+    }
     socket._onclose('transport close');
-    socket.conn.close(true);
+    socket.conn.close(!isDoubtful);
   }
 
   // ── recovery ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -191,71 +296,94 @@ export class SessionRecovery {
    * has connected.
    *
    * @param pid - from the client
-   * @param offset - from the client: the id of the last entry that it was given
+   * @param offset - from the client: what came with the last entry that it was given; undefined if it has received none
    */
   async restore(pid: unknown, offset: unknown): Promise<SocketIoSession | undefined> {
-    const mayHaveSession = isSessionId(pid) && isStreamId(offset) && !this.node.isClosing;
-    const session = mayHaveSession ? await this.tryRestore(pid, offset) : undefined;
+    const outcome = this.node.isClosing ? 'unknown' : await this.tryRestore(pid, offset);
     if (this.node.isClosing) {
       return new Promise(() => undefined); // its connection is about to be closed, and another node can recover it
     }
-    if (!session) {
-      this.node.counters.refusedRecoveries++;
+    if (typeof outcome === 'string') {
+      this.node.refuseRecovery(this.namespace.name, outcome);
       return undefined;
     }
     this.node.counters.recoveries++;
-    const { sid, rooms, data } = session;
+    const { sid, rooms, data } = outcome;
     return { sid, pid, rooms, data, missedPackets: [] } as unknown as SocketIoSession;
   }
 
-  private async tryRestore(pid: string, offset: StreamId): Promise<Session | undefined> {
-    let arrival: Arrival | undefined;
-    const session = await this.node.sessions.take(pid, this.namespace.name, (taken) => {
-      arrival = this.newArrival(taken, offset);
-      return this.holderOf(arrival);
-    });
-    if (!session || !arrival) {
-      return undefined;
+  private async tryRestore(pid: unknown, offset: unknown): Promise<Session | RecoveryRefusal> {
+    if (!isSessionId(pid)) {
+      return 'unknown';
     }
-    const { sid } = session;
+    const offsetCut = offset === undefined ? NOTHING : decodeCut(offset);
+    if (!offsetCut) {
+      return 'offset';
+    }
+    const claim = await this.node.sessions.take(pid, this.namespace.name, {
+      duration: this.duration,
+      wasOnlyHere: () => this.isFromHere(offsetCut),
+    });
+    if (typeof claim === 'string') {
+      return claim;
+    }
+    const arrival = this.newArrival(claim, offsetCut);
+    const { sid } = arrival.session;
     const before = this.arriving.get(sid);
     if (before && !(await isSoon(before.ended))) {
-      this.giveBack(arrival); // a middleware has not let go of an earlier socket with this id
-      return undefined;
+      claim.giveBack(); // a middleware has not let go of an earlier socket with this id
+      return 'busy';
     }
-    if (!arrival.isOwner) {
-      return undefined;
+    if (claim.isReleased) {
+      return 'taken';
     }
     this.arriving.set(sid, arrival);
-    if (!(await this.collect(arrival))) {
-      if (arrival.isOwner && !this.node.isClosing) {
-        arrival.isOwner = false;
-        this.node.sessions.forget(pid);
+    const refusal = await this.collect(arrival);
+    if (refusal) {
+      if (!this.node.isClosing) {
+        claim.discard();
       }
       arrival.end();
-      return undefined;
+      return refusal;
     }
-    const watched = arrival;
-    setImmediate(() => this.watch(watched)); // its socket exists then
-    return session;
+    setImmediate(() => this.watch(arrival)); // its socket exists then
+    return arrival.session;
   }
 
-  /** Finds what a client has missed. Returns whether that is all of it. */
-  private async collect(arrival: Arrival): Promise<boolean> {
-    const { session, offset } = arrival;
-    const { sent, position, since = STREAM_START, forgotten = STREAM_START } = session;
-    // Who has all up to `sent` has missed nothing up to `position` either.
-    const isUpToDate = sent !== undefined && position !== undefined && compareStreamIds(offset, sent) >= 0;
-    const from = later(later(offset, since), isUpToDate ? position : STREAM_START);
-    if (compareStreamIds(from, forgotten) < 0 || !(await this.log.whenRead(cutAt(from), PATIENCE))) {
-      return false;
+  /** Finds what a client has missed. Returns why it cannot, if so. */
+  private async collect(arrival: Arrival): Promise<RecoveryRefusal | undefined> {
+    const { claim, session, cut } = arrival;
+    const { since = NOTHING, sent, position, forgotten } = session;
+    if (claim.isConfirmed) {
+      const isThere = await this.log.isInLog(cut.position);
+      if (isThere === 'no' || isThere === 'unknown') {
+        return isThere === 'no' ? 'offset' : 'redis-away';
+      }
+    }
+    const isUpToDate = sent !== undefined && position !== undefined && hasReceived(cut, sent);
+    const has = joinCuts(joinCuts(cut, since), isUpToDate ? position : NOTHING);
+    if (forgotten && !coversCut(has, forgotten)) {
+      return 'trimmed';
+    }
+    if (!(await this.log.whenRead(has, PATIENCE))) {
+      return this.log.isReading ? 'offset' : 'redis-away';
     }
     await this.turn();
-    if (!arrival.isOwner) {
-      return false;
+    if (claim.isReleased) {
+      return 'taken';
     }
-    arrival.replay = this.log.replay(cutAt(from), new SessionRecipient(this.namespace.name, session));
-    return (await arrival.replay.complete) === 'complete' && arrival.isOwner;
+    arrival.replay = this.log.replay(has, new SessionRecipient(this.namespace.name, session));
+    const outcome = await arrival.replay.complete;
+    return claim.isReleased ? 'taken' : outcome === 'complete' ? undefined : outcome;
+  }
+
+  /** Whether a client with this offset was given nothing that this node has not delivered. */
+  private isFromHere({ position, ahead }: Cut): boolean {
+    const { id } = this.node;
+    return (
+      compareStreamIds(position, this.log.position ?? STREAM_START) <= 0 &&
+      ahead.every(({ node }) => node === id || node === id + DIRECT_LANE)
+    );
   }
 
   /** When many come back at once, each has a turn of the event loop of its own. */
@@ -270,63 +398,63 @@ export class SessionRecovery {
     if (!socket || this.arriving.get(arrival.session.sid) !== arrival) {
       return; // it has connected, or is gone
     }
-    if (!arrival.isOwner) {
+    if (arrival.claim.isReleased) {
       socket.conn.close(true);
     } else if (socket.conn.readyState !== 'open') {
-      this.giveBack(arrival);
+      arrival.claim.giveBack();
     } else {
       socket.conn.once('close', () => this.giveBack(arrival));
     }
   }
 
-  private newArrival(session: Session, offset: StreamId): Arrival {
+  private newArrival(claim: SessionClaim, offset: Cut): Arrival {
+    const session = claim.current();
+    const cut = joinCuts(offset, { position: STREAM_START, ahead: session.ahead ?? [] });
     let resolve!: () => void;
     const ended = new Promise<void>((settle) => (resolve = settle));
     const arrival: Arrival = {
-      ...{ session, offset, replay: undefined, isOwner: true, ended },
+      ...{ claim, session, cut, replay: undefined, ended },
       end: () => {
+        arrival.replay?.end();
         if (this.arriving.get(session.sid) === arrival) {
           this.arriving.delete(session.sid);
         }
         resolve();
       },
     };
-    return arrival;
-  }
-
-  private holderOf(arrival: Arrival): SessionHolder {
-    return {
-      duration: this.duration,
-      current: () => arrival.session,
+    const holder = {
+      current: () => session,
+      data: session.data,
       release: () => {
-        arrival.isOwner = false;
         arrival.replay?.end();
-        this.namespace._preConnectSockets?.get(arrival.session.sid)?.conn.close(true);
+        this.namespace._preConnectSockets?.get(session.sid)?.conn.close(true);
       },
     };
+    claim.hold(holder, false);
+    return arrival;
   }
 
   /** The client is not here after all: its session is kept, as it was, for when it tries again. */
   private giveBack(arrival: Arrival): void {
-    if (arrival.isOwner) {
-      arrival.isOwner = false;
+    if (this.arriving.get(arrival.session.sid) === arrival) {
       arrival.replay?.end();
-      this.node.sessions.save(arrival.session, this.duration);
+      arrival.claim.giveBack(arrival.session);
     }
   }
 
-  private endArrival(arrival: Arrival): { session: Session; offset: StreamId; missed: ReplayItem[] } {
-    const { session, offset, replay } = arrival;
-    arrival.isOwner = false;
+  private endArrival(arrival: Arrival): { session: Session; cut: Cut; missed: ReplayItem[] } {
+    const { session, cut, replay } = arrival;
+    const missed = replay!.end();
     arrival.end();
-    return { session, offset, missed: replay!.end() };
+    return { session, cut, missed };
   }
 
-  private snapshot(sid: string, live: Live, rooms: Iterable<string>, data: unknown): Session {
-    const { pid, epoch, since, forgotten, arrived, joined, left } = live;
-    const session: Session = { sid, pid, rooms: [...rooms], data, nsp: this.namespace.name, since, epoch };
-    if (forgotten !== undefined) {
-      session.forgotten = forgotten;
+  private snapshot(live: Live, rooms: Iterable<string>, data: unknown): SessionState {
+    const { sid, since, arrived, joined, left, ahead } = live;
+    this.settleForgotten(live);
+    const session: SessionState = { sid, rooms: [...rooms], data, since };
+    if (live.forgotten) {
+      session.forgotten = live.forgotten;
     }
     if (joined.size > 0) {
       session.joined = [...joined];
@@ -334,20 +462,42 @@ export class SessionRecovery {
     if (left.length > 0) {
       session.left = left;
     }
+    if (ahead.length > 0) {
+      session.ahead = ahead;
+    }
     if (this.log.position !== undefined) {
       const recipient = new SessionRecipient(this.namespace.name, session);
-      session.sent = this.log.lastGivenTo(recipient, cutAt(arrived))?.position ?? live.sent;
-      session.position = this.position;
+      session.sent = this.log.lastGivenTo(recipient, arrived) ?? live.sent;
+      session.position = this.log.cut();
     }
     return session;
   }
 
-  private get position(): StreamId {
-    return this.log.position ?? STREAM_START;
+  /** Once what the mark names of this node has been read back, a position says it as well, and to every node. */
+  private settleForgotten(live: Live): void {
+    const { forgotten } = live;
+    if (forgotten && forgotten.ahead.length > 0 && this.log.position !== undefined) {
+      if (forgotten.ahead.every(({ node, seq }) => this.log.lastReadOf(node) >= seq)) {
+        live.forgotten = cutAt(this.log.position);
+      }
+    }
   }
 }
 
-const newClient = { session: undefined, offset: STREAM_START, missed: [] as ReplayItem[] };
+const newClient = { session: undefined, cut: NOTHING, missed: [] as ReplayItem[] };
+
+/** Whether a client that has what is in a cut has received what it was given last, and so all before it. */
+function hasReceived(cut: Cut, { other, own }: LastGiven): boolean {
+  const isOwnReceived = own === undefined || isInCut({ id: own.id, origin: own.origin }, cut);
+  return isOwnReceived && compareStreamIds(cut.position, other) >= 0;
+}
+
+/** The last of what a client missed; undefined if it missed nothing. */
+function lastOf(missed: readonly ReplayItem[]): LastGiven | undefined {
+  const read = missed.findLast(({ entry }) => entry.id !== undefined)?.entry.id;
+  const origin = missed.findLast(({ entry }) => entry.id === undefined)?.entry.origin;
+  return missed.length === 0 ? undefined : { other: read ?? STREAM_START, ...(origin && { own: { origin } }) };
+}
 
 /** What is sent to a client that missed an entry. */
 function toPacketData({ entry, offset }: ReplayItem): unknown[] {

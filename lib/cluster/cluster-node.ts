@@ -9,16 +9,23 @@ import type { NotCarried } from '../wire/carried.js';
 import type { LogEntry, LogMessage } from '../wire/entry.js';
 import { streamIndexOf } from '../wire/keys.js';
 import { EMITTER_UID, nodeOf, serverIndexOf, serverUid, serverUids } from '../wire/server-uid.js';
+import type { ClusterMember } from './cluster-member.js';
 import { COMMANDS, Connections } from './connections.js';
 import { describeEvent } from './describe-event.js';
-import type { ClusterEvent, ClusterNodeStatus, NodeStatus } from './events.js';
+import {
+  noRefusals,
+  type ClusterEvent,
+  type ClusterNodeStatus,
+  type NodeStatus,
+  type RecoveryRefusal,
+} from './events.js';
 import { HearingClock } from './hearing-clock.js';
 import { Heartbeats } from './heartbeats.js';
 import type { RedisStreamsLogger } from './logger.js';
 import { namesInRedis } from './names.js';
 import { NodeRegistry } from './node-registry.js';
 import { resolveOptions, type RedisStreamsAdapterOptions, type ResolvedOptions } from './options.js';
-import { outsideContext } from './outside-context.js';
+import { outsideContext } from '../redis/outside-context.js';
 import { RequestBus, type BusMember, type Census } from './request-bus.js';
 import { RequestOrder } from './request-order.js';
 import { SessionHandover } from './session-handover.js';
@@ -72,11 +79,13 @@ interface Parts {
  *   closed. Then it is
  * - closed, for ever.
  */
-export class ClusterNode {
+export class ClusterNode implements ClusterMember {
   /** Random, new with each start; also the uid of its servers on the wire. */
   readonly id = randomBytes(8).toString('hex');
   readonly options: ResolvedOptions;
   readonly counters = { rejectedMessages: 0, droppedRequests: 0, recoveries: 0, refusedRecoveries: 0 };
+  /** How many clients were not recovered, by the reason. */
+  readonly refusals: Record<RecoveryRefusal, number> = noRefusals();
 
   private mode: 'new' | 'starting' | 'running' | 'closing' | 'closed' = 'new';
   private readonly driver: RedisDriver;
@@ -99,12 +108,14 @@ export class ClusterNode {
    * Opens nothing: `start` does.
    *
    * @param client - a Redis client; it is never used, only duplicated
+   * @param role - an observer sees the nodes, counts as none, and reads no log
    * @throws InvalidOptionError, RedisClientError
    */
   constructor(
     client: unknown,
     options: RedisStreamsAdapterOptions = {},
     private readonly logger: RedisStreamsLogger = console,
+    private readonly role: 'node' | 'observer' = 'node',
   ) {
     this.options = resolveOptions(options);
     this.driver = driverFor(client);
@@ -181,7 +192,9 @@ export class ClusterNode {
       onRejected: (channel, reason) => this.reject(channel, reason),
       onTraffic: (uid, nsp) => this.onTraffic(uid, nsp),
     });
-    const logs = streams.map((stream) => this.openLog(stream, connections, commands, order, subscriptions));
+    const logs = (this.role === 'node' ? streams : []).map((stream) =>
+      this.openLog(stream, connections, commands, order, subscriptions),
+    );
     const heartbeats = new Heartbeats({
       ...{ heartbeatInterval, heartbeatTimeout, clock: this.clock },
       describe: () => this.describe(),
@@ -195,7 +208,7 @@ export class ClusterNode {
       ...{ nodeId: id, bus },
       info: () => this.info(),
       whenNodeBack: (node) => this.whenNodeBack(node),
-      release: (pid, epoch) => sessions.letGo(pid, epoch),
+      release: (pid, epoch) => sessions.release(pid, epoch),
       onResponse: (pid, session) => sessions.onReleased(pid, session),
     });
     const sessions: SessionStore = new SessionStore(commands, {
@@ -396,10 +409,20 @@ export class ClusterNode {
     this.reportOnce({ type: 'message-rejected', channel, reason }, reason);
   }
 
+  /** A client that came back is not recovered. */
+  refuseRecovery(namespace: string, reason: RecoveryRefusal): void {
+    this.counters.refusedRecoveries++;
+    this.refusals[reason]++;
+    this.emit({ type: 'recovery-refused', namespace, reason });
+  }
+
   // ── what it is like ─────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** All nodes, this one first. */
+  /** All nodes, this one first if it is one. */
   nodes(): NodeStatus[] {
+    if (this.role === 'observer') {
+      return this.registry.list();
+    }
     const { id, host, pid, startedAt, sockets, backlog } = this.info();
     const state = this.mode === 'closed' ? 'left' : 'up';
     const lastSeen = Date.now();
@@ -421,6 +444,7 @@ export class ClusterNode {
       streams: (this.parts?.logs ?? []).map((log) => log.status()),
       liveSessions: this.parts?.sessions.liveCount ?? 0,
       counters: { ...this.counters },
+      refusedRecoveries: { ...this.refusals },
     };
   }
 
@@ -482,7 +506,8 @@ export class ClusterNode {
       log.announce(this.id, seq, id, direct); // what is lost unread is lost for this node too
     }
     // Whoever waits for this node to be back waits for both: it reads, and hears what it is asked.
-    return { node: this.info(), reading: this.isReading && subscriptions.isComplete, streams };
+    const observer = this.role === 'observer';
+    return { node: this.info(), reading: this.isReading && subscriptions.isComplete, streams, observer };
   }
 
   // ── what happens ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -548,7 +573,7 @@ export class ClusterNode {
         logs.forEach((log) => log.onNodeLeft(message.node.id));
         break;
       case 'session-request':
-        handover.onRequest(message);
+        void handover.onRequest(message);
         break;
       case 'session-response':
         handover.onResponse(message);
@@ -556,9 +581,11 @@ export class ClusterNode {
     }
   }
 
-  private onHeartbeat({ kind, node, reading, streams }: Heartbeat): void {
+  private onHeartbeat({ kind, node, reading, streams, observer }: Heartbeat): void {
     const { logs, heartbeats } = this.started;
-    this.registry.onHeartbeat(node);
+    if (!observer) {
+      this.registry.onHeartbeat(node);
+    }
     for (const log of logs) {
       if (reading) {
         log.onNodeReading(node.id);

@@ -7,7 +7,7 @@ import type {
 } from '../redis/driver.js';
 import { ReconnectRetry } from '../redis/reconnect-retry.js';
 import type { RedisLost, RedisReconnected } from './events.js';
-import { outsideContext } from './outside-context.js';
+import { outsideContext } from '../redis/outside-context.js';
 
 export interface ConnectionsOptions {
   nodeId: string;

@@ -74,6 +74,8 @@ export function describeEvent(event: ClusterEvent): { level: keyof RedisStreamsL
         level: 'warn',
         text: `sessions: ${event.operation} failed: ${event.error.message}. Clients may not be recovered until it works`,
       };
+    case 'recovery-refused':
+      return { level: undefined, text: `a client of "${event.namespace}" is not recovered: ${event.reason}` };
   }
 }
 

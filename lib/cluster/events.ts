@@ -121,9 +121,45 @@ export interface SessionRefused {
   error: Error;
 }
 
+/** A client that came back was not recovered: it is connected as a new one. */
+export interface RecoveryRefused {
+  type: 'recovery-refused';
+  namespace: string;
+  reason: RecoveryRefusal;
+}
+
+/** Why a client that came back was not recovered. */
+export type RecoveryRefusal =
+  /** No session of it is known: there was none, it has expired, or Redis has lost it. */
+  | 'unknown'
+  /** Its offset is none, or is not of this log. */
+  | 'offset'
+  /** Part of what it missed, or may have missed, has left the log and this node's memory. */
+  | 'trimmed'
+  /** Part of what it missed, or may have missed, was lost by Redis. */
+  | 'lost'
+  /** Redis could not be asked. */
+  | 'redis-away'
+  /** Another connection of the client took the session meanwhile. */
+  | 'taken'
+  /** A middleware still holds an earlier connection of the client. */
+  | 'busy';
+
+/** None of each. */
+export function noRefusals(): Record<RecoveryRefusal, number> {
+  return { unknown: 0, offset: 0, trimmed: 0, lost: 0, 'redis-away': 0, taken: 0, busy: 0 };
+}
+
 /** What happened, as data. */
 export type ClusterEvent =
-  NodeEvent | RedisLost | RedisReconnected | MessageRejected | DataLeftOut | SessionRefused | StreamEvent;
+  | NodeEvent
+  | RedisLost
+  | RedisReconnected
+  | MessageRejected
+  | DataLeftOut
+  | SessionRefused
+  | RecoveryRefused
+  | StreamEvent;
 
 /** This node: what it does, where it is, and how far behind. */
 export interface ClusterNodeStatus {
@@ -136,4 +172,6 @@ export interface ClusterNodeStatus {
   /** Clients whose sessions are kept in Redis while they are connected. */
   liveSessions: number;
   counters: { rejectedMessages: number; droppedRequests: number; recoveries: number; refusedRecoveries: number };
+  /** How many clients were not recovered, by the reason. */
+  refusedRecoveries: Record<RecoveryRefusal, number>;
 }

@@ -139,6 +139,7 @@ export type ResolvedOptions = Required<Omit<RedisStreamsAdapterOptions, 'orderin
 /** An option has a value that is not allowed. */
 export class InvalidOptionError extends Error {
   override readonly name = 'InvalidOptionError';
+  readonly code = 'REDIS_STREAMS_INVALID_OPTION';
 
   constructor(option: string, value: unknown, allowed: string) {
     super(`${option}: ${show(value)} is not allowed. Give ${allowed}.`);

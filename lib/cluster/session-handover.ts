@@ -1,4 +1,4 @@
-import type { SessionPeers } from '../session/session-store.js';
+import type { SessionPeers } from '../session/session-takeover.js';
 import type { ControlMessage, NodeInfo, SessionRequest, SessionResponse } from '../wire/control.js';
 import { serverUid } from '../wire/server-uid.js';
 import type { RequestBus } from './request-bus.js';
@@ -10,8 +10,8 @@ export interface SessionHandoverOptions {
   info(): NodeInfo;
   /** Resolves when a node is not on its way back to Redis, or Redis is away again. */
   whenNodeBack(node: string): Promise<void>;
-  /** Releases a session. Returns it as it was, encoded; undefined if it was not here. */
-  release(pid: string, epoch: number): string | undefined;
+  /** Releases a session. Resolves to it as it was, encoded; to undefined if it was not here. */
+  release(pid: string, epoch: number): Promise<string | undefined>;
   /** Gives the answer to who asked for a session. */
   onResponse(pid: string, session: string | null): void;
 }
@@ -33,8 +33,8 @@ export class SessionHandover implements SessionPeers {
   }
 
   /** A client has come to another node, which is given its session as it is now if it is this node that was asked. */
-  onRequest({ pid, epoch, at, node }: SessionRequest): void {
-    const session = this.options.release(pid, epoch);
+  async onRequest({ pid, epoch, at, node }: SessionRequest): Promise<void> {
+    const session = await this.options.release(pid, epoch);
     if (session !== undefined || at === this.options.nodeId) {
       const info = this.options.info();
       const response = { kind: 'session-response' as const, node: info, pid, to: node.id, session: session ?? null };

@@ -1,6 +1,6 @@
 import { Backoff } from '../redis/backoff.js';
 import type { RedisConnection } from '../redis/driver.js';
-import { outsideContext } from './outside-context.js';
+import { outsideContext } from '../redis/outside-context.js';
 
 /** How many channels one command names at most, so that neither Redis nor the connection is busy with it for long. */
 const PIECE_CHANNELS = 500;

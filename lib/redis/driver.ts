@@ -103,9 +103,11 @@ export interface ProbeOptions {
 /** Redis cannot be used: the client passed in is not one that this package knows, or it cannot be reached. */
 export class RedisClientError extends Error {
   override readonly name = 'RedisClientError';
+  readonly code = 'REDIS_STREAMS_CLIENT';
 }
 
 /** Redis did not answer a command in time. */
 export class RedisTimeoutError extends Error {
   override readonly name = 'RedisTimeoutError';
+  readonly code = 'REDIS_STREAMS_TIMEOUT';
 }

@@ -11,7 +11,7 @@ import {
 import { PendingCommands } from './pending-commands.js';
 import type { RedisSocket, RedisSocketOptions } from './redis-socket.js';
 import { isWrongServer, replyCode } from './reply-code.js';
-import { atRoot } from './root-context.js';
+import { outsideContext } from './outside-context.js';
 import { checkServer, explain, type ServerNeeds } from './server-check.js';
 
 /** Milliseconds in which a server must have accepted a connection and answered the first commands. */
@@ -66,7 +66,7 @@ export class ReconnectingConnection implements RedisConnection {
     private readonly connect: (options: RedisSocketOptions) => RedisSocket,
     private readonly options: ReconnectingConnectionOptions,
   ) {
-    atRoot(() => this.open());
+    outsideContext(() => this.open());
   }
 
   get ready(): boolean {
@@ -216,9 +216,9 @@ export class ReconnectingConnection implements RedisConnection {
     if (this.mode === 'ready' && performance.now() - this.readySince > STABLE_AFTER) {
       this.backoff.reset();
     }
-    const error = explain(cause);
+    const error = explain(cause, this.mode === 'opening' ? socket.refusal : undefined);
     this.leave('waiting', error);
-    this.modeTimer = atRoot(() => setTimeout(() => this.open(), this.backoff.next()));
+    this.modeTimer = outsideContext(() => setTimeout(() => this.open(), this.backoff.next()));
     this.options.listener.onLost(error);
   }
 

@@ -5,6 +5,8 @@ import type { Command } from './driver.js';
  * second time, whatever its client library would like to do.
  */
 export interface RedisSocket {
+  /** An error reply to what the library, or the socket, sent first of its own accord. */
+  readonly refusal?: Error | undefined;
   /** Resolves when commands can be sent; rejected with the reason why they never will. */
   open(): Promise<void>;
   /** Sends one command. */

@@ -132,13 +132,19 @@ function isRefusal(error: Error): boolean {
   return code !== undefined && !REMEDIES.has(code) && !isWrongServer(error) && !TOO_MANY_CLIENTS.test(error.message);
 }
 
-/** The error, with what to do about it where that is known. */
-export function explain(error: Error): Error {
-  if (error instanceof RedisClientError) {
-    return error;
-  }
-  const remedy = TOO_MANY_CLIENTS.test(error.message)
+/**
+ * Why a connection has failed, with what to do about it where that is known.
+ *
+ * @param refusal - what the server said before, if anything
+ */
+export function explain(cause: Error, refusal?: Error): Error {
+  const error = refusal && remedyOf(refusal) !== undefined ? refusal : cause;
+  const remedy = error instanceof RedisClientError ? undefined : remedyOf(error);
+  return remedy === undefined ? error : new RedisClientError(`${remedy} (${error.message})`, { cause: error });
+}
+
+function remedyOf(error: Error): string | undefined {
+  return TOO_MANY_CLIENTS.test(error.message)
     ? 'the server has as many connections as it allows (maxclients): raise the limit, or run fewer nodes'
     : REMEDIES.get(replyCode(error) ?? '');
-  return remedy === undefined ? error : new RedisClientError(`${remedy} (${error.message})`, { cause: error });
 }

@@ -1,16 +1,22 @@
 import type { EntryIdentity, Recipient } from '../stream/room-index.js';
-import { compareStreamIds, STREAM_START, type StreamId } from '../wire/stream-id.js';
+import { isInCut, type Cut } from '../wire/cut.js';
 import type { Session } from '../wire/session.js';
+
+/** A time that a client was in a room; without a beginning or an end: always until then, or still. */
+interface Visit {
+  from?: Cut;
+  upTo?: Cut;
+}
 
 /** The client of a session, in the rooms in which it was when each entry was delivered. */
 export class SessionRecipient implements Recipient {
   readonly nsp: string;
-  private readonly visits = new Map<string, { from: StreamId; upTo?: StreamId }[]>();
+  private readonly visits = new Map<string, Visit[]>();
 
   constructor(nsp: string, { rooms, joined, left }: Pick<Session, 'rooms' | 'joined' | 'left'>) {
     this.nsp = nsp;
     for (const room of rooms) {
-      this.visits.set(room, [{ from: STREAM_START }]);
+      this.visits.set(room, [{}]);
     }
     for (const [room, from] of joined ?? []) {
       if (this.visits.has(room)) {
@@ -18,7 +24,12 @@ export class SessionRecipient implements Recipient {
       }
     }
     for (const [room, from, upTo] of left ?? []) {
-      this.visits.set(room, [...(this.visits.get(room) ?? []), { from, upTo }]);
+      const visits = this.visits.get(room);
+      if (visits) {
+        visits.push({ from, upTo });
+      } else {
+        this.visits.set(room, [{ from, upTo }]);
+      }
     }
   }
 
@@ -26,15 +37,13 @@ export class SessionRecipient implements Recipient {
     return this.visits.keys();
   }
 
-  /** An entry without an id, which was not read back yet, comes after all marks. */
-  wasIn(room: string, { id }: EntryIdentity): boolean {
+  wasIn(room: string, entry: EntryIdentity): boolean {
     const visits = this.visits.get(room);
     return (
       visits !== undefined &&
       visits.some(
         ({ from, upTo }) =>
-          (from === STREAM_START || id === undefined || compareStreamIds(id, from) > 0) &&
-          (upTo === undefined || (id !== undefined && compareStreamIds(id, upTo) <= 0)),
+          (from === undefined || !isInCut(entry, from)) && (upTo === undefined || isInCut(entry, upTo)),
       )
     );
   }

@@ -1,13 +1,16 @@
-import { isNativeError } from 'node:util/types';
-import type { Command, RedisConnection } from '../redis/driver.js';
-import { isTransient } from '../redis/reply-code.js';
+import { RedisTimeoutError, type Command, type RedisConnection } from '../redis/driver.js';
+import { replyCode } from '../redis/reply-code.js';
+import { toInfo as toFields } from '../redis/stream-reply.js';
 import { SessionKeys } from '../wire/keys.js';
-import { decodeSession, type Session } from '../wire/session.js';
+import { decodeClaims, decodeSession, encodeClaim, type Session, type SessionClaimRecord } from '../wire/session.js';
+import { NOBODY, type Claims, type OwnedRecord } from './ownership.js';
 
-/** A node is dropped from the directory this many milliseconds after its sessions have expired. */
-const DIRECTORY_SLACK = 60 * 60 * 1_000;
 /** Milliseconds for which the directory of nodes is taken as known. */
 const DIRECTORY_AGE = 1_000;
+/** A claim is kept this many milliseconds longer than a client has to come back: longer than any record of before. */
+const CLAIM_SLACK = 60 * 60 * 1_000;
+/** The longest time for which Redis can be asked to keep a key, in milliseconds, as far as a number here can say it. */
+const LONGEST_LIFETIME = Number.MAX_SAFE_INTEGER;
 /** A field that a node's hash always has, so that it does not vanish with its last session. No session id is empty. */
 const MARK = '';
 
@@ -20,12 +23,21 @@ export interface SessionRecordsOptions {
   commandTimeout: number;
   /** Milliseconds for which sessions of connected clients are kept after the last sign of life of their node. */
   lifetime(): number;
+  /** Milliseconds after which a node that has given no sign of life, and has no sessions, leaves the directory. */
+  grace: number;
 }
 
-/** A record of a session: in a key of its own, or in the hash of the node where its client is connected. */
-export interface SessionRecord {
-  session: Session;
-  node: string | undefined;
+/** A record of a session: in a key of its own, in the hash of the node where its client is connected, or in a claim. */
+export interface SessionRecord extends OwnedRecord {
+  readonly session: Session;
+  /** The node in whose hash it is, or that has claimed it; undefined: it is in a key of its own. */
+  readonly node: string | undefined;
+}
+
+/** What Redis has of a session. */
+export interface FoundSession {
+  readonly records: SessionRecord[];
+  readonly claims: Claims;
 }
 
 /**
@@ -34,12 +46,18 @@ export interface SessionRecord {
  * - Of a disconnected client: a key of its own, which expires; the form is that of the reference adapter.
  * - Of a connected client: a field of its node's hash. The hash expires as a whole, and the node's heartbeat keeps it. A
  *   sorted set, the directory, lists the nodes that have such a hash.
+ * - Of a client that has been recovered: a hash of claims, which says who owns the session.
+ *
+ * Nodes' clocks are never compared: the directory's scores only tell whether a node has written since.
  */
 export class SessionRecords {
   private directory: { nodes: Promise<string[]>; at: number } | undefined;
   private readonly keys: SessionKeys;
   private isAnnounced = false;
   private isMarked = false;
+  private tidiedAt = performance.now();
+  /** The directory as it was when it was tidied last: the score of each node. */
+  private scores = new Map<string, string>();
 
   constructor(
     private readonly connection: RedisConnection,
@@ -54,60 +72,107 @@ export class SessionRecords {
   }
 
   /**
-   * All records of these sessions, this node's own left out: those that it has, it holds. An error of a session whose key
-   * cannot be read just now: in a cluster, its master may be away.
+   * What there is of each of these sessions, but for what is in this node's hash: it knows better. An error for those of
+   * which Redis did not say all.
    *
-   * @throws if no session can be looked for just now
+   * @throws if a reply does not come in time, or the nodes cannot be asked for
    */
-  async find(pids: string[]): Promise<Map<string, SessionRecord[] | Error>> {
+  async find(sessions: readonly { pid: string; nsp: string }[]): Promise<(FoundSession | Error)[]> {
     const nodes = this.options.checkpoints ? await this.otherNodes() : [];
+    const pids = sessions.map(({ pid }) => pid);
     // A client that is disconnected has its key written first and its field deleted then: so the fields are read first.
-    const replies = await this.tryEach([
+    const replies = await this.askEachOrFail([
+      ...pids.map((pid) => ['HGETALL', this.claimsKey(pid)]),
       ...nodes.map((node) => ['HMGET', this.liveKey(node), ...pids]),
       ...pids.map((pid) => ['GET', this.key(pid)]),
     ]);
-    const stored = replies.slice(nodes.length);
-    const unread = replies.slice(0, nodes.length).find(isNativeError);
-    if (unread) {
-      throw unread; // any of the sessions may be there
-    }
-    const found = new Map<string, SessionRecord[] | Error>();
-    pids.forEach((pid, i) => {
-      if (isNativeError(stored[i])) {
-        found.set(pid, stored[i]);
-        return;
+    const live = replies.slice(pids.length, pids.length + nodes.length);
+    const stored = replies.slice(pids.length + nodes.length);
+    return sessions.map(({ pid, nsp }, i) => {
+      const failed = [replies[i], ...live, stored[i]].find((reply) => reply instanceof Error);
+      if (failed) {
+        return failed;
       }
-      const values = [stored[i], ...nodes.map((_node, n) => (replies[n] as unknown[] | undefined)?.[i])];
+      const claims = decodeClaims(toTexts(replies[i]), pid);
       const records: SessionRecord[] = [];
-      values.forEach((value, n) => {
-        const session = decodeSession(value, pid);
+      for (const [epoch, { node, session }] of claims) {
         if (session) {
-          records.push({ session, node: nodes[n - 1] });
+          records.push({ kind: 'claim', epoch, owner: node, session, node });
         }
-      });
-      found.set(pid, records);
+      }
+      for (const [n, node] of nodes.entries()) {
+        records.push(...toRecord('live', decodeSession((live[n] as unknown[] | undefined)?.[i], pid), node));
+      }
+      records.push(...toRecord('stored', decodeSession(stored[i], pid), undefined));
+      // A client may name the session of another namespace, which is not touched then.
+      const isOfNamespace = ({ session }: SessionRecord): boolean => (session.nsp ?? nsp) === nsp;
+      const isHere = records.every(isOfNamespace) && [...claims.values()].every((claim) => claim.nsp === nsp);
+      return isHere ? { records, claims: toClaims(claims) } : { records: [], claims: new Map() };
     });
-    return found;
   }
+
+  // ── claims ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Claims an epoch of a session for this node. Returns all claims: it has the epoch if they say so.
+   *
+   * @param encoded - the session, kept with the claim until {@link settle}
+   */
+  async claim(pid: string, nsp: string, epoch: number, encoded?: string): Promise<Claims> {
+    return this.enterClaim(pid, epoch, encodeClaim(this.options.nodeId, nsp, encoded), []);
+  }
+
+  /** Claims an epoch for nobody: the session is over. Returns all claims. */
+  async endClaims(pid: string, nsp: string, epoch: number): Promise<Claims> {
+    const key = this.claimsKey(pid);
+    return this.enterClaim(pid, epoch, encodeClaim(NOBODY, nsp), [['HDEL', key, String(epoch - 1)]]);
+  }
+
+  private async enterClaim(pid: string, epoch: number, value: string, more: Command[]): Promise<Claims> {
+    const key = this.claimsKey(pid);
+    const [, claims] = await this.transaction([
+      ['HSETNX', key, String(epoch), value],
+      ['HGETALL', key],
+      this.claimExpiry(key),
+      ...more,
+    ]);
+    return toClaims(decodeClaims(toTexts(claims), pid));
+  }
+
+  /** The session is written elsewhere: the claim need not hold it any more, and earlier ones are of no use. */
+  async settle(pid: string, nsp: string, epoch: number): Promise<void> {
+    const key = this.claimsKey(pid);
+    await this.transaction([
+      ['HSET', key, String(epoch), encodeClaim(this.options.nodeId, nsp)],
+      ['HDEL', key, String(epoch - 1)],
+      this.claimExpiry(key),
+    ]);
+  }
+
+  async claimsOf(pid: string): Promise<Claims> {
+    return toClaims(decodeClaims(toTexts(await this.ask(['HGETALL', this.claimsKey(pid)])), pid));
+  }
+
+  // ── records ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** The nodes are asked for again before the next search: one may be new. */
   forgetNodes(): void {
     this.directory = undefined;
   }
 
-  /** Deletes records. Returns of each whether it was still there. */
-  async remove(records: readonly SessionRecord[]): Promise<boolean[]> {
-    const replies = await this.askEach(
-      records.map(({ session: { pid }, node }) =>
-        node === undefined ? ['DEL', this.key(pid)] : ['HDEL', this.liveKey(node), pid],
-      ),
-    );
-    return replies.map((reply) => Number(reply) > 0);
+  /** Deletes the session of a disconnected client. Returns whether it was there. */
+  async removeStored(pid: string): Promise<boolean> {
+    return Number(await this.ask(['DEL', this.key(pid)])) > 0;
+  }
+
+  /** Deletes what another node has written of a connected client. */
+  async removeLiveOf(node: string, pid: string): Promise<void> {
+    await this.ask(['HDEL', this.liveKey(node), pid]);
   }
 
   /** Writes the session of a disconnected client. */
   async store(pid: string, encoded: string, lifetime: number): Promise<void> {
-    await this.ask(['SET', this.key(pid), encoded, 'PX', String(Math.ceil(lifetime))]);
+    await this.ask(['SET', this.key(pid), encoded, 'PX', toLifetime(lifetime)]);
   }
 
   /** Takes the session of a disconnected client. */
@@ -120,18 +185,16 @@ export class SessionRecords {
     return decodeSession(stored, pid);
   }
 
-  async removeStored(pid: string): Promise<void> {
-    await this.ask(['DEL', this.key(pid)]);
-  }
-
   /** Writes sessions of connected clients, by their ids. */
   async writeLive(sessions: ReadonlyMap<string, string>): Promise<void> {
     const mark = this.isMarked ? [] : [MARK, ''];
-    const written = this.transaction([['HSET', this.ownKey, ...mark, ...[...sessions].flat()], this.expiry()]);
-    const announced = this.isAnnounced ? undefined : this.announce();
-    this.isAnnounced = this.isMarked = true;
+    this.isMarked = true;
     try {
-      await Promise.all([written, announced]);
+      await this.transaction([['HSET', this.ownKey, ...mark, ...[...sessions].flat()], this.expiry()]);
+      if (mark.length > 0) {
+        this.isAnnounced = true;
+        await this.announce(); // who is in the directory without a hash may be removed from it
+      }
     } catch (error) {
       this.isMarked = false;
       throw error;
@@ -145,7 +208,8 @@ export class SessionRecords {
   /** The ids of the sessions in this node's hash; undefined if it has expired. */
   async live(): Promise<Set<string> | undefined> {
     const fields = new Set(((await this.ask(['HKEYS', this.ownKey])) as unknown[]).map(String));
-    return fields.delete(MARK) ? fields : undefined;
+    this.isMarked = fields.delete(MARK);
+    return this.isMarked ? fields : undefined;
   }
 
   /** Keeps this node's hash from expiring. Resolves to whether it is still there. */
@@ -165,14 +229,28 @@ export class SessionRecords {
     }
   }
 
-  /** Enters this node in the directory, and removes those that have been gone for long. */
+  /** Enters this node in the directory, with a score that is another each time. */
   private async announce(): Promise<void> {
-    const now = Date.now();
-    const gone = now - this.options.lifetime() - DIRECTORY_SLACK;
-    await this.askEach([
-      ['ZADD', this.directoryKey, String(now), this.options.nodeId],
-      ['ZREMRANGEBYSCORE', this.directoryKey, '-inf', String(gone)],
-    ]);
+    await this.ask(['ZADD', this.directoryKey, String(Date.now()), this.options.nodeId]);
+    await this.tidyDirectory();
+  }
+
+  /** Removes nodes that have no hash and have not entered themselves for a while, by this node's own stopwatch. */
+  private async tidyDirectory(): Promise<void> {
+    const now = performance.now();
+    if (now - this.tidiedAt < this.options.grace) {
+      return;
+    }
+    this.tidiedAt = now;
+    const reply = toFields(await this.ask(['ZRANGE', this.directoryKey, '0', '-1', 'WITHSCORES']));
+    const before = this.scores;
+    this.scores = new Map([...reply].map(([node, score]) => [node, String(score)]));
+    const silent = [...this.scores].filter(([node, score]) => before.get(node) === score).map(([node]) => node);
+    const exist = await this.askEach(silent.map((node) => ['EXISTS', this.liveKey(node)]));
+    const gone = silent.filter((_node, i) => Number(exist[i]) === 0);
+    if (gone.length > 0) {
+      await this.ask(['ZREM', this.directoryKey, ...gone]);
+    }
   }
 
   private otherNodes(): Promise<string[]> {
@@ -188,7 +266,11 @@ export class SessionRecords {
   }
 
   private expiry(): Command {
-    return ['PEXPIRE', this.ownKey, String(Math.ceil(this.options.lifetime()))];
+    return ['PEXPIRE', this.ownKey, toLifetime(this.options.lifetime())];
+  }
+
+  private claimExpiry(key: string): Command {
+    return ['PEXPIRE', key, toLifetime(this.options.lifetime() + CLAIM_SLACK)];
   }
 
   private ask(command: Command): Promise<unknown> {
@@ -201,22 +283,21 @@ export class SessionRecords {
   }
 
   /**
-   * Likewise, and a command that Redis refuses does not spoil the others: it has no reply. Of one that may succeed a
-   * moment later, the reply is the error.
+   * Likewise. A command that fails has its error for a reply, and none if its key is somebody else's.
    *
-   * @throws if all fail
+   * @throws if one is not answered in time
    */
-  private async tryEach(commands: Command[]): Promise<unknown[]> {
+  private async askEachOrFail(commands: Command[]): Promise<unknown[]> {
     const outcomes = await Promise.allSettled(commands.map((command) => this.ask(command)));
-    const failed = outcomes.filter((outcome) => outcome.status === 'rejected');
-    if (failed.length === outcomes.length) {
-      throw failed[0]!.reason;
-    }
     return outcomes.map((outcome) => {
       if (outcome.status === 'fulfilled') {
         return outcome.value;
       }
-      return isTransient(outcome.reason) ? (outcome.reason as Error) : undefined;
+      const error = outcome.reason as Error;
+      if (error instanceof RedisTimeoutError) {
+        throw error;
+      }
+      return replyCode(error) === 'WRONGTYPE' ? undefined : error;
     });
   }
 
@@ -226,6 +307,10 @@ export class SessionRecords {
 
   private key(pid: string): string {
     return this.keys.stored(pid);
+  }
+
+  private claimsKey(pid: string): string {
+    return this.keys.claims(pid);
   }
 
   private liveKey(node: string): string {
@@ -239,4 +324,21 @@ export class SessionRecords {
   private get directoryKey(): string {
     return this.keys.directory;
   }
+}
+
+function toRecord(kind: 'live' | 'stored', session: Session | undefined, node: string | undefined): SessionRecord[] {
+  return session ? [{ kind, epoch: session.epoch, owner: session.owner, session, node }] : [];
+}
+
+function toClaims(claims: ReadonlyMap<number, SessionClaimRecord>): Claims {
+  return new Map([...claims].map(([epoch, { node }]) => [epoch, node]));
+}
+
+function toTexts(reply: unknown): Map<string, string> {
+  return new Map([...toFields(reply)].map(([name, value]) => [name, String(value)]));
+}
+
+/** `Infinity` is as long as Redis can be told. */
+function toLifetime(ms: number): string {
+  return String(Math.min(LONGEST_LIFETIME, Math.max(1, Math.ceil(ms))));
 }

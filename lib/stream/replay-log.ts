@@ -1,8 +1,9 @@
-import { cutAt, encodeCut, isInCut, type Cut } from '../wire/cut.js';
+import { encodeCut, isInCut, type Cut } from '../wire/cut.js';
 import { EntryType, type LogEntry, type Origin, type UnreadEntry } from '../wire/entry.js';
 import { BackwardCheck } from './backward-check.js';
 import { OwnEntries } from './own-entries.js';
-import { isFor, RoomIndex, type Recipient } from './room-index.js';
+import { isFor, RoomIndex, type EntryIdentity, type Recipient } from './room-index.js';
+import type { LastGiven } from '../wire/session.js';
 import { compareStreamIds, earlier, later, predecessor, STREAM_START, type StreamId } from '../wire/stream-id.js';
 
 export interface ReplayLogOptions {
@@ -152,7 +153,7 @@ export class ReplayLog {
    */
   restart(position: StreamId, lostUpTo = STREAM_START): void {
     this.setEntries([]);
-    this.index = new RoomIndex(idOf, [], position);
+    this.index = new RoomIndex(idOf, [], position, this.own.node);
     this.floor = this.position = position;
     this.numbers = new BackwardCheck();
     this.lostUpTo = later(this.lostUpTo, lostUpTo);
@@ -224,26 +225,24 @@ export class ReplayLog {
   }
 
   /**
-   * The cut of the last entry, among those that are not in a cut, that was, or may have been, for a recipient; undefined if
-   * there was none: who has all that is in it lacks nothing up to now.
+   * The last entries, among those that are not in a cut, that were, or may have been, for a recipient; undefined if there
+   * were none. Who has them lacks nothing up to now.
    */
-  lastGivenTo(recipient: Recipient, since: Cut): Cut | undefined {
-    const own = this.own.lastFor(recipient);
-    const last = this.lastFor(recipient, since.position);
-    if (own && !isInCut({ id: undefined, origin: own.origin }, since)) {
-      return { position: last ?? since.position, ahead: [own.origin] };
+  lastGivenTo(recipient: Recipient, since: Cut): LastGiven | undefined {
+    const { index } = this;
+    const { nsp } = recipient;
+    let own: EntryIdentity | undefined = this.own.lastFor(recipient);
+    let other = later(since.position, index.forgotten);
+    for (const room of ['', ...recipient.rooms]) {
+      const last = index.lastFor(nsp, room);
+      other = later(other, last.other ?? STREAM_START);
+      own = last.own && (!own || last.own.origin!.seq > own.origin!.seq) ? last.own : own;
     }
-    return last === undefined ? undefined : cutAt(last);
-  }
-
-  /** The id of the last entry after `since` that was, or may have been, for a recipient; undefined if there was none. */
-  private lastFor({ nsp, rooms }: Recipient, since: StreamId): StreamId | undefined {
-    let last = since;
-    for (const room of ['', ...rooms]) {
-      const { index } = this;
-      last = later(last, index.newestFor(nsp, room)?.id ?? index.lastRemovedFor(nsp, room) ?? index.forgotten);
+    const isOwnNew = own !== undefined && !isInCut(own, since);
+    if (!isOwnNew && other === since.position) {
+      return undefined;
     }
-    return last === since ? undefined : last;
+    return { other, ...(own && isOwnNew && { own: { origin: own.origin!, id: own.id } }) };
   }
 
   private collect(entry: LogEntry | UnreadEntry, offset: string): void {

@@ -34,6 +34,9 @@ interface Shelf<E> {
   head: number;
   /** The place of the last entry that was removed. */
   removed: StreamId | undefined;
+  /** The last entry there has ever been, of the index's own publisher and of the others. */
+  lastOwn: EntryIdentity | undefined;
+  lastOther: StreamId | undefined;
 }
 
 /**
@@ -56,14 +59,18 @@ export class RoomIndex<E extends Indexed> {
     private readonly placeOf: (entry: E) => StreamId,
     entries: Iterable<E> = [],
     public forgotten: StreamId = STREAM_START,
+    /** The publisher whose entries {@link lastFor} tells from those of others. */
+    private readonly ownNode = '',
   ) {
     this.addAll(entries);
   }
 
   /** Adds an entry that comes after all that are here. */
   add(entry: E): void {
+    const isOwn = entry.origin?.node === this.ownNode;
     for (const room of roomsOf(entry)) {
       const shelf = this.find(entry.nsp, room) ?? this.create(entry.nsp, room);
+      this.note(shelf, entry, isOwn);
       if (shelf.entries.length === 0) {
         this.empty.delete(shelf);
         shelf.entries = [entry];
@@ -71,6 +78,21 @@ export class RoomIndex<E extends Indexed> {
         shelf.entries.push(entry);
       } // else the room was named twice
     }
+  }
+
+  private note(shelf: Shelf<E>, entry: E, isOwn: boolean): void {
+    const { origin } = entry;
+    if (!isOwn) {
+      shelf.lastOther = later(shelf.lastOther ?? STREAM_START, this.placeOf(entry));
+    } else if (!shelf.lastOwn || origin!.seq > shelf.lastOwn.origin!.seq) {
+      shelf.lastOwn = { id: entry.id, origin };
+    }
+  }
+
+  /** The last entry for a room that there has been after {@link forgotten}, of the own publisher and of the others. */
+  lastFor(nsp: string, room: string): { own: EntryIdentity | undefined; other: StreamId | undefined } {
+    const shelf = this.find(nsp, room);
+    return { own: shelf?.lastOwn, other: shelf?.lastOther };
   }
 
   /** Removes the oldest entry of all. */
@@ -141,7 +163,15 @@ export class RoomIndex<E extends Indexed> {
   }
 
   private create(nsp: string, room: string): Shelf<E> {
-    const shelf: Shelf<E> = { nsp, room, entries: NOTHING, head: 0, removed: undefined };
+    const shelf: Shelf<E> = {
+      nsp,
+      room,
+      entries: NOTHING,
+      head: 0,
+      removed: undefined,
+      lastOwn: undefined,
+      lastOther: undefined,
+    };
     const rooms = this.namespaces.get(nsp) ?? new Map<string, Shelf<E>>();
     this.namespaces.set(nsp, rooms.set(room, shelf));
     return shelf;

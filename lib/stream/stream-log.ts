@@ -10,6 +10,7 @@ import {
   targetsOf,
   type Origin,
 } from '../wire/entry.js';
+import type { LastGiven } from '../wire/session.js';
 import { compareStreamIds, STREAM_START, type StreamId } from '../wire/stream-id.js';
 import type { StreamEvent, StreamStatus } from './events.js';
 import { Fences } from './fences.js';
@@ -352,10 +353,10 @@ export class StreamLog {
   }
 
   /**
-   * The cut of the last entry that was, or may have been, for a recipient, of those that are not in a cut; undefined if
-   * there was none. Whoever has all that is in it lacks nothing up to {@link cut}.
+   * The last entries that were, or may have been, for a recipient, of those that are not in a cut; undefined if there were
+   * none. Who has them lacks nothing up to {@link cut}.
    */
-  lastGivenTo(recipient: Recipient, since: Cut): Cut | undefined {
+  lastGivenTo(recipient: Recipient, since: Cut): LastGiven | undefined {
     return this.replayLog.lastGivenTo(recipient, since);
   }
 

@@ -31,6 +31,8 @@ export interface Heartbeat {
   reading: boolean;
   /** By the name of the stream. */
   streams: Record<string, LastAppended>;
+  /** Whether the sender only wants to know who is there, and is no node itself. */
+  observer: boolean;
 }
 
 /** The node is about to close. */
@@ -84,7 +86,10 @@ export function decodeControlMessage(payload: Uint8Array, streams: readonly stri
   switch (kind) {
     case 'heartbeat':
     case 'ping':
-      return { kind, node, reading: message!.reading !== false, streams: toStreams(message!.streams, streams) };
+      return {
+        ...{ kind, node, reading: message!.reading !== false, streams: toStreams(message!.streams, streams) },
+        observer: message!.observer === true,
+      };
     case 'goodbye':
       return { kind, node };
     case 'session-request': {

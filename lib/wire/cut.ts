@@ -17,7 +17,7 @@ export interface Cut {
 
 /** How many publishers a cut that comes from a client may name. */
 const MAX_AHEAD = 16;
-const ORIGIN = /^([\w~-]{1,65}):([1-9]\d{0,15})$/;
+const ORIGIN = /^([\w~-]{1,65}):(0|[1-9]\d{0,15})$/;
 
 export const NOTHING: Cut = { position: STREAM_START, ahead: [] };
 
@@ -34,6 +34,14 @@ export function isInCut(entry: { id?: StreamId | undefined; origin?: Origin | un
   return origin !== undefined && cut.ahead.some(({ node, seq }) => node === origin.node && origin.seq <= seq);
 }
 
+/** Whether all that is in the second cut is in the first, as far as that can be told without reading the log. */
+export function coversCut(cut: Cut, other: Cut): boolean {
+  return (
+    compareStreamIds(cut.position, other.position) >= 0 &&
+    other.ahead.every(({ node, seq }) => cut.ahead.some((one) => one.node === node && one.seq >= seq))
+  );
+}
+
 /** What is in either of two cuts. */
 export function joinCuts(a: Cut, b: Cut): Cut {
   const ahead = new Map(a.ahead.map(({ node, seq }) => [node, seq]));
@@ -46,7 +54,10 @@ export function joinCuts(a: Cut, b: Cut): Cut {
   };
 }
 
-/** The form that a client keeps as its offset: `id`, or `id,publisher:seq,…`. */
+/**
+ * The form that a client keeps as its offset: `id`, or `id,publisher:seq,…`. A sequence number of 0 adds nothing but the
+ * publisher's name.
+ */
 export function encodeCut({ position, ahead }: Cut): string {
   let text = position;
   for (const { node, seq } of ahead) {

@@ -1,5 +1,7 @@
 import { carry, type NotCarried } from './carried.js';
 import { decodeMsgpack, encodeMsgpack } from './msgpack.js';
+import { decodeCut, encodeCut, type Cut } from './cut.js';
+import type { Origin } from './entry.js';
 import { isStreamId, type StreamId } from './stream-id.js';
 
 /**
@@ -15,19 +17,37 @@ export interface Session {
   data: unknown;
   /** The namespace. */
   nsp?: string;
-  /** The position in the log when the client connected: what came before is not for it. */
-  since?: StreamId;
-  /** Not all rooms that it left before this position are known: who lacks something from before is not recovered. */
-  forgotten?: StreamId;
+  /** How far its node was when the client connected: what came before is not for it. */
+  since?: Cut;
+  /** Not all rooms that it left before this are known: who lacks something from before is not recovered. */
+  forgotten?: Cut;
   /** How often the session has been recovered: of two records of one session, the one with more is the later. */
   epoch?: number;
-  /** Rooms that were joined while connected, and the position in the log then. */
-  joined?: [room: string, from: StreamId][];
-  /** Rooms that were left while connected: the positions at which the client came (if it came later) and went. */
-  left?: [room: string, from: StreamId, upTo: StreamId][];
-  /** No entry after this one, and up to `position`, was for the client: if it has this one, it has all up to there. */
-  sent?: StreamId;
-  position?: StreamId;
+  /** The id of the node that had the client, and wrote this. */
+  owner?: string;
+  /** Rooms that were joined while connected, and how far its node was then. */
+  joined?: [room: string, from: Cut][];
+  /** Rooms that were left while connected: how far its node was when it came (if it came later) and when it went. */
+  left?: [room: string, from: Cut, upTo: Cut][];
+  /** What was given to the client last. If it has that, nothing that is in `position` is missing. */
+  sent?: LastGiven;
+  position?: Cut;
+  /** What it was given of publishers before the nodes that it came to later had read that. */
+  ahead?: Ahead[];
+}
+
+/** The last entries that were, or may have been, for a client. */
+export interface LastGiven {
+  /** The id of the last one of other nodes than the client's. */
+  other: StreamId;
+  /** The last one of its own node, and its id if that had read it back. */
+  own?: { origin: Origin; id?: StreamId | undefined } | undefined;
+}
+
+/** What a client has of a publisher, whatever its offset says. */
+export interface Ahead extends Origin {
+  /** Once its node has read so far: the position then. An offset that is not before that says the same. */
+  coveredAt?: StreamId | undefined;
 }
 
 const SESSION_ID = /^[\w-]{1,64}$/;
@@ -43,7 +63,18 @@ export function isSessionId(value: unknown): value is string {
  * @param onLeftOut - called with each part of `data` that cannot be carried to another node, which is left out
  */
 export function encodeSession(session: Session, onLeftOut: (what: NotCarried) => void = () => undefined): string {
-  return encodeMsgpack({ ...session, data: carry(session.data, { onLeftOut }) }).toString('base64');
+  const { since, forgotten, joined, left, sent, position, ahead, data, ...rest } = session;
+  return encodeMsgpack({
+    ...rest,
+    data: carry(data, { onLeftOut }),
+    ...(since && { since: encodeCut(since) }),
+    ...(forgotten && { forgotten: encodeCut(forgotten) }),
+    ...(joined && { joined: joined.map(([room, from]) => [room, encodeCut(from)]) }),
+    ...(left && { left: left.map(([room, from, upTo]) => [room, encodeCut(from), encodeCut(upTo)]) }),
+    ...(sent && { sent: [sent.other, ...(sent.own ? [sent.own.origin.node, sent.own.origin.seq, sent.own.id] : [])] }),
+    ...(position && { position: encodeCut(position) }),
+    ...(ahead && { ahead: ahead.map(({ node, seq, coveredAt }) => [node, seq, coveredAt]) }),
+  }).toString('base64');
 }
 
 /** The session of this id; undefined if the value is none. */
@@ -60,7 +91,7 @@ export function decodeSession(value: unknown, pid: string): Session | undefined 
   if (typeof decoded !== 'object' || decoded?.pid !== pid || typeof decoded.sid !== 'string') {
     return undefined;
   }
-  const { sid, rooms, data, nsp, since, forgotten, epoch, joined, left, sent, position } = decoded;
+  const { sid, rooms, data, nsp, since, forgotten, epoch, owner, joined, left, sent, position, ahead } = decoded;
   if (!Array.isArray(rooms)) {
     return undefined;
   }
@@ -70,21 +101,107 @@ export function decodeSession(value: unknown, pid: string): Session | undefined 
     rooms: rooms.filter((room): room is string => typeof room === 'string' || typeof room === 'number'),
     data: typeof data === 'object' && data !== null ? data : {},
     ...(typeof nsp === 'string' && { nsp }),
-    ...(isStreamId(since) && { since }),
-    ...(isStreamId(forgotten) && { forgotten }),
-    ...(typeof epoch === 'number' && { epoch }),
-    ...(isVisits(joined, 2) && { joined: joined as [string, StreamId][] }),
-    ...(isVisits(left, 3) && { left: left as [string, StreamId, StreamId][] }),
-    ...(isStreamId(sent) && { sent }),
-    ...(isStreamId(position) && { position }),
+    ...(isEpoch(epoch) && { epoch }),
+    ...(typeof owner === 'string' && { owner }),
+    ...optional('since', decodeCut(since)),
+    ...optional('forgotten', decodeCut(forgotten)),
+    ...optional('joined', toVisits(joined, 2) as [string, Cut][] | undefined),
+    ...optional('left', toVisits(left, 3) as [string, Cut, Cut][] | undefined),
+    ...optional('sent', toLastGiven(sent)),
+    ...optional('position', decodeCut(position)),
+    ...optional('ahead', toAhead(ahead)),
   };
 }
 
-function isVisits(value: unknown, length: number): boolean {
-  return (
-    Array.isArray(value) &&
-    value.every(
-      (visit) => Array.isArray(visit) && visit.length === length && (visit as unknown[]).slice(1).every(isStreamId),
-    )
-  );
+function optional<K extends string, V>(key: K, value: V | undefined): { [key in K]?: V } {
+  return value === undefined ? {} : ({ [key]: value } as { [key in K]: V });
+}
+
+/**
+ * A node's claim to an epoch of a session, which Redis keeps in a hash of the session's claims, by epoch.
+ *
+ * While the node has not written the session elsewhere, the claim holds it as it was when it was claimed. So it is not
+ * lost if the node is killed in between, or never gets the answer to its claim.
+ */
+export interface SessionClaimRecord {
+  /** The node's id; empty: the session is over. */
+  node: string;
+  nsp: string;
+  session?: Session;
+}
+
+export function encodeClaim(node: string, nsp: string, encodedSession?: string): string {
+  return JSON.stringify({ node, nsp, session: encodedSession });
+}
+
+/** The claims of a session, by epoch; what is not understood is left out. @param fields - of the hash, by their names */
+export function decodeClaims(fields: ReadonlyMap<string, string>, pid: string): Map<number, SessionClaimRecord> {
+  const claims = new Map<number, SessionClaimRecord>();
+  for (const [field, value] of fields) {
+    const epoch = Number(field);
+    const claim = isEpoch(epoch) ? decodeClaim(value, pid) : undefined;
+    if (claim) {
+      claims.set(epoch, claim);
+    }
+  }
+  return claims;
+}
+
+function decodeClaim(value: string, pid: string): SessionClaimRecord | undefined {
+  let claim;
+  try {
+    claim = JSON.parse(value) as Partial<Record<keyof SessionClaimRecord, unknown>> | null;
+  } catch {
+    return undefined;
+  }
+  if (typeof claim?.node !== 'string' || typeof claim.nsp !== 'string') {
+    return undefined;
+  }
+  const session = decodeSession(claim.session, pid);
+  return { node: claim.node, nsp: claim.nsp, ...(session && { session }) };
+}
+
+function isEpoch(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+/** @param length - of each visit: a room, and cuts */
+function toVisits(value: unknown, length: number): [room: string, ...Cut[]][] | undefined {
+  if (!Array.isArray(value)) {
+    return undefined;
+  }
+  const visits: [string, ...Cut[]][] = [];
+  for (const visit of value as unknown[]) {
+    const [room, ...texts] = Array.isArray(visit) ? (visit as unknown[]) : [];
+    const cuts = texts.map(decodeCut);
+    if (cuts.length !== length - 1 || !cuts.every((cut) => cut !== undefined)) {
+      return undefined;
+    }
+    visits.push([room as string, ...cuts]);
+  }
+  return visits;
+}
+
+function toLastGiven(value: unknown): LastGiven | undefined {
+  const [other, node, seq, id] = Array.isArray(value) ? (value as unknown[]) : [];
+  if (!isStreamId(other)) {
+    return undefined;
+  }
+  const origin = toOrigin(node, seq);
+  return { other, ...(origin && { own: { origin, ...(isStreamId(id) && { id }) } }) };
+}
+
+function toAhead(value: unknown): Ahead[] | undefined {
+  if (!Array.isArray(value)) {
+    return undefined;
+  }
+  return value.flatMap((one: unknown) => {
+    const [node, seq, coveredAt] = Array.isArray(one) ? (one as unknown[]) : [];
+    const origin = toOrigin(node, seq);
+    return origin ? [{ ...origin, ...(isStreamId(coveredAt) && { coveredAt }) }] : [];
+  });
+}
+
+function toOrigin(node: unknown, seq: unknown): Origin | undefined {
+  return typeof node === 'string' && isEpoch(seq) ? { node, seq } : undefined;
 }

@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
-import { ClusterNode } from '../../lib/adapter/index.js';
+import { ClusterNode } from '../../lib/cluster/cluster-node.js';
 import { driverFor } from '../../lib/redis/driver-for.js';
 import type { OpenOptions, RedisConnection, RedisDriver } from '../../lib/redis/driver.js';
 import { closeAfterwards, RedisServer, until } from '../kit/index.js';

@@ -19,6 +19,7 @@ const events: { [Type in ClusterEvent['type']]: Extract<ClusterEvent, { type: Ty
   'node-left': [{ type: 'node-left', node }],
   'message-rejected': [{ type: 'message-rejected', channel: 'socket.io#/#', reason: 'no data' }],
   'session-refused': [{ type: 'session-refused', operation: 'save', error }],
+  'recovery-refused': [{ type: 'recovery-refused', namespace: '/', reason: 'trimmed' }],
   'data-left-out': [{ type: 'data-left-out', namespace: '/', path: 'data.timer', reason: 'a function' }],
   gap: [
     { type: 'gap', stream, reason: 'lost', lost: 3, origin: 'n1', before: '5-0' },

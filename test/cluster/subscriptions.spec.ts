@@ -77,7 +77,7 @@ describe('the channels of a node', () => {
     // The rule for "/" lets the channels of all namespaces pass; so it is taken away, and the connections with it.
     await redis.command('ACL', 'SETUSER', 'app', 'resetchannels', '&socket.io#/1*', '&socket.io#heartbeat#*');
     await redis.killClients(({ name }) => name === `redis-streams:${member.node.id}:subscriber`);
-    const refused = (): string | undefined => member.node.reasons().find((reason) => reason.includes('NOPERM'));
+    const refused = (): string | undefined => member.node.status().reasons.find((reason) => reason.includes('NOPERM'));
     await until(() => refused(), { what: 'the reason' });
     await until(async () => (await other.io.of('/1').adapter.serverCount()) === 2, {
       what: 'the channels that it may',

@@ -14,7 +14,8 @@ export const LEAST_RIGHTS = [
     '+get',
     '+del',
     '+hset',
-    '+hget',
+    '+hsetnx',
+    '+hgetall',
     '+hkeys',
     '+hmget',
     '+hdel',
@@ -22,6 +23,5 @@ export const LEAST_RIGHTS = [
     '+zadd',
     '+zrange',
     '+zrem',
-    '+zremrangebyscore',
   ],
 ];

@@ -180,7 +180,7 @@ describe('a Redis that is connected but silent', () => {
       let sent = 0;
       const timer = setInterval(() => sender.io.emit('msg', sent++), 20);
       await until(() => members.every(({ node }) => node.status().state === 'degraded'), { what: 'both to notice' });
-      expect(receiver.node.reasons().join()).toMatch(/did not answer|connection is lost/);
+      expect(receiver.node.status().reasons.join()).toMatch(/did not answer|connection is lost/);
       await until(() => performance.now() - since >= silence, { what: 'the silence to last', timeout: 2 * silence });
       await resume(redis);
       const back = sent;

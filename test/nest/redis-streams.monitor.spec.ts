@@ -1,16 +1,15 @@
 import { expect, test } from '@jest/globals';
-import { Test } from '@nestjs/testing';
 import { config, lastValueFrom, skip, take, toArray, type Observable } from 'rxjs';
 import { WebSocketGateway, WebSocketServer } from '@nestjs/websockets';
 import type { Server } from 'socket.io';
 import { RedisStreamsAdapterModule, RedisStreamsMonitor, type ClusterEvent } from 'nestjs-redis-streams-adapter';
 import { closeAfterwards, RedisServer, TcpProxy, until } from '../kit/index.js';
-import { connect, FAST, portOf, startApp } from './nest-app.js';
+import { connect, FAST, init, portOf, startApp } from './nest-app.js';
 
 /** A node without a server, and its monitor. */
 async function startNode(port: number) {
   const imports = [RedisStreamsAdapterModule.forRoot({ connection: { port }, ...FAST, closeTimeout: 100 })];
-  const app = closeAfterwards(await Test.createTestingModule({ imports }).compile());
+  const app = await init({ imports });
   return { app, monitor: app.get(RedisStreamsMonitor) };
 }
 

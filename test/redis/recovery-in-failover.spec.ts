@@ -61,7 +61,7 @@ test('Redis Cluster: clients that come back while the master of their sessions f
   const visitors = await clientsAway(cluster, a, 12);
   const master = await cluster.masterOf(`sio:session:${visitors[0]!.pid}`);
   await master.kill();
-  await until(() => b.node.reasons().some((reason) => reason.includes('commands')), { what: 'the loss' });
+  await until(() => b.node.status().reasons.some((reason) => reason.includes('commands')), { what: 'the loss' });
   await comeBack(visitors, b);
 }, 90_000);
 
@@ -70,6 +70,6 @@ test('Redis Cluster: what clients missed is replayed once the master of the stre
   const visitors = await clientsAway(cluster, a, 6);
   const master = await cluster.masterOf('socket.io');
   await master.kill();
-  await until(() => b.node.reasons().some((reason) => reason.includes('commands')), { what: 'the loss' });
+  await until(() => b.node.status().reasons.some((reason) => reason.includes('commands')), { what: 'the loss' });
   await comeBack(visitors, b);
 }, 90_000);

@@ -2,8 +2,9 @@ import { describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { driverFor } from '../../lib/redis/driver-for.js';
 import { ReconnectRetry } from '../../lib/redis/reconnect-retry.js';
-import { SessionStore, type SessionHolder } from '../../lib/session/session-store.js';
-import { encodeSession, type Session } from '../../lib/wire/session.js';
+import { type SessionClaim, type SessionHolder } from '../../lib/session/session-claim.js';
+import { SessionStore } from '../../lib/session/session-store.js';
+import { encodeClaim, encodeSession, type Session } from '../../lib/wire/session.js';
 import { closeAfterwards, RedisServer, TcpProxy, until } from '../kit/index.js';
 
 function sessionOf(pid: string, more: Partial<Session> = {}): Session {
@@ -11,10 +12,13 @@ function sessionOf(pid: string, more: Partial<Session> = {}): Session {
 }
 
 class Holder implements SessionHolder {
-  readonly duration = 10_000;
   isReleased = false;
 
   constructor(public session: Session) {}
+
+  get data(): unknown {
+    return this.session.data;
+  }
 
   current(): Session {
     return this.session;
@@ -23,6 +27,22 @@ class Holder implements SessionHolder {
   release(): void {
     this.isReleased = true;
   }
+}
+
+/** Has a store keep the session of a client that is connected to its node. */
+function connect(store: SessionStore, session: Session): { claim: SessionClaim; holder: Holder } {
+  const holder = new Holder(session);
+  return { holder, claim: store.open(session.pid, '/', 10_000, holder) };
+}
+
+/** Has a store take a session and hold it. Resolves to the claim; undefined if it was refused. */
+async function take(store: SessionStore, pid: string, nsp = '/'): Promise<SessionClaim | undefined> {
+  const claim = await store.take(pid, nsp, { duration: 10_000, wasOnlyHere: () => true });
+  if (typeof claim === 'string') {
+    return undefined;
+  }
+  claim.hold(new Holder(claim.session), false);
+  return claim;
 }
 
 /** Stores of several nodes, which hear each other. */
@@ -55,9 +75,12 @@ async function startStores(port: number, count: number) {
           canHear: () => Promise.resolve(true),
           askRelease: async (pid, at, epoch) => {
             for (const [n, other] of stores.entries()) {
-              const session = n === i ? undefined : other.letGo(pid, epoch);
-              if (n !== i && (session || String(n) === at)) {
-                stores[i]!.onReleased(pid, session ?? null);
+              if (n !== i) {
+                void other.release(pid, epoch).then((session) => {
+                  if (session || String(n) === at) {
+                    stores[i]!.onReleased(pid, session ?? null);
+                  }
+                });
               }
             }
             return Promise.resolve();
@@ -76,35 +99,23 @@ describe('sessions', () => {
     const redis = await RedisServer.start();
     const { stores, errors } = await startStores(redis.port, 4);
     const pids = Array.from({ length: 300 }, (_, i) => `client-${i}`);
-    const holders = new Map<string, Holder>();
+    const holders: Holder[] = [];
     for (const [i, pid] of pids.entries()) {
+      const { claim, holder } = connect(stores[0]!, sessionOf(pid));
       if (i % 2) {
-        stores[0]!.save(sessionOf(pid), 10_000);
+        claim.giveBack();
       } else {
-        const holder = new Holder(sessionOf(pid));
-        holders.set(pid, holder);
-        stores[0]!.hold(pid, holder, false);
+        holders.push(holder);
       }
     }
     await until(async () => Number(await redis.command('HLEN', 's:live:0')) === 151, { what: 'all to be written' });
 
-    const received: Holder[] = [];
-    await Promise.all(
-      pids.flatMap((pid) =>
-        stores.slice(1).map((store) =>
-          store.take(pid, '/', (session) => {
-            const holder = new Holder(session);
-            received.push(holder);
-            return holder;
-          }),
-        ),
-      ),
-    );
+    const taken = await Promise.all(pids.flatMap((pid) => stores.slice(1).map((store) => take(store, pid))));
 
     // Who comes after another has finished takes the session from that one; nobody has it together with another.
-    const holding = received.filter(({ isReleased }) => !isReleased).map(({ session }) => session.pid);
+    const holding = taken.flatMap((claim) => (claim && !claim.isReleased ? [claim.pid] : []));
     expect(holding.sort()).toEqual([...pids].sort());
-    expect([...holders.values()].every(({ isReleased }) => isReleased)).toBe(true);
+    expect(holders.every(({ isReleased }) => isReleased)).toBe(true);
     expect(stores.map(({ liveCount }) => liveCount).reduce((a, b) => a + b)).toBe(300);
     expect(errors).toEqual([]);
     // Each is in the hash of its new node, and nowhere else.
@@ -122,16 +133,16 @@ describe('sessions', () => {
     const redis = await RedisServer.start();
     const { stores } = await startStores(redis.port, 3);
     const pids = Array.from({ length: 200 }, (_, i) => `client-${i}`);
-    pids.forEach((pid) => stores[0]!.save(sessionOf(pid), 10_000));
+    pids.forEach((pid) => connect(stores[0]!, sessionOf(pid)).claim.giveBack());
     await until(async () => ((await redis.command('KEYS', 's:client*')) as string[]).length === 200, {
       what: 'all to be written',
     });
-    const taking = pids.map((pid) => stores[1]!.take(pid, '/', (session) => new Holder(session)));
+    const taking = pids.map((pid) => take(stores[1]!, pid));
     await taking[0];
     await stores[1]!.close();
     await Promise.all(taking);
 
-    const again = await Promise.all(pids.map((pid) => stores[2]!.take(pid, '/', (session) => new Holder(session))));
+    const again = await Promise.all(pids.map((pid) => take(stores[2]!, pid)));
     expect(again.filter(Boolean)).toHaveLength(200);
   });
 
@@ -143,7 +154,7 @@ describe('sessions', () => {
     const { stores } = await startStores(redis.port, 1);
     await redis.kill();
 
-    const taking = Array.from({ length: 200 }, (_, i) => stores[0]!.take(`client-${i}`, '/', (one) => new Holder(one)));
+    const taking = Array.from({ length: 200 }, (_, i) => take(stores[0]!, `client-${i}`));
     expect((await Promise.all(taking)).filter(Boolean)).toEqual([]);
     process.off('unhandledRejection', onFailure);
     expect(failures).toEqual([]);
@@ -157,12 +168,12 @@ describe('sessions', () => {
     for (const pid of pids) {
       await redis.command('SET', `s:${pid}`, encodeSession(sessionOf(pid)));
     }
-    const taking = pids.map((pid) => stores[0]!.take(pid, '/', (session) => new Holder(session)));
+    const taking = pids.map((pid) => take(stores[0]!, pid));
     await proxy.loseReplyTo('DEL');
     await redis.command('SET', 's:another', encodeSession(sessionOf('another')));
-    const another = stores[0]!.take('another', '/', (session) => new Holder(session)); // in one batch with them
+    const another = take(stores[0]!, 'another'); // in one batch with them
 
-    expect((await Promise.all([...taking, another])).map((session) => session?.pid)).toEqual([...pids, 'another']);
+    expect((await Promise.all([...taking, another])).map((claim) => claim?.pid)).toEqual([...pids, 'another']);
   });
 
   test('are found where they are written while their last record but one is being taken', async () => {
@@ -173,9 +184,10 @@ describe('sessions', () => {
     await redis.command('HSET', 's:live:other', 'client', encodeSession(sessionOf('client', { epoch: 3 })));
     proxy.latency(200);
 
-    const taken = stores[0]!.take('client', '/', (session) => new Holder(session));
+    const taken = take(stores[0]!, 'client');
     await until(async () => 'cmdstat_hmget' in (await redis.info('commandstats')), { what: 'the record to be found' });
-    await redis.command('SET', 's:client', encodeSession(sessionOf('client', { epoch: 4 })));
+    await redis.command('HSET', 's:claims:client', '4', encodeClaim('third', '/'));
+    await redis.command('SET', 's:client', encodeSession(sessionOf('client', { epoch: 4, owner: 'third' })));
     await redis.command('HDEL', 's:live:other', 'client');
 
     expect(await taken).toMatchObject({ epoch: 5 });
@@ -186,7 +198,7 @@ describe('sessions', () => {
   test('are removed from the hash of their node, if that could not be done when their clients went', async () => {
     const redis = await RedisServer.start();
     const { stores } = await startStores(redis.port, 1);
-    stores[0]!.hold('here', new Holder(sessionOf('here')), false);
+    connect(stores[0]!, sessionOf('here'));
     const fields = (): Promise<unknown> => redis.command('HKEYS', 's:live:0');
     await until(async () => ((await fields()) as string[]).includes('here'), { what: 'the session to be written' });
     await redis.command('HSET', 's:live:0', 'gone', encodeSession(sessionOf('gone')));
@@ -201,23 +213,18 @@ describe('sessions', () => {
     const redis = await RedisServer.start();
     const { stores } = await startStores(redis.port, 1);
     await redis.command('LPUSH', 's:users', 'x');
-    stores[0]!.save(sessionOf('client'), 10_000);
-    const receive = (session: Session): Holder => new Holder(session);
-    const [user, client] = await Promise.all([
-      stores[0]!.take('users', '/', receive),
-      stores[0]!.take('client', '/', receive),
-    ]);
+    connect(stores[0]!, sessionOf('client')).claim.giveBack();
+    const [user, client] = await Promise.all([take(stores[0]!, 'users'), take(stores[0]!, 'client')]);
     expect(user).toBeUndefined();
-    expect(client).toMatchObject({ sid: 'sid of client', epoch: 1 });
+    expect(client).toMatchObject({ session: { sid: 'sid of client' }, epoch: 1 });
     expect(await redis.command('LLEN', 's:users')).toBe(1);
   });
 
   test('of another namespace stay where they are', async () => {
     const redis = await RedisServer.start();
     const { stores } = await startStores(redis.port, 1);
-    stores[0]!.save(sessionOf('client', { nsp: '/admin' }), 10_000);
-    const receive = (session: Session): Holder => new Holder(session);
-    expect(await stores[0]!.take('client', '/', receive)).toBeUndefined();
-    expect(await stores[0]!.take('client', '/admin', receive)).toMatchObject({ nsp: '/admin' });
+    stores[0]!.open('client', '/admin', 10_000, new Holder(sessionOf('client'))).giveBack();
+    expect(await take(stores[0]!, 'client')).toBeUndefined();
+    expect(await take(stores[0]!, 'client', '/admin')).toMatchObject({ nsp: '/admin' });
   });
 });

@@ -103,8 +103,8 @@ describe('the replay log', () => {
           const left = visits.filter((visit): visit is [string, number, number] => visit[2] !== null);
           const recipient = new SessionRecipient('/', {
             rooms: [...joined.keys()],
-            joined: [...joined].map(([room, from]) => [room, idOf(from)]),
-            left: left.map(([room, from, upTo]) => [room, idOf(from), idOf(upTo)]),
+            joined: [...joined].map(([room, from]) => [room, cutAt(idOf(from))]),
+            left: left.map(([room, from, upTo]) => [room, cutAt(idOf(from)), cutAt(idOf(upTo))]),
           });
           const isIn = (room: string, i: number): boolean =>
             (joined.has(room) && (joined.get(room) === -1 || i > joined.get(room)!)) ||

@@ -2,6 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { encode } from '@msgpack/msgpack';
 import fc from 'fast-check';
 import { decodeSession, encodeSession, isSessionId, type Session } from '../../lib/wire/session.js';
+import { cutAt } from '../../lib/wire/cut.js';
 
 const session: Session = {
   sid: 'socket',
@@ -9,13 +10,18 @@ const session: Session = {
   rooms: ['socket', 'room', 42 as never],
   data: { name: 'Ada', bytes: new Uint8Array([1, 2]), list: [1, null] },
   nsp: '/chat',
-  since: '1-0',
-  forgotten: '2-0',
+  since: cutAt('1-0'),
+  forgotten: cutAt('2-0'),
   epoch: 3,
-  joined: [['room', '5-0']],
-  left: [['old', '1-0', '4-0']],
-  sent: '6-0',
-  position: '7-0',
+  owner: 'node',
+  joined: [['room', { position: '5-0', ahead: [{ node: 'node', seq: 3 }] }]],
+  left: [['old', cutAt('1-0'), cutAt('4-0')]],
+  sent: { other: '6-0', own: { origin: { node: 'node', seq: 8 }, id: '6-5' } },
+  position: cutAt('7-0'),
+  ahead: [
+    { node: 'other', seq: 2, coveredAt: '4-0' },
+    { node: 'third', seq: 1 },
+  ],
 };
 
 describe('a session', () => {
@@ -37,7 +43,7 @@ describe('a session', () => {
     const written = Buffer.from(
       encode({
         ...{ sid: 's', pid: 'p', rooms: ['a', {}, null, 1], data: 'no object', nsp: 1, epoch: 'x' },
-        ...{ joined: [['a']], left: [['a', '1-0', 'x']], sent: '01-0', position: 5, since: null, later: 1 },
+        ...{ joined: [['a']], left: [['a', '1-0', 'x']], sent: '01-0', position: 5, since: null, later: 1, ahead: 7 },
       }),
     ).toString('base64');
     expect(decodeSession(written, 'p')).toEqual({ sid: 's', pid: 'p', rooms: ['a', 1], data: {} });

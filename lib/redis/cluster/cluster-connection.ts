@@ -12,7 +12,7 @@ import type { ClusterTopology } from './cluster-topology.js';
 import type { Command, OpenOptions, RedisConnection } from '../driver.js';
 import { needsOf, ReconnectingConnection } from '../reconnecting-connection.js';
 import { isClusterChanging } from '../reply-code.js';
-import { atRoot } from '../root-context.js';
+import { outsideContext } from '../outside-context.js';
 
 /** How often one command is sent on from node to node. */
 const MAX_REDIRECTS = 5;
@@ -241,7 +241,7 @@ export class ClusterConnection implements RedisConnection {
       this.scheduleRefresh(REFRESH_INTERVAL);
       this.topology.refresh().catch((error: Error) => this.onError(error));
     };
-    this.refreshTimer = atRoot(() => setTimeout(refresh, delay));
+    this.refreshTimer = outsideContext(() => setTimeout(refresh, delay));
     if (delay === REFRESH_INTERVAL) {
       this.refreshTimer.unref();
     }

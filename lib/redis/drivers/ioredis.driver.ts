@@ -21,7 +21,12 @@ export interface IoredisOptions {
 export interface IoredisClient {
   readonly options: IoredisOptions;
   readonly status: string;
-  readonly stream?: { cork(): void; uncork(): void; destroy(): void };
+  readonly stream?: {
+    cork(): void;
+    uncork(): void;
+    destroy(): void;
+    once(event: 'data', listener: (chunk: Buffer) => void): unknown;
+  };
   duplicate(override?: object): IoredisClient;
   connect(): Promise<unknown>;
   disconnect(): void;
@@ -86,6 +91,9 @@ export function ioredisPrefix(keyPrefix = ''): NamePrefix {
   return { keys: keyPrefix, shardedChannels: keyPrefix };
 }
 
+/** The first byte of an error reply. */
+const ERROR_REPLY = '-'.charCodeAt(0);
+
 const names = new Map<CommandArg, string>();
 
 /** In lower case, as ioredis has the names of commands: with each, it looks several times what kind of command it is. */
@@ -103,6 +111,7 @@ export class IoredisSocket implements RedisSocket {
   private readonly client: IoredisClient;
   private isDestroyed = false;
   private moves = 0;
+  refusal: Error | undefined;
 
   /** @param where - options that say which server to connect to, if not that of the client */
   constructor(
@@ -144,6 +153,7 @@ export class IoredisSocket implements RedisSocket {
     const { client: own } = this;
     own.on('error', (error: Error) => this.onClosed(error));
     own.on('close', () => this.onClosed(new Error('Redis closed the connection')));
+    own.on('connect', () => own.stream?.once('data', (chunk) => this.onFirstData(chunk)));
     own.on('moved', () => this.onMoved());
     const onMessage = (channel: Buffer, payload: Buffer): void => options.onMessage(channel.toString(), payload);
     own.on('messageBuffer', onMessage);
@@ -190,6 +200,13 @@ export class IoredisSocket implements RedisSocket {
     this.isDestroyed = true;
     this.client.disconnect();
     this.client.stream?.destroy(); // else it would wait for the server to close its half
+  }
+
+  /** A server that takes no more connections says so to whatever was sent first; that is a command which may fail. */
+  private onFirstData(chunk: Buffer): void {
+    if (chunk[0] === ERROR_REPLY) {
+      this.refusal = new Error(chunk.subarray(1, chunk.indexOf('\r\n')).toString());
+    }
   }
 
   private async ssubscribe(channel: string): Promise<void> {

@@ -1,4 +1,5 @@
 import type { Command, CommandArg, NamePrefix, OpenOptions, RedisConnection, RedisDriver } from '../driver.js';
+import { replyCode } from '../reply-code.js';
 import type { RedisSocket, RedisSocketOptions } from '../redis-socket.js';
 import { needsOf, ReconnectingConnection } from '../reconnecting-connection.js';
 
@@ -51,6 +52,13 @@ export function nodeRedisPrefix(keyPrefix = ''): NamePrefix {
   return { keys: keyPrefix, shardedChannels: '' };
 }
 
+/** Clients whose server does not let a connection have a name: node-redis 4 and 5 take that for a failure of it. */
+const nameless = new WeakSet<NodeRedisClient>();
+
+function isNameRefused(error: Error): boolean {
+  return ['ERR', 'NOPERM'].includes(replyCode(error) ?? '') && /\b(client|setname)\b/i.test(error.message);
+}
+
 /** A duplicate of a client that is used for one socket. */
 export class NodeRedisSocket implements RedisSocket {
   private readonly client: NodeRedisClient;
@@ -62,15 +70,16 @@ export class NodeRedisSocket implements RedisSocket {
    * @param login - how it is logged in to, if not as with the client
    */
   constructor(
-    client: NodeRedisClient,
+    private readonly template: NodeRedisClient,
     private readonly options: RedisSocketOptions,
     where?: { host: string; port: number },
     { socket, ...login }: NodeRedisLogin & { socket?: object } = {},
   ) {
+    const client = template;
     this.client = client.duplicate({
       ...(where && { url: undefined }), // it would win over the socket's options
       ...login,
-      name: options.connectionName,
+      name: nameless.has(client) ? undefined : options.connectionName,
       socket: {
         ...(socket ?? client.options?.socket),
         ...where,
@@ -100,7 +109,14 @@ export class NodeRedisSocket implements RedisSocket {
   }
 
   async open(): Promise<void> {
-    await this.client.connect();
+    try {
+      await this.client.connect();
+    } catch (error) {
+      if (isNameRefused(error as Error)) {
+        nameless.add(this.template);
+      }
+      throw error;
+    }
   }
 
   call(command: Command): Promise<unknown> {

@@ -226,7 +226,7 @@ const PAYLOAD_TITLES: Record<Point['payload'], string> = {
 function describe({ axis, base }: Series): string {
   const parts: Record<keyof Point, string> = {
     nodes: `${base.nodes} nodes`,
-    rooms: `${base.rooms.toLocaleString('en-US')} rooms`,
+    rooms: `${base.rooms.toLocaleString('en-US')} rooms${axis === 'namespaces' ? ', or one for each namespace' : ''}`,
     namespaces: base.namespaces === 1 ? 'one namespace' : `${base.namespaces} namespaces`,
     rate: `${base.rate.toLocaleString('en-US')} messages a second in total`,
     payload: PAYLOAD_TITLES[base.payload],

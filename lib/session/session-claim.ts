@@ -1,0 +1,162 @@
+import { performance } from 'node:perf_hooks';
+import type { Session } from '../wire/session.js';
+
+/** A session as far as its client's socket says it. */
+export type SessionState = Omit<Session, 'pid' | 'nsp' | 'epoch' | 'owner'>;
+
+/** What has the client of a session: a socket of this process. */
+export interface SessionHolder {
+  /** The session as it is now; its id, namespace, epoch and owner are the claim's matter. */
+  current(): SessionState;
+  /** `socket.data`. */
+  readonly data: unknown;
+  /** The session belongs to another connection now: this one is closed, and nothing more is written of it. */
+  release(): void;
+}
+
+/** What keeps claims: the store of this node. */
+export interface ClaimKeeper {
+  touch(claim: SessionClaim): void;
+  finish(claim: SessionClaim): void;
+}
+
+export interface SessionClaimOptions {
+  session: Session;
+  epoch: number;
+  /** The id of this node. */
+  owner: string;
+  nsp: string;
+  /** Milliseconds for which the client can come back when it is gone. */
+  duration: number;
+  /** Whether Redis has given the epoch to this node; false while it cannot be asked. */
+  isConfirmed: boolean;
+  /** Whether the claim in Redis holds nothing that is written elsewhere too. */
+  isSettled: boolean;
+}
+
+/**
+ * This node's claim to the session of one client.
+ *
+ * Modes:
+ * - held: the client is connected, or coming back. The session is kept in the node's hash. `giveBack` and `discard` end it.
+ * - saving: the client was cut off. The session, as it was then, is being written to a key of its own, or waits for Redis.
+ * - discarding: the client said goodbye. What Redis has of it is being deleted, or that waits for Redis.
+ * - yielded: this node found out that another has claimed the session, before that one asked for it as it is now. It is kept
+ *   for a while to answer that.
+ * - ended: that is done; or the session belongs to a later claim, here or elsewhere (`isReleased`).
+ */
+export class SessionClaim {
+  readonly pid: string;
+  readonly nsp: string;
+  readonly epoch: number;
+  mode: 'held' | 'saving' | 'discarding' | 'yielded' | 'ended' = 'held';
+  /** The session as it was when it was claimed, or when its client was cut off. */
+  session: Session;
+  isConfirmed: boolean;
+  isSettled: boolean;
+  /** Whether a later claim has it. */
+  isReleased = false;
+  /** Whether the node where the client seemed connected has let it go; true if it seemed connected nowhere. */
+  isAnswered = true;
+  /** `socket.data` as it was last written; undefined as long as the session has not been. */
+  written: string | undefined;
+  /** Whether it was reported that its data cannot be serialized. */
+  isReported = false;
+  /** When a session that is being saved is of no use any more, by the stopwatch of this process. */
+  until = Infinity;
+  /** Resolves when the node where the client seemed connected has been asked for the session as it is now. */
+  completed: Promise<unknown> = Promise.resolve();
+  private holder: SessionHolder | undefined;
+  private readonly owner: string;
+  private readonly duration: number;
+
+  constructor(
+    private readonly keeper: ClaimKeeper,
+    { session, epoch, owner, nsp, duration, isConfirmed, isSettled }: SessionClaimOptions,
+  ) {
+    this.pid = session.pid;
+    this.session = session;
+    this.epoch = epoch;
+    this.owner = owner;
+    this.nsp = nsp;
+    this.duration = duration;
+    this.isConfirmed = isConfirmed;
+    this.isSettled = isSettled;
+  }
+
+  /** The session as it is now. */
+  current(): Session {
+    const session = this.mode === 'held' && this.holder ? this.holder.current() : this.session;
+    return this.complete(session);
+  }
+
+  /** `socket.data` as it is now. */
+  get data(): unknown {
+    return this.holder ? this.holder.data : this.session.data;
+  }
+
+  /** Whether the session is here, for who has claimed it. */
+  get isHere(): boolean {
+    return this.isUsable || this.mode === 'yielded';
+  }
+
+  /** Whether there is something to take over: not what is deleted, nor what has waited too long to be written. */
+  get isUsable(): boolean {
+    return this.mode === 'held' || (this.mode === 'saving' && this.until > performance.now());
+  }
+
+  /** @param isChanged - whether the session is another than it was when it was claimed */
+  hold(holder: SessionHolder, isChanged: boolean): void {
+    this.holder = holder;
+    if (isChanged) {
+      this.touch();
+    }
+  }
+
+  /** To be called when the session has changed. */
+  touch(): void {
+    if (this.mode === 'held') {
+      this.keeper.touch(this);
+    }
+  }
+
+  /** The client is gone: its session is kept for when it comes back. @param session - as it was when it left */
+  giveBack(session: SessionState = this.current()): void {
+    if (this.mode === 'held') {
+      this.session = this.complete(session);
+      this.until = performance.now() + this.duration;
+      this.mode = 'saving';
+      this.keeper.finish(this);
+    }
+  }
+
+  /** The client said goodbye, or cannot be recovered: nothing is kept. */
+  discard(): void {
+    if (this.mode === 'held') {
+      this.mode = 'discarding';
+      this.keeper.finish(this);
+    }
+  }
+
+  /** Another node has the session. What is here of it is ended, but for the session as it is now. */
+  yield(): void {
+    const session = this.current();
+    this.end();
+    this.session = session;
+    this.mode = 'yielded';
+  }
+
+  /** It is done with, or a later claim has the session. */
+  end(): void {
+    const wasHeld = this.mode === 'held';
+    this.mode = 'ended';
+    if (wasHeld) {
+      this.isReleased = true;
+      this.holder?.release();
+    }
+  }
+
+  private complete(session: SessionState): Session {
+    return { ...session, pid: this.pid, nsp: this.nsp, epoch: this.epoch, owner: this.owner };
+  }
+}

@@ -1,0 +1,343 @@
+import { decodeSession, encodeSession, type Session } from '../wire/session.js';
+import { decide, standingOf, type Decision } from './ownership.js';
+import { SessionClaim, type ClaimKeeper } from './session-claim.js';
+import type { FoundSession, SessionRecord, SessionRecords } from './session-records.js';
+
+/** Milliseconds that a node has to release a client that has come elsewhere. */
+const RELEASE_TIMEOUT = 1_000;
+/** How often a session is looked for, when others claim it at the same time. */
+const MAX_ATTEMPTS = 5;
+/** How many sessions are looked for before others get their turn in the event loop. */
+const AT_ONCE = 50;
+
+/** The other nodes, as far as sessions move between them. */
+export interface SessionPeers {
+  /**
+   * Asks all nodes to release a client, and the one where it seems connected to answer.
+   *
+   * @param epoch - that was claimed: who has claimed a later one keeps it
+   */
+  askRelease(pid: string, at: string, epoch: number): Promise<void>;
+  /** Resolves when a node is not on its way back to Redis, after that was away: it may have more to say then. */
+  whenBack(node: string): Promise<void>;
+  /** Whether a node can be asked at all. */
+  canHear(nsp: string, node: string): Promise<boolean>;
+}
+
+export interface TakeOptions {
+  /** Milliseconds for which the client can come back when it is gone. */
+  duration: number;
+  /**
+   * Whether the client cannot have been anywhere but here since this node had it, as far as can be told without Redis: it
+   * was given nothing that this node has not delivered.
+   */
+  wasOnlyHere(): boolean;
+}
+
+/**
+ * Why there is no claim: no session is known (there was none, it has expired, or Redis has lost it); others claimed it at
+ * the same time; Redis cannot be reached.
+ */
+export type TakeRefusal = 'unknown' | 'taken' | 'redis-away';
+
+export interface SessionTakeoverOptions {
+  nodeId: string;
+  retry<T>(run: () => Promise<T>): Promise<T>;
+  peers: SessionPeers;
+  onError(operation: 'take', error: Error): void;
+  /** Whether commands can be sent. */
+  isReady(): boolean;
+  /** The claims of this node. */
+  claims: ReadonlyMap<string, SessionClaim>;
+  keeper: ClaimKeeper;
+  /** Puts a claim in the place of an earlier one, which is released. */
+  add(claim: SessionClaim): void;
+  /** Another node has claimed the session of this claim. */
+  yield(claim: SessionClaim): void;
+  write(operation: 'save', write: Promise<unknown>): void;
+  writeNow(claim: SessionClaim): Promise<void>;
+}
+
+/** A session that is being taken by this node. */
+interface Take extends TakeOptions {
+  readonly pid: string;
+  readonly nsp: string;
+  done: Promise<SessionClaim | TakeRefusal>;
+  /** The question to Redis whether this node gets the epoch. */
+  claiming?: Promise<unknown>;
+  /** Given what the node where the client seemed connected answers. */
+  onRelease?: (answer: string | null) => void;
+}
+
+/**
+ * How a session moves to this node, from wherever it is, though other nodes may want it at the same time:
+ *
+ * 1. Look: read what Redis has of it and who has claimed it, and decide which record is the session (ownership.ts).
+ * 2. Claim the next epoch. Redis gives it to one node; the others look again. The claim holds the session, so from here on
+ *    it is with this node, whatever happens to its answer.
+ * 3. Complete: if the client seems connected elsewhere, that node is asked for the session as it is now, and closes what
+ *    it still has of the client. Records of before are deleted.
+ */
+export class SessionTakeover {
+  private readonly takes = new Map<string, Take>();
+  private looks: { take: Take; settle: (found: FoundSession) => void; fail: (error: Error) => void }[] = [];
+  private isLooking = false;
+
+  constructor(
+    private readonly records: SessionRecords,
+    private readonly options: SessionTakeoverOptions,
+  ) {}
+
+  take(pid: string, nsp: string, options: TakeOptions): Promise<SessionClaim | TakeRefusal> {
+    const before = this.takes.get(pid)?.done;
+    const take: Take = { pid, nsp, ...options, done: Promise.resolve('unknown') };
+    take.done = this.takeInTurn(take, before).finally(() => {
+      if (this.takes.get(pid) === take) {
+        this.takes.delete(pid);
+      }
+    });
+    this.takes.set(pid, take);
+    return take.done;
+  }
+
+  /** Resolves when it is known whether this node has got the epoch that it is claiming, if it is. */
+  async whenClaimed(pid: string): Promise<void> {
+    await this.takes.get(pid)?.claiming?.catch(() => undefined);
+  }
+
+  onReleased(pid: string, answer: string | null): void {
+    this.takes.get(pid)?.onRelease?.(answer);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.takes.values()].map(({ done }) => done));
+  }
+
+  private async takeInTurn(take: Take, before: Promise<unknown> | undefined): Promise<SessionClaim | TakeRefusal> {
+    await before;
+    try {
+      for (let attempts = 1; attempts <= MAX_ATTEMPTS; attempts++) {
+        if (!this.options.isReady() && this.claimHere(take) && take.wasOnlyHere()) {
+          return this.takeWithoutRedis(take);
+        }
+        const outcome = await this.attempt(take, attempts === 1);
+        if (outcome !== 'again') {
+          return outcome;
+        }
+      }
+      return 'taken';
+    } catch (error) {
+      if (this.claimHere(take) && take.wasOnlyHere()) {
+        return this.takeWithoutRedis(take);
+      }
+      this.options.onError('take', error as Error);
+      return 'redis-away';
+    }
+  }
+
+  /** What this node has of the session. */
+  private claimHere({ pid, nsp }: Take): SessionClaim | undefined {
+    const claim = this.options.claims.get(pid);
+    return claim?.nsp === nsp && claim.isUsable ? claim : undefined;
+  }
+
+  private async attempt(take: Take, isFirst: boolean): Promise<SessionClaim | TakeRefusal | 'again'> {
+    const { pid, nsp } = take;
+    const { nodeId } = this.options;
+    const { records, claims } = await this.options.retry(() => this.look(take));
+    const here = this.claimHere(take);
+    if (here && standingOf(claims, here.epoch, nodeId) === 'superseded') {
+      this.options.yield(here);
+    } else if (here) {
+      const session = here.current();
+      records.push({ kind: 'memory', epoch: here.epoch, owner: nodeId, session, node: undefined });
+    }
+    const decision = decide(records, claims);
+    if (decision.kind === 'none') {
+      this.records.forgetNodes(); // one may be new
+      return isFirst ? 'again' : 'unknown';
+    }
+    const { epoch } = decision;
+    const encoded =
+      decision.kind === 'claim' ? encodeIfPossible({ ...decision.record.session, epoch, owner: nodeId }) : undefined;
+    const claiming = this.options.retry(() => this.records.claim(pid, nsp, epoch, encoded));
+    take.claiming = claiming;
+    if (standingOf(await claiming, epoch, nodeId) !== 'current') {
+      return 'again'; // another was faster
+    }
+    return this.complete(take, decision, records);
+  }
+
+  /** The epoch is this node's: what is known of the session is made the newest there is. */
+  private async complete(
+    take: Take,
+    decision: Exclude<Decision<SessionRecord>, { kind: 'none' }>,
+    records: readonly SessionRecord[],
+  ): Promise<SessionClaim | TakeRefusal> {
+    const { pid, nsp, duration } = take;
+    const { epoch } = decision;
+    const record = decision.kind === 'claim' ? decision.record : undefined;
+    const here = record?.kind === 'memory' ? this.claimHere(take) : undefined;
+    const claim = new SessionClaim(this.options.keeper, {
+      ...{ epoch, nsp, duration, owner: this.options.nodeId, isConfirmed: true, isSettled: false },
+      session: here?.current() ?? record?.session ?? { sid: '', pid, rooms: [], data: {} },
+    });
+    this.options.add(claim);
+    const completed = this.findCurrent(take, claim, decision, records);
+    claim.completed = completed.catch(() => undefined);
+    try {
+      if (!(await completed)) {
+        claim.discard();
+        return record ? 'taken' : 'unknown';
+      }
+    } catch (error) {
+      claim.giveBack(); // it is this node's, and is written when Redis is back
+      throw error;
+    }
+    return claim.isReleased ? 'taken' : claim;
+  }
+
+  /** Resolves to whether there is a session to be had. */
+  private async findCurrent(
+    take: Take,
+    claim: SessionClaim,
+    decision: Exclude<Decision<SessionRecord>, { kind: 'none' }>,
+    records: readonly SessionRecord[],
+  ): Promise<boolean> {
+    const { pid } = take;
+    const record = decision.kind === 'claim' ? decision.record : undefined;
+    if (record?.kind === 'stored') {
+      claim.touch();
+      // A node of the reference takes a session by deleting it: whoever has deleted it has it.
+      return this.removeStored(pid);
+    }
+    const node = decision.kind === 'ask' ? decision.node : decision.record.node;
+    const answer =
+      node === undefined || node === this.options.nodeId ? 'gone' : await this.askForCurrent(take, node, claim.epoch);
+    claim.isAnswered = answer !== 'silent';
+    let current = typeof answer === 'object' ? answer : undefined;
+    if (answer === 'gone' && node !== undefined) {
+      // It had been disconnected there, and its session was being written.
+      const stored = await this.records.takeStored(pid);
+      current = stored && (stored.epoch ?? claim.epoch) >= claim.epoch - 1 ? stored : undefined;
+    } else {
+      this.options.write('save', this.records.removeStored(pid));
+    }
+    for (const { kind, node } of records) {
+      if (kind === 'live') {
+        this.options.write('save', this.records.removeLiveOf(node!, pid));
+      }
+    }
+    if (!record && !current) {
+      return false;
+    }
+    if (current) {
+      claim.session = current;
+      // What is handed out is written before, so that nobody hands out an older one later.
+      await this.options.writeNow(claim).catch(() => undefined);
+    } else {
+      claim.touch();
+    }
+    return true;
+  }
+
+  /** Resolves to whether it was this node that deleted it, as far as it can know. */
+  private async removeStored(pid: string): Promise<boolean> {
+    let tries = 0;
+    const wasThere = await this.options.retry(() => {
+      tries++;
+      return this.records.removeStored(pid);
+    });
+    return wasThere || tries > 1; // the first answer may have been lost
+  }
+
+  /**
+   * The session as the node knows it on which its client seems connected. `gone`: the client is not there. `silent`: that
+   * node does not answer.
+   */
+  private async askForCurrent(take: Take, node: string, epoch: number): Promise<Session | 'gone' | 'silent'> {
+    const { pid, nsp } = take;
+    const { peers } = this.options;
+    let timer: NodeJS.Timeout | undefined;
+    try {
+      await peers.whenBack(node);
+      const answered = new Promise<string | null | undefined>((resolve) => {
+        take.onRelease = (answer) => {
+          const session = decodeSession(answer, pid);
+          if (answer === null || (session?.epoch ?? 0) === epoch - 1) {
+            resolve(answer);
+          } // else it is of a node that had the client still earlier
+        };
+        timer = setTimeout(() => resolve(undefined), RELEASE_TIMEOUT);
+      });
+      const [canHear] = await Promise.all([peers.canHear(nsp, node), peers.askRelease(pid, node, epoch)]);
+      const answer = canHear ? await answered : undefined;
+      return answer === null ? 'gone' : (decodeSession(answer, pid) ?? 'silent');
+    } catch {
+      return 'silent'; // what was read is good enough
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /**
+   * Redis cannot be asked, but the client was here and seems not to have been elsewhere. Redis is asked later
+   * ({@link SessionStore.verify}); until then nothing is written, and if it says that the session is another node's, the
+   * client is sent away.
+   */
+  private takeWithoutRedis(take: Take): SessionClaim {
+    const { nsp, duration } = take;
+    const here = this.claimHere(take)!;
+    const claim = new SessionClaim(this.options.keeper, {
+      ...{ nsp, duration, owner: this.options.nodeId, isConfirmed: false, isSettled: true },
+      session: here.current(),
+      epoch: here.isConfirmed ? here.epoch + 1 : here.epoch,
+    });
+    this.options.add(claim);
+    return claim;
+  }
+
+  // ── looking ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  private look(take: Take): Promise<FoundSession> {
+    return new Promise((settle, fail) => {
+      this.looks.push({ take, settle, fail });
+      void this.lookInBatches();
+    });
+  }
+
+  /** When many come at once, others have turns between the batches. */
+  private async lookInBatches(): Promise<void> {
+    if (this.isLooking) {
+      return;
+    }
+    this.isLooking = true;
+    while (this.looks.length > 0) {
+      await new Promise((resolve) => setImmediate(resolve));
+      const batch = this.looks.splice(0, AT_ONCE);
+      try {
+        const found = await this.records.find(batch.map(({ take }) => take));
+        batch.forEach(({ settle, fail }, i) => {
+          const outcome = found[i]!;
+          if (outcome instanceof Error) {
+            fail(outcome);
+          } else {
+            settle(outcome);
+          }
+        });
+      } catch (error) {
+        batch.forEach(({ fail }) => fail(error as Error));
+      }
+    }
+    this.isLooking = false;
+  }
+}
+
+/** A session whose data cannot be serialized is claimed without being kept with the claim. */
+function encodeIfPossible(session: Session): string | undefined {
+  try {
+    return encodeSession(session);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,285 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, test } from '@jest/globals';
+import { io as connect, type Socket } from 'socket.io-client';
+import { numbers, type Member } from '../faults/fleet.js';
+import { closeAfterwards, NodeProcess, RedisServer, TcpProxy, until } from '../kit/index.js';
+import { receives, socketsOf, startNode, visit, visits } from './fleet.js';
+import type { ChildOptions } from './node.child.js';
+import type { Visitor } from './visitor.js';
+
+const DETACHED = { what: 'the node to notice that Redis is away' };
+
+/** A node whose connections to Redis can be cut while the others keep theirs. */
+async function startDetachable(redis: RedisServer): Promise<{ node: Member; proxy: TcpProxy }> {
+  const proxy = await TcpProxy.start(redis.port);
+  return { node: await startNode({ port: proxy.port }), proxy };
+}
+
+async function detach(node: Member, proxy: TcpProxy): Promise<void> {
+  proxy.refuse();
+  proxy.cut();
+  await until(() => node.node.status().state === 'degraded', DETACHED);
+}
+
+async function reattach(node: Member, proxy: TcpProxy): Promise<void> {
+  await proxy.accept();
+  await until(() => node.node.status().state === 'running', { what: 'the node to be back' });
+}
+
+async function checkpointed(redis: RedisServer, node: Member, { pid }: Visitor): Promise<void> {
+  const live = `sio:session:live:${node.node.id}`;
+  await until(async () => (await redis.command('HEXISTS', live, pid!)) === 1, { what: 'the checkpoint' });
+}
+
+const stateOf = (node: Member, visitor: Visitor) => {
+  const [socket] = socketsOf(node, visitor);
+  return (
+    socket && { rooms: [...socket.rooms].filter((room) => room !== socket.id).sort(), data: socket.data as unknown }
+  );
+};
+
+describe('a session whose old node was cut off from Redis', () => {
+  /** The client was on A, is recovered on B while A is cut off, and joins a room there. */
+  async function moveFromDetached() {
+    const redis = await RedisServer.start();
+    const a = await startDetachable(redis);
+    const [b, c] = [await startNode({ port: redis.port }), await startNode({ port: redis.port })];
+    const network = await TcpProxy.start(Number(new URL(a.node.url).port));
+    const visitor = await visit({ url: `http://127.0.0.1:${network.port}` }, { rooms: ['red'] });
+    b.io.emit('msg', 0);
+    await receives(visitor, 1);
+    await checkpointed(redis, a.node, visitor);
+    await detach(a.node, a.proxy);
+    return { redis, a, b, c, network, visitor };
+  }
+
+  async function joinOnB(b: Member, visitor: Visitor): Promise<void> {
+    visitor.comeBack(b.url);
+    await visits(visitor, 2);
+    expect(visitor.socket.recovered).toBe(true);
+    await visitor.socket.emitWithAck('join', 'late');
+    socketsOf(b, visitor)[0]!.data = { as: 'on B' };
+    b.io.to('late').emit('msg', 1);
+    await receives(visitor, 2);
+  }
+
+  async function comesToC(b: Member, c: Member, visitor: Visitor): Promise<void> {
+    b.io.to('late').emit('msg', 2);
+    visitor.comeBack(c.url);
+    await visits(visitor, 3);
+    await receives(visitor, 3);
+    expect(visitor.values).toEqual(numbers(3));
+    expect(visitor.refused).toBe(0);
+    expect(stateOf(c, visitor)).toEqual({ rooms: ['late', 'red'], data: { as: 'on B' } });
+  }
+
+  test('is not overwritten by what that node had to write when it comes back', async () => {
+    const { redis, a, b, c, visitor } = await moveFromDetached();
+    await visitor.stayAway();
+    await until(() => socketsOf(a.node, visitor).length === 0, { what: 'A to lose the client' });
+    await joinOnB(b, visitor);
+    await visitor.stayAway();
+    const key = `sio:session:${visitor.pid}`;
+    await until(async () => (await redis.command('EXISTS', key)) === 1, { what: 'the session of B' });
+    const written = await redis.command('GET', key);
+
+    await reattach(a.node, a.proxy);
+    await sleep(300); // longer than anything takes that A has to write
+    expect(await redis.command('GET', key)).toBe(written);
+    await comesToC(b, c, visitor);
+  });
+
+  test('is not overwritten by a half-open socket of that node that ends late', async () => {
+    const { a, b, c, network, visitor } = await moveFromDetached();
+    network.blackhole();
+    await visitor.stayAway('close');
+    await joinOnB(b, visitor);
+    await visitor.stayAway();
+    await reattach(a.node, a.proxy);
+    network.cut(); // only now A can know that its client is gone
+    await until(() => socketsOf(a.node, visitor).length === 0, { what: 'A to lose the client' });
+    await comesToC(b, c, visitor);
+  });
+
+  test('is asked for in Redis by that node when its client comes back to it', async () => {
+    const { a, b, visitor } = await moveFromDetached();
+    await visitor.stayAway();
+    await until(() => socketsOf(a.node, visitor).length === 0, { what: 'A to lose the client' });
+    await joinOnB(b, visitor);
+    await visitor.stayAway();
+    b.io.to('late').emit('msg', 2);
+    await a.proxy.accept();
+    visitor.comeBack(a.node.url); // at the same time as A's network
+    await visits(visitor, 3);
+
+    await receives(visitor, 3);
+    expect(visitor.values).toEqual(numbers(3));
+    expect(visitor.refused).toBe(0);
+    expect(stateOf(a.node, visitor)).toEqual({ rooms: ['late', 'red'], data: { as: 'on B' } });
+  });
+
+  test('is not handed out by that node while it is still cut off', async () => {
+    const { a, b, visitor } = await moveFromDetached();
+    await visitor.stayAway();
+    await until(() => socketsOf(a.node, visitor).length === 0, { what: 'A to lose the client' });
+    visitor.comeBack(b.url); // nothing was sent meanwhile, and B gives it nothing
+    await visits(visitor, 2);
+    await visitor.socket.emitWithAck('join', 'late');
+    await visitor.stayAway();
+    visitor.comeBack(a.node.url);
+    await until(() => visitor.visits.length === 3, { what: 'the client to connect', timeout: 20_000 });
+    expect(visitor.socket.recovered).toBe(false);
+    expect(a.node.node.status().refusedRecoveries['redis-away']).toBe(1);
+    expect(a.node.eventsOf('recovery-refused')).toEqual([
+      { type: 'recovery-refused', namespace: '/', reason: 'redis-away' },
+    ]);
+  });
+
+  test('is handed out by that node if its client has only been there, and is this node’s when Redis is back', async () => {
+    const { a, b, c, visitor } = await moveFromDetached();
+    await visitor.stayAway();
+    await until(() => socketsOf(a.node, visitor).length === 0, { what: 'A to lose the client' });
+    const since = performance.now();
+    visitor.comeBack(a.node.url);
+    await visits(visitor, 2);
+    expect(performance.now() - since).toBeLessThan(1_000);
+    expect(visitor.refused).toBe(0);
+    await visitor.socket.emitWithAck('join', 'late');
+    await reattach(a.node, a.proxy);
+    b.io.to('late').emit('msg', 1);
+    await receives(visitor, 2);
+    await visitor.stayAway();
+    b.io.to('late').emit('msg', 2);
+    visitor.comeBack(c.url);
+    await receives(visitor, 3);
+    expect(visitor.values).toEqual(numbers(3));
+    expect(visitor.refused).toBe(0);
+  });
+});
+
+describe('one session that two nodes want at once', () => {
+  test.each([0, 20])(
+    'is handed out once, %i ms from Redis',
+    async (latency) => {
+      const redis = await RedisServer.start();
+      const a = await startDetachable(redis);
+      const b = await startNode({ port: redis.port });
+      a.proxy.latency(latency);
+      for (let round = 0; round < 12; round++) {
+        const network = await TcpProxy.start(Number(new URL(a.node.url).port));
+        const visitor = await visit({ url: `http://127.0.0.1:${network.port}` });
+        b.io.to(visitor.sid).emit('msg', 0);
+        await receives(visitor, 1);
+        await checkpointed(redis, a.node, visitor);
+        network.blackhole();
+        await visitor.stayAway('close');
+
+        const attempts: Socket[] = [];
+        const connected: boolean[] = [];
+        for (const [i, { url }] of [b, a.node, b].entries()) {
+          const auth = { pid: visitor.pid, offset: visitor.offset };
+          const socket = connect(url, { transports: ['websocket'], forceNew: true, reconnection: false, auth });
+          closeAfterwards({ close: () => socket.disconnect() });
+          socket.on('connect', () => (connected[i] = true));
+          socket.on('connect_error', () => (connected[i] = true));
+          attempts.push(socket);
+          await sleep(round % 4);
+        }
+        await until(() => connected.filter(Boolean).length === attempts.length, { what: 'all to have connected' });
+        const owners = (): number => [a.node, b].flatMap((node) => socketsOf(node, visitor)).length;
+        await until(() => owners() === 1, { what: 'one socket of the session' });
+        await sleep(30 + 2 * latency);
+        expect(owners()).toBe(1);
+        expect(attempts.filter((socket) => socket.connected && socket.id === visitor.sid)).toHaveLength(1);
+        attempts.forEach((socket) => socket.disconnect());
+      }
+    },
+    60_000,
+  );
+});
+
+describe('a failover that lost writes', () => {
+  test('keeps connected clients, and their sessions are written again', async () => {
+    const redis = await RedisServer.start();
+    const replica = await RedisServer.start({ replicaOf: redis });
+    const proxy = await TcpProxy.start(redis.port);
+    const [a, b] = [await startNode({ port: proxy.port }), await startNode({ port: proxy.port })];
+    await replica.inSync();
+    await replica.command('REPLICAOF', 'NO', 'ONE'); // what follows does not reach it
+    const visitors: Visitor[] = [];
+    for (let i = 0; i < 20; i++) {
+      visitors.push(await visit(i % 2 ? a : b, { rooms: ['red'] }));
+    }
+    a.io.emit('msg', 0);
+    await Promise.all(visitors.map((visitor) => receives(visitor, 1)));
+    for (const visitor of visitors.slice(0, 10)) {
+      visitor.goTo(a.url);
+      visitor.cut();
+      await visits(visitor, 2);
+    }
+    proxy.target(replica.port);
+    proxy.cut();
+    await redis.kill();
+    await until(() => [a, b].every(({ node }) => node.status().state === 'running'), { what: 'the failover' });
+
+    const written = async (): Promise<unknown[]> => {
+      const hashes = await Promise.all(
+        [a, b].map(({ node }) => replica.command('HKEYS', `sio:session:live:${node.id}`)),
+      );
+      return (hashes as string[][]).flat();
+    };
+    await until(async () => visitors.every((_, i) => i >= 0) && (await written()).filter(Boolean).length === 20, {
+      what: 'all to be written again',
+    });
+    expect(visitors.map(({ visits }) => visits.length)).toEqual(visitors.map((_, i) => (i < 10 ? 2 : 1)));
+    expect(visitors.every(({ isConnected }) => isConnected)).toBe(true);
+    // They can be recovered elsewhere, and none of an earlier epoch is.
+    for (const visitor of visitors.slice(0, 2)) {
+      const claims = `sio:session:claims:${visitor.pid}`;
+      await until(async () => (await replica.command('HEXISTS', claims, '1')) === 1, { what: 'the claim again' });
+    }
+    b.io.emit('msg', 1);
+    await Promise.all(visitors.map((visitor) => receives(visitor, 2)));
+    const before = visitors.map(({ visits }) => visits.length);
+    for (const visitor of visitors) {
+      visitor.goTo(b.url);
+      visitor.cut();
+    }
+    await Promise.all(visitors.map((visitor, i) => visits(visitor, before[i]! + 1)));
+    expect(visitors.map(({ refused }) => refused)).toEqual(visitors.map(() => 0));
+  });
+});
+
+describe('a node whose clock is wrong', () => {
+  test.each([1, -1])(
+    'by two days (times %i) does not hide the sessions of others',
+    async (direction) => {
+      const redis = await RedisServer.start();
+      const adapter = { heartbeatInterval: 100, heartbeatTimeout: 300 };
+      const [a, b] = [await startNode({ port: redis.port, adapter }), await startNode({ port: redis.port, adapter })];
+      const clockAhead = direction * 2 * 24 * 60 * 60 * 1_000;
+      const options: ChildOptions = { kind: 'ours', port: redis.port, adapter, clockAhead };
+      const child = await NodeProcess.start(new URL('./node.child.ts', import.meta.url), {
+        name: 'clock',
+        args: [JSON.stringify(options)],
+        startTimeout: 60_000,
+      });
+      const url = await child.call<string>('url');
+      await visit({ url }); // it writes sessions too
+      for (let round = 0; round < 5; round++) {
+        const network = await TcpProxy.start(Number(new URL(a.url).port));
+        const visitor = await visit({ url: `http://127.0.0.1:${network.port}` });
+        b.io.to(visitor.sid).emit('msg', 0);
+        await receives(visitor, 1);
+        await checkpointed(redis, a, visitor);
+        network.blackhole();
+        await visitor.stayAway('close');
+        visitor.comeBack(round % 2 ? b.url : url);
+        await visits(visitor, 2);
+        expect(visitor.refused).toBe(0);
+        visitor.close();
+      }
+    },
+    60_000,
+  );
+});
