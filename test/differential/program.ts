@@ -226,3 +226,12 @@ export function acrossNodes(program: Program): Program {
     return { ...turn, statements: [...statements.filter((one) => !isFetch(one)), ...statements.filter(isFetch)] };
   });
 }
+
+/** The program with one statement in each turn, and no acknowledgement behind it. */
+export function oneByOne(program: Program): Program {
+  return program.flatMap<Turn>(({ statements, sockets }) =>
+    sockets
+      ? [{ askedBy: undefined, statements: [], sockets }]
+      : statements.map((statement) => ({ askedBy: undefined, statements: [statement], sockets })),
+  );
+}
