@@ -54,7 +54,14 @@ describe('describeEvent: the line of each event', () => {
       Object.entries(events).map(([type, of]) => [type, describeEvent(of[0] as ClusterEvent).level]),
     );
     const errors = Object.keys(levels).filter((type) => levels[type] === 'error');
-    expect(errors).toEqual(['gap', 'stream-replaced', 'stream-refused', 'outbox-dropped', 'outbox-accepting', 'message-refused']);
+    expect(errors).toEqual([
+      'gap',
+      'stream-replaced',
+      'stream-refused',
+      'outbox-dropped',
+      'outbox-accepting',
+      'message-refused',
+    ]);
     expect(levels['node-suspected']).toBeUndefined();
   });
 });
