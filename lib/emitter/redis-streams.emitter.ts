@@ -248,8 +248,3 @@ export class RedisStreamsEmitter<
     this.connection?.publish(this.names.channels.requests(nsp), message).catch(() => undefined);
   }
 }
-
-/** What is no name of a room becomes null, which names nobody: it must not go missing, for no room means everybody. */
-function namesOf(rooms: string | string[]): string[] {
-  return [rooms].flat().map((room) => (isRoom(room) ? room : (null as unknown as string)));
-}
