@@ -65,11 +65,10 @@ export interface RedisStreamsAdapterOptions {
   onlyPlaintext?: boolean;
 
   /**
-   * When a node delivers its own broadcasts to its own clients: `log`, when it reads them back, so that all clients of
-   * all nodes see one order; `local-first`, at once, so that it works even while Redis is away. Connection state
-   * recovery needs `log`. Without recovery, `socket.emit()` is no broadcast: it goes to its client at once, and may come
-   * before broadcasts that were sent earlier and are on their way through the log.
-   * @default "log" with connection state recovery, "local-first" without
+   * When a node delivers its own broadcasts to its own clients. `local-first`: at once, in the order of the code, also while
+   * Redis is away, as a single server does. `log`: what is for rooms or for all when it is read back, so that all clients of
+   * all nodes see one order; what is for one socket at once there, too.
+   * @default "local-first"
    */
   ordering?: 'log' | 'local-first';
   /**

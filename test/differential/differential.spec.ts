@@ -37,8 +37,10 @@ const configurations: Configuration[] = (['local-first', 'log'] as const).flatMa
  * room then. So each turn does one thing there.
  */
 function programs({ nodes, ordering }: Configuration): fc.Arbitrary<Program> {
-  const code = nodes === 1 ? program : program.map(acrossNodes);
-  return ordering === 'log' ? code.map(oneByOne) : code;
+  if (ordering === 'log') {
+    return program.map(acrossNodes).map(oneByOne);
+  }
+  return nodes === 1 ? program : program.map(acrossNodes);
 }
 
 describe.each(configurations)('What clients see of a program ($name)', (configuration) => {
