@@ -177,8 +177,13 @@ export class RedisStreamsNode implements ClusterMember, OnModuleInit, OnApplicat
       );
     }
     const { member } = this;
+    if (!(member instanceof ClusterNode)) {
+      return undefined;
+    }
+    // Nest makes servers before it initializes modules; whether the node could start is asked there.
+    member.start().catch(() => undefined);
     // The node outlives its namespaces: it is closed with the module.
-    return member instanceof ClusterNode ? adapterFactory(member, () => Promise.resolve()) : undefined;
+    return adapterFactory(member, () => Promise.resolve());
   }
 
   /** @internal */
