@@ -3,7 +3,7 @@ import { defineConfig } from 'eslint/config';
 import tseslint from 'typescript-eslint';
 
 export default defineConfig(
-  { ignores: ['dist/', 'coverage/'] },
+  { ignores: ['dist/', 'coverage/', '.cache/', 'test/package/consumers/'] },
   eslint.configs.recommended,
   {
     files: ['**/*.ts'],

@@ -1,3 +1,11 @@
 export * from './adapter/index.js';
-export { RedisStreamsEmitter, type BroadcastTarget, type RedisStreamsEmitterOptions } from './emitter/index.js';
+export {
+  BroadcastOperator,
+  RedisStreamsEmitter,
+  type DefaultEventsMap,
+  type EventArgs,
+  type EventNames,
+  type RedisStreamsEmitterOptions,
+  type RedisStreamsEmitterStatus,
+} from './emitter/index.js';
 export * from './nest/index.js';

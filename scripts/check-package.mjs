@@ -24,8 +24,11 @@ try {
   const required = [...Object.keys(manifest.dependencies), ...peers.filter((name) => !optional(name))];
   const plain = unpack(tarball, 'plain', required);
   const nest = unpack(tarball, 'nest', [...required, ...peers.filter(optional)]);
-  for (const subpath of ['/adapter', '/emitter']) load(plain, manifest.name + subpath);
+  for (const subpath of ['/adapter', '/driver', '/emitter']) load(plain, manifest.name + subpath);
   load(nest, manifest.name);
+  // Terminus, and each Redis client, is needed by those only who use it.
+  const withSockets = peers.filter((name) => optional(name) && !/^(ioredis|iovalkey|redis)$/.test(name));
+  load(unpack(tarball, 'nest-only', [...required, ...withSockets]), manifest.name);
 } catch (error) {
   console.error(error.message);
   process.exitCode = 1;

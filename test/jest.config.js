@@ -4,12 +4,15 @@ export default {
   rootDir: '..',
   roots: ['<rootDir>/test', '<rootDir>/sample'],
   testMatch: ['**/*.spec.ts'],
-  testEnvironment: 'node',
+  // `npm run test:packages` runs these: they need a registry.
+  testPathIgnorePatterns: ['/test/package/'],
+  modulePathIgnorePatterns: ['/test/package/consumers/'],
+  testEnvironment: '<rootDir>/test/kit/environment.mjs',
   extensionsToTreatAsEsm: ['.ts'],
   transform: { '\\.ts$': ['@swc/jest', { ...swcOptions, swcrc: false }] },
   moduleNameMapper: {
     '^nestjs-redis-streams-adapter$': '<rootDir>/lib/index.ts',
-    '^nestjs-redis-streams-adapter/(adapter|emitter)$': '<rootDir>/lib/$1/index.ts',
+    '^nestjs-redis-streams-adapter/(adapter|driver|emitter)$': '<rootDir>/lib/$1/index.ts',
     // Sources name each other as their compiled output will: `./x.js`.
     '^(\\.{1,2}/.*)\\.js$': '$1',
   },

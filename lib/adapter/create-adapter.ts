@@ -1,14 +1,19 @@
+import type { ClusterMember } from '../cluster/cluster-member.js';
 import { ClusterNode } from '../cluster/cluster-node.js';
 import type { RedisStreamsLogger } from '../cluster/logger.js';
 import type { RedisStreamsAdapterOptions } from '../cluster/options.js';
 import { RedisStreamsAdapter } from './redis-streams.adapter.js';
 
-/** What `new Server({ adapter })` takes, and the node behind it. */
+/**
+ * What `new Server({ adapter })` takes, and the node behind it.
+ *
+ * @publicApi
+ */
 export interface RedisStreamsAdapterFactory {
   (nsp: unknown): RedisStreamsAdapter;
   new (nsp: unknown): RedisStreamsAdapter;
   /** This process as a member of the cluster: its state, the other nodes, events. */
-  readonly node: ClusterNode;
+  readonly node: ClusterMember;
 }
 
 /**
@@ -20,6 +25,7 @@ export interface RedisStreamsAdapterFactory {
  * @param logger - gets a line for each change of state, such as Redis lost and regained
  * @throws InvalidOptionError if an option has a value that is not allowed
  * @throws RedisClientError if the client is of no known kind
+ * @publicApi
  */
 export function createAdapter(
   client: unknown,

@@ -1,18 +1,38 @@
 export { createAdapter, type RedisStreamsAdapterFactory } from './create-adapter.js';
-export { RedisStreamsAdapter } from './redis-streams.adapter.js';
-export { ClusterNode, type ClusterNodeListener } from '../cluster/cluster-node.js';
-export type { ClusterEvent, ClusterNodeStatus, NodeState, NodeStatus, StreamStatus } from '../cluster/events.js';
+export type { RedisStreamsAdapter } from './redis-streams.adapter.js';
+export type { ClusterMember } from '../cluster/cluster-member.js';
+export type { ClusterNodeListener } from '../cluster/cluster-node.js';
+export type {
+  ClusterEvent,
+  ClusterNodeStatus,
+  DataLeftOut,
+  MessageRejected,
+  NodeBack,
+  NodeDown,
+  NodeEvent,
+  NodeJoined,
+  NodeLeft,
+  NodeState,
+  NodeStatus,
+  NodeSuspected,
+  RecoveryRefusal,
+  RecoveryRefused,
+  RedisLost,
+  RedisReconnected,
+  SessionRefused,
+} from '../cluster/events.js';
+export type {
+  EntryRejected,
+  OutboxAccepting,
+  OutboxDropped,
+  StreamEvent,
+  StreamGap,
+  StreamRecovered,
+  StreamRefused,
+  StreamReplaced,
+  StreamStatus,
+} from '../stream/events.js';
 export type { RedisStreamsLogger } from '../cluster/logger.js';
 export { InvalidOptionError, type RedisStreamsAdapterOptions } from '../cluster/options.js';
-export {
-  RedisClientError,
-  RedisTimeoutError,
-  type Command,
-  type CommandArg,
-  type ConnectionListener,
-  type ConnectionRole,
-  type OpenOptions,
-  type RedisConnection,
-  type RedisDriver,
-} from '../redis/driver.js';
-export { redisSentinelDriver } from '../redis/node-redis-sentinel.driver.js';
+export { RedisClientError, RedisTimeoutError } from '../redis/driver.js';
+export { redisSentinelDriver } from '../redis/drivers/node-redis-sentinel.driver.js';

@@ -1,57 +1,55 @@
-import { randomBytes } from 'node:crypto';
-import { Adapter, ClusterAdapter, MessageType } from 'socket.io-adapter';
-import type {
-  BroadcastFlags,
-  BroadcastOptions,
-  ClusterMessage,
-  ClusterResponse,
-  PrivateSessionId,
-  Room,
-  Session as SocketIoSession,
-  SocketId,
-} from 'socket.io-adapter';
+import { Adapter } from 'socket.io-adapter';
+import type { BroadcastOptions, PrivateSessionId, Room, Session as SocketIoSession, SocketId } from 'socket.io-adapter';
 import type { ClusterNode, NamespaceMember } from '../cluster/cluster-node.js';
-import { InvalidOptionError } from '../cluster/options.js';
-import type { BusMessage } from '../cluster/request-bus.js';
+import { resolveDisconnectionDuration } from '../cluster/options.js';
+import type { BusMessage, Census } from '../cluster/request-bus.js';
 import { toPlain } from '../wire/binary.js';
+import { carry } from '../wire/carried.js';
 import {
   decodeEntry,
+  DIRECT_LANE,
   EntryType,
-  toPacket,
-  toWireOptions,
+  isRoom,
   type EventPacket,
+  type ForeignMessage,
   type LogEntry,
   type LogMessage,
   type WireOptions,
 } from '../wire/entry.js';
+import type { Request, Response } from '../wire/request-data.js';
+import { RequestType } from '../wire/requests.js';
 import type { StreamLog } from '../stream/stream-log.js';
+import { callApp } from './app-code.js';
 import { corkFlushes } from './cork-flushes.js';
-import { PendingRequests } from './pending-requests.js';
+import { Requests, toBroadcastOptions } from './requests.js';
 import { SessionRecovery } from './session-recovery.js';
-import type { NamespaceLike } from './socket-io.js';
+import type { NamespaceLike, SocketDetails, SocketLike } from './socket-io.js';
 
-const DEFAULT_REQUEST_TIMEOUT = 5_000;
+/** Marks adapters of this package, of whichever copy of it. */
+const OURS = Symbol.for('nestjs-redis-streams-adapter');
+
+/** What is appended, but for who appends it. */
+type Body<M = LogMessage> = M extends LogMessage ? Omit<M, 'uid' | 'nsp'> : never;
 
 /**
  * The adapter of one namespace of one Socket.IO server.
  *
- * What it is told to broadcast it appends to the log, and what the log brings it delivers to its sockets. Requests and
- * their answers, and volatile broadcasts, go over the bus.
+ * What it is asked to do with sockets it does with those of this server, and appends it to the log for the others;
+ * what they append it does when the log brings it. Requests and their answers, and volatile broadcasts, go over the bus.
  */
-export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMember {
-  declare readonly uid: string;
+export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
+  readonly [OURS] = true;
+  readonly uid: string;
   readonly name: string;
   private readonly namespace: NamespaceLike;
   private readonly log: StreamLog;
-  private readonly pendingRequests: PendingRequests;
-  /** Broadcasts that wait for the acknowledgements of other servers' clients. */
-  private readonly ackListeners = new Map<
-    string,
-    { onClientCount: (clientCount: number) => void; onAck: (...args: unknown[]) => void }
-  >();
+  private readonly requests: Requests;
   private readonly recovery: SessionRecovery | undefined;
   private readonly ordering: 'log' | 'local-first';
-  private censusUnderWay: ReturnType<ClusterNode['census']> | undefined;
+  /** Whether the server's parser may carry more than Socket.IO's default parser does. */
+  private readonly hasOwnParser: boolean;
+  /** How many counts of clients the broadcast that is under way in this turn gives: see {@link broadcastWithAck}. */
+  private countsToCome: number | undefined;
   private closed: Promise<void> | undefined;
 
   constructor(
@@ -64,27 +62,36 @@ export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMemb
     this.name = this.namespace.name;
     this.uid = node.nextUid(this.name);
     this.log = node.logOf(this.name);
-    this.pendingRequests = new PendingRequests(() => this.census());
-    const recovery = this.namespace.server.opts.connectionStateRecovery;
-    this.ordering = node.options.ordering ?? (recovery ? 'log' : 'local-first');
-    if (recovery) {
-      if (this.ordering !== 'log') {
-        throw new InvalidOptionError(
-          'ordering',
-          this.ordering,
-          '"log" (or nothing) when connectionStateRecovery is on: a client that was given broadcasts before the log ' +
-            'has them cannot tell what it has missed',
-        );
-      }
+    this.requests = new Requests({
+      census: () => this.census(),
+      send: (request) => this.send(request),
+      respond: (uid, response) => this.respond(uid, response),
+      onLeftOut: (what) => node.reportLeftOut(this.name, what),
+      here: {
+        broadcast: (packet, opts) => this.sparing(() => super.broadcast(this.keepingOffset(packet), opts)),
+        broadcastWithAck: (...args) => this.sparing(() => super.broadcastWithAck(...args)),
+        fetchSockets: (opts) => super.fetchSockets(opts) as Promise<SocketDetails[]>,
+        serverSideEmit: (event) => this.namespace._onServerSideEmit(event),
+      },
+    });
+    const { connectionStateRecovery, parser } = this.namespace.server.opts;
+    this.hasOwnParser = parser !== undefined;
+    this.ordering = node.options.ordering ?? 'local-first';
+    if (connectionStateRecovery) {
+      const duration = resolveDisconnectionDuration(connectionStateRecovery.maxDisconnectionDuration);
       this.log.remember();
-      this.recovery = new SessionRecovery(node, this.log, this.namespace, recovery.maxDisconnectionDuration);
+      this.recovery = new SessionRecovery(node, this.log, this.namespace, duration);
     }
+    this.spareOthers();
     node.attach(this);
+    closeIfOurs(this.namespace.adapter);
   }
 
   get socketCount(): number {
     return this.sids.size;
   }
+
+  // ── rooms of sockets ────────────────────────────────────────────────────────────────────────────────────────────
 
   override addAll(id: SocketId, rooms: Set<Room>): void {
     const before = new Set(this.recovery && this.sids.get(id));
@@ -113,7 +120,7 @@ export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMemb
 
   override close(): Promise<void> {
     if (!this.closed) {
-      this.pendingRequests.close();
+      this.requests.close();
       this.closed = this.onClosed(this.node.detach(this));
     }
     return this.closed;
@@ -122,158 +129,163 @@ export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMemb
   // ── what the server asks for ────────────────────────────────────────────────────────────────────────────────────
 
   /** @throws TypeError at once, if the packet cannot be serialized */
-  override broadcast(packet: EventPacket, opts: BroadcastOptions): Promise<void> {
-    const flags: BroadcastFlags = opts.flags ?? {};
-    if (flags.volatile) {
-      if (!flags.local) {
-        this.publish({ type: MessageType.BROADCAST, data: { packet, opts: toWire(opts) } });
+  override broadcast(packet: EventPacket, opts: BroadcastOptions): void {
+    const exact = this.exact(packet);
+    if (opts.flags?.volatile) {
+      const elsewhere = this.elsewhere(opts);
+      if (elsewhere) {
+        const request = { type: RequestType.Broadcast, data: { packet: this.onBus(exact), opts: elsewhere } } as const;
+        this.send(request).catch(() => undefined); // it may be lost
       }
-      this.broadcastHere(this.keepingOffset(packet), opts);
-    } else if (flags.local || packet.id !== undefined) {
-      // An acknowledgement can be called only here, so nobody else needs the packet; but it keeps its place in the order.
-      // Its turn may come later, so it is sent as it is now.
-      const kept = this.ordering === 'log' ? { ...packet, data: toPlain(packet.data) as unknown[] } : packet;
-      this.inOrder(() => this.broadcastHere(this.keepingOffset(kept), opts));
+      super.broadcast(this.keepingOffset(exact), opts);
+    } else if (packet.id !== undefined) {
+      super.broadcast(exact, opts); // for one socket, and the acknowledgement can be called only here
     } else {
-      this.append({ type: EntryType.Broadcast, data: { packet, opts: toWire(opts) } });
-      if (this.ordering === 'local-first') {
-        this.broadcastHere(packet, opts);
-      }
+      void this.change(opts, {
+        here: (sent) =>
+          super.broadcast(sent ? this.withOffset(exact, this.log.offset()) : this.keepingOffset(exact), opts),
+        // Its turn may come later, so it is sent as it is now.
+        later: () => {
+          const kept = this.onBus(exact);
+          return () => super.broadcast(this.keepingOffset(kept), opts);
+        },
+        elsewhere: (target) => ({
+          ...{ type: EntryType.Broadcast, data: { packet: exact, opts: target } },
+          ...(this.hasOwnParser && { exact: true }),
+        }),
+      });
     }
-    return Promise.resolve();
   }
 
+  /**
+   * Socket.IO adds up the counts of clients that it is given, and waits for as many counts as `serverCount()` says, which
+   * it asks next. It is given two: of the clients here, and of all others when they have answered.
+   *
+   * @throws TypeError at once, if the packet cannot be serialized
+   */
   override broadcastWithAck(
     packet: EventPacket,
     opts: BroadcastOptions,
     onClientCount: (clientCount: number) => void,
     onAck: (...args: unknown[]) => void,
   ): void {
-    if (!opts.flags?.local) {
-      const requestId = newRequestId();
-      this.ackListeners.set(requestId, { onClientCount, onAck });
-      // Nobody here knows whether all clients have answered; after this time, nobody listens any more.
-      setTimeout(() => this.ackListeners.delete(requestId), opts.flags?.timeout).unref();
-      this.publish({ type: MessageType.BROADCAST, data: { packet, requestId, opts: toWire(opts) } });
+    const exact = this.exact(packet);
+    const elsewhere = this.elsewhere(opts);
+    if (elsewhere) {
+      const { timeout } = opts.flags ?? {};
+      this.requests.broadcastWithAck({ packet: this.onBus(exact), opts: elsewhere, timeout }, onAck, onClientCount);
     }
-    Adapter.prototype.broadcastWithAck.call(this, packet, opts, onClientCount, onAck);
-  }
-
-  override addSockets(opts: BroadcastOptions, rooms: Room[]): Promise<void> {
-    this.change(opts, () => Adapter.prototype.addSockets.call(this, opts, rooms), {
-      type: EntryType.SocketsJoin,
-      data: { opts: toWire(opts), rooms },
-    });
-    return Promise.resolve();
-  }
-
-  override delSockets(opts: BroadcastOptions, rooms: Room[]): Promise<void> {
-    this.change(opts, () => Adapter.prototype.delSockets.call(this, opts, rooms), {
-      type: EntryType.SocketsLeave,
-      data: { opts: toWire(opts), rooms },
-    });
-    return Promise.resolve();
-  }
-
-  override disconnectSockets(opts: BroadcastOptions, close: boolean): Promise<void> {
-    this.change(opts, () => Adapter.prototype.disconnectSockets.call(this, opts, close), {
-      type: EntryType.DisconnectSockets,
-      data: { opts: toWire(opts), close },
-    });
-    return Promise.resolve();
-  }
-
-  override async fetchSockets(opts: BroadcastOptions): Promise<unknown[]> {
-    const sockets = (await Adapter.prototype.fetchSockets.call(this, opts)) as unknown[];
-    if (opts.flags?.local) {
-      return sockets;
-    }
-    const servers = await this.census();
-    return new Promise((resolve, reject) => {
-      const requestId = newRequestId();
-      const timeout = opts.flags?.timeout ?? DEFAULT_REQUEST_TIMEOUT;
-      this.pendingRequests.open(requestId, servers, timeout, sockets, (error, responses) =>
-        error ? reject(error) : resolve(responses),
-      );
-      this.publish({ type: MessageType.FETCH_SOCKETS, data: { opts: toWire(opts), requestId } });
-    });
-  }
-
-  /** @throws TypeError at once, if the packet cannot be serialized */
-  override serverSideEmit(packet: unknown[]): Promise<void> {
-    const ack = packet.at(-1);
-    if (typeof ack === 'function') {
-      const question = toPlain(packet.slice(0, -1)) as unknown[];
-      return this.askServers(question, ack as (error: Error | null, responses: unknown[]) => void);
-    }
-    this.publish({ type: MessageType.SERVER_SIDE_EMIT, data: { packet: toPlain(packet) as unknown[] } });
-    return Promise.resolve();
-  }
-
-  private async askServers(
-    packet: unknown[],
-    done: (error: Error | null, responses: unknown[]) => void,
-  ): Promise<void> {
-    let servers;
-    try {
-      servers = await this.census();
-    } catch (error) {
-      done(error as Error, []);
-      return;
-    }
-    const requestId = newRequestId();
-    this.pendingRequests.open(requestId, servers, DEFAULT_REQUEST_TIMEOUT, [], (error, responses) =>
-      done(error ?? null, responses),
-    );
-    this.publish({ type: MessageType.SERVER_SIDE_EMIT, data: { requestId, packet } });
+    this.countsToCome = elsewhere ? 2 : 1;
+    queueMicrotask(() => (this.countsToCome = undefined));
+    packet.data = exact.data;
+    super.broadcastWithAck(packet, opts, onClientCount, onAck);
   }
 
   override async serverCount(): Promise<number> {
+    if (this.countsToCome !== undefined) {
+      const count = this.countsToCome;
+      this.countsToCome = undefined;
+      return count;
+    }
     const { named, others } = await this.census();
     return 1 + named.size + others;
   }
 
+  /* eslint-disable @typescript-eslint/no-misused-promises -- whoever awaits what the in-memory adapter does at once, may */
+  /**
+   * Resolves when it is done with the sockets here and is in the log for the others, or was dropped from the outbox. It
+   * never rejects. Socket.IO's `socketsJoin()` does not pass it on; `io.of(…).adapter.addSockets(…)` gives it.
+   */
+  override addSockets(opts: BroadcastOptions, rooms: Room[]): Promise<void> {
+    return this.changeRooms(EntryType.SocketsJoin, opts, rooms, () => super.addSockets(opts, rooms));
+  }
+
+  /** @see addSockets */
+  override delSockets(opts: BroadcastOptions, rooms: Room[]): Promise<void> {
+    return this.changeRooms(EntryType.SocketsLeave, opts, rooms, () => super.delSockets(opts, rooms));
+  }
+
+  /** @see addSockets */
+  override disconnectSockets(opts: BroadcastOptions, close: boolean): Promise<void> {
+    return this.change(opts, {
+      here: () => super.disconnectSockets(opts, close),
+      elsewhere: (target) => ({ type: EntryType.DisconnectSockets, data: { opts: target, close } }),
+    });
+  }
+
+  /* eslint-enable @typescript-eslint/no-misused-promises */
+
+  /** @throws Error if a server does not answer in time */
+  override async fetchSockets(opts: BroadcastOptions): Promise<unknown[]> {
+    const elsewhere = this.elsewhere(opts);
+    const [here, others] = await Promise.all([
+      super.fetchSockets(opts) as Promise<unknown[]>,
+      elsewhere ? this.requests.fetchSockets(elsewhere, opts.flags?.timeout) : [],
+    ]);
+    return here.concat(others);
+  }
+
+  /** @throws TypeError at once, if the event cannot be sent to another process */
+  override serverSideEmit(event: unknown[]): void {
+    const ack = event.at(-1);
+    if (typeof ack === 'function') {
+      const question = carry(event.slice(0, -1)) as unknown[];
+      this.requests.serverSideEmit(question, ack as (error: Error | null, responses: unknown[]) => void);
+    } else {
+      const request = { type: RequestType.ServerSideEmit, data: { packet: carry(event) as unknown[] } } as const;
+      this.send(request).catch(() => undefined); // it is lost while Redis is away, which is counted
+    }
+  }
+
   // ── what the log brings ─────────────────────────────────────────────────────────────────────────────────────────
 
-  deliver(entry: LogEntry, fromThisNode: boolean): void {
-    if (fromThisNode && entry.uid === this.uid && this.ordering === 'local-first') {
-      return; // was done at once
+  deliver(entry: LogEntry, own: boolean): void {
+    if (own && this.wasAtOnce(entry)) {
+      return;
     }
     if (entry.rooms && !this.hasRecipient(entry.rooms)) {
-      return; // told without decoding
+      return; // known without decoding
     }
     try {
       const message = decodeEntry(entry);
       if (message) {
-        this.carryOut(message, entry);
+        this.sparing(() => this.carryOut(message, this.log.offsetAt(entry)), this.recovery?.withheldFrom(entry));
       } else {
         this.log.reject(entry.id, `the type ${entry.type} is not known to this version`);
       }
     } catch (error) {
-      // Besides what cannot be understood: what cannot be encoded for a client, and what a listener of the app throws.
+      // Besides what cannot be understood: what the server's parser cannot encode.
       this.log.reject(entry.id, (error as Error).message);
     }
   }
 
-  private carryOut(message: LogMessage, entry: LogEntry): void {
-    const opts = fromWire(message.data.opts);
+  /** Another server of this node has appended something that is delivered at once. */
+  deliverAtOnce(message: LogMessage): void {
+    this.sparing(() => this.carryOut(message, this.log.offset()));
+  }
+
+  private wasAtOnce({ origin }: LogEntry): boolean {
+    return this.ordering === 'local-first' || origin?.node.endsWith(DIRECT_LANE) === true;
+  }
+
+  private carryOut(message: LogMessage | ForeignMessage, offset: string): void {
+    if (message.type === EntryType.ServerSideEmit) {
+      callApp(() => this.namespace._onServerSideEmit(message.data.packet));
+      return;
+    }
+    const opts = toBroadcastOptions(message.data.opts);
     switch (message.type) {
-      case EntryType.Broadcast: {
-        const { packet } = message.data;
-        if (this.recovery && packet.id === undefined) {
-          packet.data.push(entry.id); // it was decoded for this delivery only
-        }
-        this.broadcastHere(packet, opts);
+      case EntryType.Broadcast:
+        super.broadcast(this.withOffset(message.data.packet, offset), opts);
         break;
-      }
       case EntryType.SocketsJoin:
-        Adapter.prototype.addSockets.call(this, opts, message.data.rooms);
+        super.addSockets(opts, message.data.rooms);
         break;
       case EntryType.SocketsLeave:
-        Adapter.prototype.delSockets.call(this, opts, message.data.rooms);
+        super.delSockets(opts, message.data.rooms);
         break;
       case EntryType.DisconnectSockets:
-        Adapter.prototype.disconnectSockets.call(this, opts, message.data.close);
+        super.disconnectSockets(opts, message.data.close);
         break;
     }
   }
@@ -285,58 +297,12 @@ export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMemb
   // ── what the bus brings ─────────────────────────────────────────────────────────────────────────────────────────
 
   /** @throws Error if the message, which anybody may have published, is not one */
-  override onMessage(message: BusMessage): void {
-    const data = message.data as Record<string, unknown> | null | undefined;
-    if (typeof data !== 'object' || data === null) {
-      throw new Error(`a message of type ${message.type} without data`);
-    }
-    switch (message.type as MessageType) {
-      case MessageType.BROADCAST: {
-        const packet = toPacket(data.packet);
-        const opts = toWireOptions(data.opts);
-        if (typeof data.requestId !== 'string') {
-          this.broadcastHere(this.keepingOffset(packet), fromWire(opts));
-          return;
-        }
-        this.answer(message, { packet, opts, requestId: data.requestId });
-        return;
-      }
-      case MessageType.FETCH_SOCKETS:
-        this.answer(message, { opts: toWireOptions(data.opts), requestId: toRequestId(data.requestId) });
-        return;
-      case MessageType.SERVER_SIDE_EMIT: {
-        if (!Array.isArray(data.packet) || typeof data.packet[0] !== 'string') {
-          throw new Error('a serverSideEmit without the name of an event');
-        }
-        this.answer(message, { packet: data.packet as unknown[], requestId: data.requestId });
-        return;
-      }
-      case MessageType.FETCH_SOCKETS_RESPONSE:
-        if (!Array.isArray(data.sockets)) {
-          throw new Error('an answer to fetchSockets without sockets');
-        }
-        this.pendingRequests.answer(toRequestId(data.requestId), message.uid, data.sockets);
-        return;
-      case MessageType.SERVER_SIDE_EMIT_RESPONSE:
-        this.pendingRequests.answer(toRequestId(data.requestId), message.uid, [data.packet]);
-        return;
-      case MessageType.BROADCAST_CLIENT_COUNT:
-        this.ackListeners.get(toRequestId(data.requestId))?.onClientCount(Number(data.clientCount));
-        return;
-      case MessageType.BROADCAST_ACK:
-        this.ackListeners.get(toRequestId(data.requestId))?.onAck(data.packet);
-        return;
-      default:
-        throw new Error(`the type ${message.type} is not known to this version`);
-    }
-  }
-
-  private answer(message: BusMessage, data: unknown): void {
-    super.onMessage({ uid: message.uid, nsp: message.nsp, type: message.type, data } as ClusterMessage);
+  onMessage(message: BusMessage): void {
+    this.requests.receive(message);
   }
 
   onPeersChanged(): void {
-    void this.pendingRequests.recheck();
+    void this.requests.recheck();
   }
 
   // ── connection state recovery ───────────────────────────────────────────────────────────────────────────────────
@@ -350,71 +316,99 @@ export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMemb
     return (this.recovery?.restore(pid, offset) ?? Promise.resolve(undefined)) as Promise<SocketIoSession>;
   }
 
-  // ── ClusterAdapter's ways out ───────────────────────────────────────────────────────────────────────────────────
+  // ── ways out ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  override async doPublish(message: ClusterMessage): Promise<string> {
+  private async send(request: Request): Promise<void> {
     try {
-      await this.node.bus.publish(message);
+      await this.node.bus.publish({ uid: this.uid, nsp: this.name, ...request });
     } catch (error) {
       this.node.counters.droppedRequests++;
       throw error;
     }
-    return '';
   }
 
-  override async doPublishResponse(requesterUid: string, response: ClusterResponse): Promise<void> {
+  private async respond(uid: string, response: Response): Promise<void> {
     try {
-      await this.node.bus.respond(requesterUid, response);
+      await this.node.bus.respond(uid, { uid: this.uid, nsp: this.name, ...response });
     } catch (error) {
-      if (error instanceof TypeError) {
-        this.node.reject(this.name, `an answer to another node cannot be sent: ${error.message}`);
-      } else {
-        this.node.counters.droppedRequests++;
-      }
+      this.node.counters.droppedRequests++;
       throw error;
     }
   }
 
-  // ── the rest ────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  private append(message: Pick<LogMessage, 'type' | 'data'>): void {
-    this.log.append({ uid: this.uid, nsp: this.name, ...message } as LogMessage);
+  /** Does something with the sockets of this server, and has the others do the same. */
+  private change(opts: BroadcastOptions, change: Change): Promise<void> {
+    const target = this.elsewhere(opts);
+    const isDirect = this.isForOne(opts);
+    const isAtOnce = this.ordering === 'local-first' || isDirect;
+    if (!target) {
+      if (isAtOnce) {
+        change.here(false);
+      } else {
+        this.afterOwnEntries(change.later?.() ?? (() => change.here(false)));
+      }
+      return Promise.resolve();
+    }
+    const message = { uid: this.uid, nsp: this.name, ...change.elsewhere(target) };
+    const options = { ...(isDirect && { lane: 'direct' as const }), bus: this.node.bus.mark(this) };
+    this.log.append(message, options);
+    if (isAtOnce) {
+      change.here(true);
+      this.node.siblingsOf(this).forEach((sibling) => sibling.deliverAtOnce(message));
+    }
+    return this.log.whenAppended();
   }
 
-  private change(opts: BroadcastOptions, applyHere: () => unknown, message: Pick<LogMessage, 'type' | 'data'>): void {
-    if (opts.flags?.local) {
-      this.inOrder(applyHere);
-      return;
-    }
-    this.append(message);
-    if (this.ordering === 'local-first') {
-      applyHere();
-    }
+  private changeRooms(
+    type: typeof EntryType.SocketsJoin | typeof EntryType.SocketsLeave,
+    opts: BroadcastOptions,
+    rooms: Room[],
+    here: () => unknown,
+  ): Promise<void> {
+    const shared = rooms.filter(isRoom);
+    const isOnlyHere = shared.length === 0; // nobody elsewhere can be in such a room
+    return this.change(isOnlyHere ? { ...opts, flags: { ...opts.flags, local: true } } : opts, {
+      here,
+      elsewhere: (target) => ({ type, data: { opts: target, rooms: shared } }),
+    });
   }
 
-  /** Does something here after what this node has appended so far. */
-  private inOrder(run: () => unknown): void {
-    if (this.ordering === 'local-first') {
-      run();
-      return;
+  /** Whether all that is meant is one socket of this server. */
+  private isForOne({ rooms }: BroadcastOptions): boolean {
+    const [room] = rooms;
+    return rooms.size === 1 && this.namespace.sockets.has(room!);
+  }
+
+  /** What is meant of the other servers; undefined: nobody can be. */
+  private elsewhere({ rooms, except, flags }: BroadcastOptions): WireOptions | undefined {
+    const meant = [...rooms].filter(isRoom);
+    if (flags?.local || (meant.length === 0 && rooms.size > 0)) {
+      return undefined;
     }
-    let atOnce = true;
+    return { rooms: meant, except: [...(except ?? [])].filter(isRoom), flags: { ...flags } };
+  }
+
+  /** The packet as all clients are given it, wherever they are connected. @throws TypeError */
+  private exact(packet: EventPacket): EventPacket {
+    return this.hasOwnParser ? { ...packet, data: carry(packet.data) as unknown[] } : packet;
+  }
+
+  /** The packet as it is now, and as the other servers are given it. @throws TypeError */
+  private onBus(packet: EventPacket): EventPacket {
+    return this.hasOwnParser ? packet : { ...packet, data: toPlain(packet.data) as unknown[] };
+  }
+
+  /** With the ordering `log`: does something here after what this node has appended so far. */
+  private afterOwnEntries(run: () => unknown): void {
+    let isNow = true;
     this.log.afterOwnEntries(() => {
-      try {
+      if (isNow) {
         run();
-      } catch (error) {
-        if (atOnce) {
-          throw error;
-        }
-        this.node.reject(this.name, (error as Error).message); // what a listener of the app throws
+      } else {
+        callApp(run);
       }
     });
-    atOnce = false;
-  }
-
-  /** Writes a packet to the sockets of this server. */
-  private broadcastHere(packet: EventPacket, opts: BroadcastOptions): void {
-    Adapter.prototype.broadcast.call(this, packet, opts);
+    isNow = false;
   }
 
   /** The packet with the offset that its client will ask to be recovered from. */
@@ -424,37 +418,71 @@ export class RedisStreamsAdapter extends ClusterAdapter implements NamespaceMemb
 
   /**
    * A packet that is not in the log. A client takes the last item of any packet for its offset if it is a string, and
-   * could not be recovered from "hello"; so the position in the log is added then, up to which it has been given all.
+   * could not be recovered from "hello"; so its offset is added then, which is that of all that it has been given.
    */
   private keepingOffset(packet: EventPacket): EventPacket {
-    const { position } = this.log;
-    return position !== undefined && typeof packet.data.at(-1) === 'string'
-      ? this.withOffset(packet, position)
-      : packet;
+    return typeof packet.data.at(-1) === 'string' ? this.withOffset(packet, this.log.offset()) : packet;
   }
 
-  private census(): ReturnType<ClusterNode['census']> {
-    // A broadcast with acknowledgements asks twice in one turn, and both must be told the same.
-    this.censusUnderWay ??= this.node.census(this).finally(() => (this.censusUnderWay = undefined));
-    return this.censusUnderWay;
+  private census(): Promise<Census> {
+    return this.node.census(this);
+  }
+
+  // ── listeners of the application ────────────────────────────────────────────────────────────────────────────────
+
+  /** What is being done because another server has asked for it, so that no call of the application waits for it. */
+  private foreign: { withheld: ReadonlySet<SocketId> | undefined } | undefined;
+
+  /**
+   * Does what another server has asked for: a listener that throws on one socket does not keep it from the others.
+   *
+   * @param withheld - sockets with which it is not done
+   */
+  private sparing(run: () => void, withheld?: ReadonlySet<SocketId>): void {
+    const before = this.foreign;
+    this.foreign = { withheld };
+    try {
+      run();
+    } finally {
+      this.foreign = before;
+    }
+  }
+
+  /** Wraps what calls a function for each socket; socket.io-adapter has no way in for that. */
+  private spareOthers(): void {
+    type Apply = (opts: BroadcastOptions, callback: (socket: SocketLike) => void) => void;
+    const internals = this as unknown as { apply?: Apply };
+    const apply = internals.apply!;
+    internals.apply = (opts, callback) => {
+      const { foreign } = this;
+      if (!foreign) {
+        apply.call(this, opts, callback);
+        return;
+      }
+      this.foreign = undefined; // what the application calls meanwhile, it calls by itself
+      apply.call(this, opts, (socket) => {
+        if (!foreign.withheld?.has(socket.id)) {
+          callApp(() => callback(socket));
+        }
+      });
+      this.foreign = foreign;
+    };
   }
 }
 
-function toWire(opts: BroadcastOptions): WireOptions {
-  return { rooms: [...opts.rooms], except: [...(opts.except ?? [])], flags: { ...opts.flags } };
+/** Something to be done with sockets, here and elsewhere. */
+interface Change {
+  /** @param isSent - whether it is in the log, or on its way there */
+  here(isSent: boolean): unknown;
+  /** What is to be done here if its turn has not come yet; `here` if that is the same. */
+  later?(): () => unknown;
+  elsewhere(target: WireOptions): Body;
 }
 
-function fromWire({ rooms, except, flags }: WireOptions): BroadcastOptions {
-  return { rooms: new Set(rooms), except: new Set(except), flags };
-}
-
-function newRequestId(): string {
-  return randomBytes(8).toString('hex');
-}
-
-function toRequestId(value: unknown): string {
-  if (typeof value !== 'string') {
-    throw new Error('a message without "requestId"');
+/** The adapter that a namespace had before is closed, if it is one of this package: `io.adapter()` forgets it. */
+function closeIfOurs(adapter: unknown): void {
+  const ours = adapter as Partial<Pick<RedisStreamsAdapter, typeof OURS | 'close'>> | null | undefined;
+  if (ours?.[OURS]) {
+    void ours.close?.();
   }
-  return value;
 }

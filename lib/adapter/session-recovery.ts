@@ -1,19 +1,18 @@
 import type { Session as SocketIoSession } from 'socket.io-adapter';
 import type { ClusterNode } from '../cluster/cluster-node.js';
 import type { RecoveryRefusal } from '../cluster/events.js';
-import { InvalidOptionError } from '../cluster/options.js';
 import { isSessionId, type Ahead, type LastGiven, type Session } from '../wire/session.js';
 import { SessionRecipient } from '../session/session-recipient.js';
 import type { SessionClaim, SessionState } from '../session/session-claim.js';
 import { DIRECT_LANE, type LogEntry } from '../wire/entry.js';
 import type { Replay, ReplayItem } from '../stream/replay-log.js';
-import { broadcastOf } from '../stream/room-index.js';
+import { broadcastOf } from '../stream/broadcast.js';
 import type { StreamLog } from '../stream/stream-log.js';
 import { coversCut, cutAt, decodeCut, encodeCut, isInCut, joinCuts, NOTHING, type Cut } from '../wire/cut.js';
+import { EVENT } from '../wire/requests.js';
 import { compareStreamIds, STREAM_START } from '../wire/stream-id.js';
 import type { NamespaceLike, PacketLike, SocketLike } from './socket-io.js';
 
-const EVENT = 2;
 /** The event that tells a client the offset when it connects, with the option `announceOffset`. */
 export const OFFSET_EVENT = 'redis-streams:offset';
 /** An offset with which nobody is recovered. */
@@ -86,14 +85,6 @@ export class SessionRecovery {
     /** Milliseconds for which a client can come back. */
     private readonly duration: number,
   ) {
-    if (typeof duration !== 'number' || !(duration >= 0)) {
-      const name = 'connectionStateRecovery.maxDisconnectionDuration';
-      throw new InvalidOptionError(
-        name,
-        duration,
-        'milliseconds, 0 or more (Infinity: as long as Redis can keep a key)',
-      );
-    }
     node.sessions.keepFor(duration);
   }
 
@@ -153,16 +144,16 @@ export class SessionRecovery {
    * The ids of the sockets that have been given an entry of the log already, elsewhere, and must not be given it again. To
    * be asked for each entry that is delivered because it was read.
    */
-  withheldFrom({ id, origin }: LogEntry): readonly string[] {
+  withheldFrom({ id, origin }: LogEntry): ReadonlySet<string> | undefined {
     const clients = origin && this.clientsAhead.size > 0 ? this.clientsAhead.get(origin.node) : undefined;
     if (!origin || !clients) {
-      return NOBODY;
+      return undefined;
     }
-    const withheld: string[] = [];
+    const withheld = new Set<string>();
     for (const live of clients) {
       const ahead = live.ahead.find(({ node }) => node === origin.node)!;
       if (origin.seq <= ahead.seq) {
-        withheld.push(live.sid);
+        withheld.add(live.sid);
       }
       if (origin.seq >= ahead.seq) {
         ahead.coveredAt = id;
@@ -493,7 +484,6 @@ export class SessionRecovery {
   }
 }
 
-const NOBODY: readonly string[] = [];
 const newClient = { session: undefined, cut: NOTHING, missed: [] as ReplayItem[] };
 
 /** Whether a client that has what is in a cut has received what it was given last, and so all before it. */

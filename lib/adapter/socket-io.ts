@@ -7,8 +7,16 @@ import type { EngineConnection } from './cork-flushes.js';
 export interface NamespaceLike {
   readonly name: string;
   readonly server: {
-    readonly opts: { connectionStateRecovery?: { maxDisconnectionDuration: number } };
+    readonly opts: {
+      connectionStateRecovery?: { maxDisconnectionDuration: number };
+      /** The application's own, such as `socket.io-msgpack-parser`; absent: the default one. */
+      parser?: unknown;
+    };
   };
+  /** The adapter before this one, while this one is constructed. */
+  readonly adapter?: unknown;
+  /** Emits an event to the listeners of the namespace. */
+  _onServerSideEmit(event: unknown[]): void;
   readonly sockets: ReadonlyMap<string, SocketLike>;
   /** Sockets whose middlewares have not passed them yet (Socket.IO 4.7 and later). */
   readonly _preConnectSockets?: ReadonlyMap<string, SocketLike>;
@@ -32,4 +40,12 @@ export interface SocketLike {
 export interface PacketLike {
   type: number;
   data: unknown[];
+}
+
+/** What another server is given of a socket. */
+export interface SocketDetails {
+  readonly id: string;
+  readonly handshake: Readonly<Record<string, unknown>>;
+  readonly rooms: ReadonlySet<string>;
+  readonly data: unknown;
 }

@@ -1,18 +1,16 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { driverFor } from '../redis/driver-for.js';
-import { Readiness } from '../redis/readiness.js';
-import {
-  RedisClientError,
-  type ConnectionListener,
-  type ConnectionRole,
-  type RedisConnection,
-  type RedisDriver,
-} from '../redis/driver.js';
+import { RedisClientError, type ConnectionListener, type RedisConnection, type RedisDriver } from '../redis/driver.js';
 import { SessionStore } from '../session/session-store.js';
-import { EMITTER_UID, nodeOf, type LogEntry } from '../wire/entry.js';
 import { StreamLog } from '../stream/stream-log.js';
-import { isStreamId } from '../wire/stream-id.js';
+import { decodeControlMessage, type Heartbeat, type NodeInfo } from '../wire/control.js';
+import type { NotCarried } from '../wire/carried.js';
+import type { LogEntry, LogMessage } from '../wire/entry.js';
+import { streamIndexOf } from '../wire/keys.js';
+import { EMITTER_UID, nodeOf, serverIndexOf, serverUid, serverUids } from '../wire/server-uid.js';
+import type { ClusterMember } from './cluster-member.js';
+import { COMMANDS, Connections } from './connections.js';
 import { describeEvent } from './describe-event.js';
 import {
   noRefusals,
@@ -21,32 +19,33 @@ import {
   type NodeStatus,
   type RecoveryRefusal,
 } from './events.js';
+import { HearingClock } from './hearing-clock.js';
+import { Heartbeats } from './heartbeats.js';
 import type { RedisStreamsLogger } from './logger.js';
-import { NodeRegistry, type Announcement } from './node-registry.js';
-import {
-  resolveOptions,
-  streamIndexOf,
-  streamNames,
-  type RedisStreamsAdapterOptions,
-  type ResolvedOptions,
-} from './options.js';
+import { namesInRedis } from './names.js';
+import { NodeRegistry } from './node-registry.js';
+import { resolveOptions, type RedisStreamsAdapterOptions, type ResolvedOptions } from './options.js';
+import { outsideContext } from '../redis/outside-context.js';
 import { RequestBus, type BusMember, type Census } from './request-bus.js';
+import { RequestOrder } from './request-order.js';
+import { SessionHandover } from './session-handover.js';
+import { Subscriptions } from './subscriptions.js';
 
-/** Milliseconds before channels that Redis refused are tried again, at the start. */
-const SUBSCRIBE_RETRY = 500;
-/** Milliseconds from one answer to the hellos of others to the next. */
-const ANSWER_INTERVAL = 20;
+/** How many different reasons of one kind are events; after that, they are counted only. */
+const MAX_REPORTED = 200;
 
 /** A namespace of a Socket.IO server of this process: what the node delivers to. */
 export interface NamespaceMember extends BusMember {
   /** Given each entry of its namespace, in the order of the log. */
-  deliver(entry: LogEntry, fromThisNode: boolean): void;
-  /** A node is gone, or the nodes that have the namespace may have changed. */
+  deliver(entry: LogEntry, own: boolean): void;
+  /** Given what another server of this node has appended, if it is not to wait for its being read. */
+  deliverAtOnce(message: LogMessage): void;
+  /** A node has come or gone: those that have the namespace may have changed. */
   onPeersChanged(): void;
   readonly socketCount: number;
 }
 
-/** What a listener may be told of. */
+/** What a subscriber of a node is called with. An exception that it throws is uncaught, as one of an event listener. */
 export interface ClusterNodeListener {
   onEvent?(event: ClusterEvent): void;
   /** The list of nodes, or the state of one, has changed. */
@@ -55,135 +54,83 @@ export interface ClusterNodeListener {
   onStatus?(): void;
 }
 
-/** The last entries of a node in a stream: their number, their id and, if there are any, the number of the lane `direct`. */
-type LastAppendedOnWire = [seq: number, id: string, direct?: number];
-
-type HeartbeatMessage =
-  | { kind: 'hello' | 'beat'; node: Announcement; reading: boolean; streams: Record<string, LastAppendedOnWire> }
-  | { kind: 'bye'; node: Announcement }
-  | { kind: 'release'; node: Announcement; pid: string; at: string; epoch: number }
-  | { kind: 'released'; node: Announcement; pid: string; to: string; session: string | null };
+/** What a node has from `start` on. */
+interface Parts {
+  readonly connections: Connections;
+  readonly commands: RedisConnection;
+  readonly subscriber: RedisConnection;
+  readonly subscriptions: Subscriptions;
+  readonly bus: RequestBus;
+  readonly logs: StreamLog[];
+  readonly heartbeats: Heartbeats;
+  readonly handover: SessionHandover;
+  readonly sessions: SessionStore;
+}
 
 /**
  * This process as a member of the cluster: owner of the connections to Redis and of all that works on them.
  *
  * Modes:
- * - starting: connections are being opened. Broadcasts wait in the outbox.
- * - running: the ends of the streams are known and the channels are subscribed. Nothing sent from now on is missed.
- *   Redis may be away for a while; everything resumes by itself.
- * - closing: what waits is appended, sessions are written, goodbye is said, all that is ours is closed.
- * - closed.
+ * - new: nothing is open. `start` leads to
+ * - starting: connections are being opened. Broadcasts wait in the outbox. When the ends of the streams are known and the
+ *   channels are subscribed, it is
+ * - running: nothing that is sent from now on is missed. Redis may be away for a while; everything resumes by itself.
+ * - closing, by `close` in any mode: what waits is appended, sessions are written, goodbye is said, all that is ours is
+ *   closed. Then it is
+ * - closed, for ever.
  */
-export class ClusterNode {
+export class ClusterNode implements ClusterMember {
   /** Random, new with each start; also the uid of its servers on the wire. */
   readonly id = randomBytes(8).toString('hex');
   readonly options: ResolvedOptions;
-  readonly bus: RequestBus;
-  readonly registry: NodeRegistry;
-  readonly sessions: SessionStore;
   readonly counters = { rejectedMessages: 0, droppedRequests: 0, recoveries: 0, refusedRecoveries: 0 };
   /** How many clients were not recovered, by the reason. */
   readonly refusals: Record<RecoveryRefusal, number> = noRefusals();
 
+  private mode: 'new' | 'starting' | 'running' | 'closing' | 'closed' = 'new';
   private readonly driver: RedisDriver;
-  private readonly commands: RedisConnection;
-  private readonly subscriber: RedisConnection;
-  private readonly logs: StreamLog[];
+  /** Undefined in mode `new`. */
+  private parts: Parts | undefined;
+  private readonly clock: HearingClock;
+  private readonly registry: NodeRegistry;
+  /** The namespaces of the servers of this process, by name. */
   private readonly members = new Map<string, NamespaceMember[]>();
   private readonly listeners = new Set<ClusterNodeListener>();
-  private readonly readiness: Readiness;
+  /** Reasons that were reported once. */
+  private readonly reported = new Set<string>();
   private readonly startedAt = Date.now();
-  private readonly lost = new Map<string, Error>();
-  private readonly told = new Set<string>();
-  private lostSince: number | undefined;
-  private heardOwnAt = performance.now();
-  private checkedAt = performance.now();
-  private mode: 'starting' | 'running' | 'closing' | 'closed' = 'starting';
-  private heartbeatTimer: NodeJS.Timeout | undefined;
-  private checkTimer: NodeJS.Timeout | undefined;
-  private answerTimer: NodeJS.Timeout | undefined;
-  private isAnswerDue = false;
-  /** Whether it has said hello to the others, and not goodbye. */
-  private isPresent = false;
-  private hello: NodeJS.Immediate | undefined;
-  /** The nodes whose way back to Redis is waited for. */
-  private readonly onTheWay = new Map<string, Promise<void>>();
   private starting: Promise<void> | undefined;
   private closing: Promise<void> | undefined;
-  private readonly subscribedOnce: Promise<void>;
-  private readonly commandsReadyOnce: Promise<void>;
   private readonly closingOnce: Promise<void>;
-  private markSubscribed!: () => void;
   private markClosing!: () => void;
-  private subscribeError: Error | undefined;
-  private announceError: Error | undefined;
 
   /**
+   * Opens nothing: `start` does.
+   *
    * @param client - a Redis client; it is never used, only duplicated
+   * @param role - an observer sees the nodes, counts as none, and reads no log
    * @throws InvalidOptionError, RedisClientError
    */
   constructor(
     client: unknown,
     options: RedisStreamsAdapterOptions = {},
     private readonly logger: RedisStreamsLogger = console,
+    private readonly role: 'node' | 'observer' = 'node',
   ) {
     this.options = resolveOptions(options);
     this.driver = driverFor(client);
-    const { heartbeatInterval, heartbeatTimeout, commandTimeout } = this.options;
-
-    let commandsReady!: () => void;
-    this.commandsReadyOnce = new Promise((resolve) => (commandsReady = resolve));
-    this.subscribedOnce = new Promise((resolve) => (this.markSubscribed = resolve));
     this.closingOnce = new Promise((resolve) => (this.markClosing = resolve));
-
-    this.readiness = new Readiness(() => this.commands, commandTimeout);
-    this.commands = this.open('commands', 'commands', {
-      onReady: () => {
-        commandsReady();
-        this.readiness.onReady();
-        this.onCommandsReady();
-      },
-      onLost: () => this.onCommandsLost(),
-    });
-    this.subscriber = this.open('subscriber', 'subscriber', {
-      onReady: () => void this.subscribeAll(),
-      onLost: () => this.bus.onLost(),
-      onMessage: (channel, payload) => this.bus.receive(channel, payload),
-    });
-    this.bus = new RequestBus(this.commands, () => this.subscriber, {
-      channelPrefix: this.options.channelPrefix,
-      streamName: this.options.streamName,
-      commandTimeout,
-      onAnnouncement: (message) => this.onHeartbeat(message),
-      onRejected: (channel, reason) => this.reject(channel, reason),
-      onHeard: (uid, nsp) => this.onHeard(uid, nsp),
-    });
+    const { heartbeatInterval, heartbeatTimeout } = this.options;
+    this.clock = new HearingClock(heartbeatInterval / 2);
     this.registry = new NodeRegistry({
-      ...{ heartbeatInterval, heartbeatTimeout },
+      ...{ heartbeatInterval, heartbeatTimeout, clock: this.clock },
       emit: (event) => this.emit(event),
-      onChange: () => this.onNodesChanged(),
+      onHeard: () => this.notifyNodes(),
+      onMembership: () => this.allMembers().forEach((member) => member.onPeersChanged()),
     });
-    this.sessions = new SessionStore(this.commands, {
-      keyPrefix: this.options.sessionKeyPrefix,
-      nodeId: this.id,
-      checkpoints: this.options.sessionCheckpoints,
-      grace: 2 * heartbeatTimeout,
-      commandTimeout,
-      retry: (run) => this.readiness.retry(run),
-      peers: {
-        whenBack: (node) => this.whenBack(node),
-        canHear: (nsp, node) => this.bus.isSubscribedTo(nsp, serverUid(node, 0)),
-        askRelease: (pid, at, epoch) =>
-          this.bus.announce({ kind: 'release', node: this.announcement(), pid, at, epoch }),
-      },
-      onError: (operation, error) => {
-        if (this.once(`session ${operation} ${error.message}`)) {
-          this.emit({ type: 'session-refused', operation, error });
-        }
-      },
-    });
-    this.logs = streamNames(this.options).map((stream) => this.openLog(stream));
   }
+
+  // ── start, run, close ───────────────────────────────────────────────────────────────────────────────────────────
 
   /**
    * Opens the connections. Resolves when nothing that is sent from then on is missed, or when the node is closed before.
@@ -192,67 +139,184 @@ export class ClusterNode {
    *   closed then
    */
   start(): Promise<void> {
-    this.starting ??= this.doStart();
-    return this.starting;
+    if (!this.starting && this.mode === 'new') {
+      this.mode = 'starting';
+      this.starting = outsideContext(() => {
+        this.parts = this.open();
+        return this.untilRunning(this.parts);
+      });
+    }
+    return this.starting ?? Promise.resolve();
   }
 
-  private async doStart(): Promise<void> {
-    for (const log of this.logs) {
-      log.start();
-    }
-    const open = Promise.all([
-      this.commandsReadyOnce,
-      this.subscribedOnce,
-      ...this.logs.map((log) => log.whenOpen()),
-    ]).then(() => this.run());
-    const { startTimeout, onStartTimeout } = this.options;
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<'late'>((resolve) => (timer = setTimeout(resolve, startTimeout, 'late')));
-    const outcome = await Promise.race([open, late, this.closingOnce]);
-    clearTimeout(timer);
-    if (outcome === 'late') {
-      const why = this.reasons().join('; ') || 'it does not answer';
-      if (onStartTimeout === 'fail') {
-        await this.close();
-        throw new RedisClientError(
-          `Redis cannot be used after ${startTimeout} ms (startTimeout): ${why}. Check the connection and the rights ` +
-            'of its user, or set onStartTimeout to "degrade" to start without Redis.',
-        );
-      }
-      this.logger.warn(`starting without Redis: ${why}`);
-      open.catch(() => undefined);
-    }
+  /** Flushes the outbox (for at most `closeTimeout` milliseconds), writes sessions, says goodbye, closes all. */
+  close(): Promise<void> {
+    this.closing ??= outsideContext(() => this.doClose());
+    return this.closing;
   }
 
   get isClosing(): boolean {
     return this.mode === 'closing' || this.mode === 'closed';
   }
 
-  /** Flushes the outbox (for at most `closeTimeout` milliseconds), writes sessions, says goodbye, closes all. */
-  close(): Promise<void> {
-    this.closing ??= this.doClose();
-    return this.closing;
+  private open(): Parts {
+    const { options, driver, id } = this;
+    const { heartbeatInterval, heartbeatTimeout, commandTimeout } = options;
+    const { streams, channels, sessionKeys } = namesInRedis(driver, options);
+    const connections = new Connections(driver, {
+      ...{ nodeId: id, sharded: options.useShardedPubSub, commandTimeout },
+      skipServerCheck: options.skipServerCheck,
+      // Of sharded channels, only those of one shard hear this node's heartbeat; so each connection is asked by itself.
+      probe: { interval: heartbeatInterval, timeout: Math.max(heartbeatTimeout, commandTimeout) },
+      emit: (event) => this.emit(event),
+      warn: (text) => this.warnOnce(text),
+      onChange: () => this.notifyStatus(),
+    });
+    const subscriptions = new Subscriptions(() => subscriber, {
+      ...{ first: channels.control, commandTimeout },
+      onComplete: () => this.onSubscribed(),
+    });
+    const commands = connections.open('commands', COMMANDS, {
+      onReady: () => this.onCommandsReady(),
+      onLost: () => this.onCommandsLost(),
+    });
+    const subscriber = connections.open('subscriber', 'subscriber', {
+      onReady: () => subscriptions.onReady(),
+      onLost: () => subscriptions.onLost(),
+      onMessage: (channel, payload) => bus.receive(channel, payload),
+    });
+    const order = new RequestOrder((nsp) => this.logOf(nsp));
+    const bus = new RequestBus(commands, subscriptions, {
+      ...{ channels, commandTimeout, order },
+      onControl: (payload) => this.onControl(payload),
+      onRejected: (channel, reason) => this.reject(channel, reason),
+      onTraffic: (uid, nsp) => this.onTraffic(uid, nsp),
+    });
+    const logs = (this.role === 'node' ? streams : []).map((stream) =>
+      this.openLog(stream, connections, commands, order, subscriptions),
+    );
+    const heartbeats = new Heartbeats({
+      ...{ heartbeatInterval, heartbeatTimeout, clock: this.clock },
+      describe: () => this.describe(),
+      publish: (message) => bus.control(message),
+      canHear: () => subscriptions.canHear,
+      onBeat: () => this.onBeat(),
+      onCheck: () => this.onCheck(),
+      onDeaf: () => subscriber.reset(),
+    });
+    const handover: SessionHandover = new SessionHandover({
+      ...{ nodeId: id, bus },
+      info: () => this.info(),
+      whenNodeBack: (node) => this.whenNodeBack(node),
+      release: (pid, epoch) => sessions.release(pid, epoch),
+      onResponse: (pid, session) => sessions.onReleased(pid, session),
+    });
+    const sessions: SessionStore = new SessionStore(commands, {
+      ...{ nodeId: id, commandTimeout, keyPrefix: sessionKeys, peers: handover },
+      checkpoints: options.sessionCheckpoints,
+      grace: 2 * heartbeatTimeout,
+      retry: (run) => connections.retry(run),
+      onError: (operation, error) => this.reportOnce({ type: 'session-refused', operation, error }, error.message),
+    });
+    this.allMembers().forEach((member) => bus.join(member));
+    return { connections, commands, subscriber, subscriptions, bus, logs, heartbeats, handover, sessions };
+  }
+
+  private openLog(
+    stream: string,
+    connections: Connections,
+    commands: RedisConnection,
+    order: RequestOrder,
+    subscriptions: Subscriptions,
+  ): StreamLog {
+    const { options } = this;
+    const open = (listener: ConnectionListener): RedisConnection =>
+      connections.open('reader', readerOf(stream), listener, stream);
+    return new StreamLog(commands, open, {
+      ...{ stream, nodeId: this.id, maxLen: options.maxLen, readCount: options.readCount },
+      blockTime: options.blockTimeInMs,
+      commandTimeout: options.commandTimeout,
+      heartbeatTimeout: options.heartbeatTimeout,
+      outbox: { maxEntries: options.outboxMaxEntries, maxBytes: options.outboxMaxBytes },
+      replay: { maxEntries: options.replayMaxEntries, maxBytes: options.replayMaxBytes },
+      emit: (event) => this.emit(event),
+      deliver: (entry, own) => this.deliver(entry, own),
+      whenRequestHandled: (entry) => (this.awaitsRequests(entry, subscriptions) ? order.whenHandled(entry) : undefined),
+      onlyPlaintext: options.onlyPlaintext,
+      ordering: options.ordering ?? 'log',
+      readers: {
+        count: () => this.nodeCount,
+        present: () => [this.id, ...this.registry.present().map(({ id }) => id)],
+        ask: () => this.parts?.heartbeats.ping(),
+      },
+      onReading: () => this.onReading(),
+      retry: (run) => connections.retry(run),
+    });
+  }
+
+  private async untilRunning({ connections, subscriptions, logs }: Parts): Promise<void> {
+    logs.forEach((log) => log.start());
+    const ready = [connections.whenReady(COMMANDS), subscriptions.whenComplete(), ...logs.map((log) => log.whenOpen())];
+    const running = Promise.all(ready).then(() => this.run());
+    const { startTimeout, onStartTimeout } = this.options;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<'late'>((resolve) => (timer = setTimeout(resolve, startTimeout, 'late')));
+    const outcome = await Promise.race([running, late, this.closingOnce]);
+    clearTimeout(timer);
+    if (outcome !== 'late') {
+      return;
+    }
+    const why = this.reasons().join('; ') || 'it does not answer';
+    if (onStartTimeout === 'degrade') {
+      this.logger.warn(`starting without Redis: ${why}`);
+      return;
+    }
+    await this.close();
+    throw new RedisClientError(
+      `Redis cannot be used after ${startTimeout} ms (startTimeout): ${why}. Check the connection and the rights ` +
+        'of its user, or set onStartTimeout to "degrade" to start without Redis.',
+    );
+  }
+
+  private run(): void {
+    if (this.mode === 'starting') {
+      this.mode = 'running';
+      this.parts!.connections.report();
+      this.parts!.heartbeats.start();
+      this.notifyStatus();
+      this.notifyNodes();
+    }
   }
 
   private async doClose(): Promise<void> {
-    const { closeTimeout } = this.options;
+    const { parts } = this;
     const wasRunning = this.mode === 'running';
     this.mode = 'closing';
     this.markClosing();
-    clearInterval(this.heartbeatTimer);
-    clearInterval(this.checkTimer);
-    this.readiness.close();
-    this.sessions.saveAll();
-    await Promise.all(this.logs.map((log) => log.closeOutbox(closeTimeout)));
-    await this.sessions.close();
-    this.isPresent = false;
-    if (wasRunning) {
-      await this.bus.announce({ kind: 'bye', node: this.announcement() }).catch(() => undefined);
+    if (parts) {
+      await this.closeParts(parts, wasRunning);
     }
-    await Promise.all([...this.logs.map((log) => log.close(0)), this.subscriber.close(), this.commands.close()]);
     this.mode = 'closed';
-    this.tellStatus();
+    this.notifyStatus();
   }
+
+  private async closeParts(parts: Parts, wasRunning: boolean): Promise<void> {
+    const { connections, subscriptions, bus, logs, heartbeats, sessions } = parts;
+    heartbeats.pause();
+    connections.stop();
+    sessions.saveAll(); // their clients may come to another node at once
+    await Promise.all(logs.map((log) => log.closeOutbox(this.options.closeTimeout)));
+    await sessions.close();
+    heartbeats.stop();
+    if (wasRunning) {
+      await bus.control({ kind: 'goodbye', node: this.info() }).catch(() => undefined);
+    }
+    subscriptions.close();
+    await Promise.all(logs.map((log) => log.close(0)));
+    await connections.close();
+  }
+
+  // ── what other parts of the process use ─────────────────────────────────────────────────────────────────────────
 
   /** Calls the listener's methods until the function that is returned is called. */
   subscribe(listener: ClusterNodeListener): () => void {
@@ -260,9 +324,17 @@ export class ClusterNode {
     return () => this.listeners.delete(listener);
   }
 
+  get bus(): RequestBus {
+    return this.started.bus;
+  }
+
+  get sessions(): SessionStore {
+    return this.started.sessions;
+  }
+
   /** The log that carries a namespace. */
   logOf(nsp: string): StreamLog {
-    return this.logs[streamIndexOf(nsp, this.options.streamCount)]!;
+    return this.started.logs[streamIndexOf(nsp, this.options.streamCount)]!;
   }
 
   /** The uid of one more server of this node that has the namespace. */
@@ -277,7 +349,12 @@ export class ClusterNode {
 
   attach(member: NamespaceMember): void {
     this.members.set(member.name, [...(this.members.get(member.name) ?? []), member]);
-    this.bus.join(member).catch(() => undefined); // all is subscribed when the connection is back
+    this.parts?.bus.join(member);
+  }
+
+  /** The other servers of this node that have the same namespace. */
+  siblingsOf(member: NamespaceMember): NamespaceMember[] {
+    return (this.members.get(member.name) ?? []).filter((other) => other !== member);
   }
 
   /** Returns whether it was the last member. */
@@ -288,15 +365,25 @@ export class ClusterNode {
     } else {
       this.members.delete(member.name);
     }
-    this.bus.leave(member).catch(() => undefined); // a lost connection has no subscriptions
+    this.parts?.bus.leave(member);
     return this.members.size === 0;
   }
 
-  /** Who else has a namespace, those that are known to be gone left out. */
+  /**
+   * Who else has a namespace, those that are known to be gone left out. Never rejected, for Socket.IO does not catch it:
+   * when Redis cannot be asked, or does not answer within `commandTimeout`, it is all nodes that have sent heartbeats, and
+   * those that were heard in the namespace without.
+   */
   async census(member: BusMember): Promise<Census> {
-    const servers = new Map(this.registry.present().map((peer) => [peer.id, peer.servers]));
-    const uids = this.registry.announced().map((id) => serverUids(id, servers.get(id) ?? 1));
-    const { named, others } = await this.bus.census(member, uids);
+    const peers = this.registry.known().map(({ id, servers }) => serverUids(id, servers));
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<undefined>((resolve) => {
+      timer = setTimeout(resolve, this.options.commandTimeout, undefined);
+    });
+    const asked = this.parts?.bus.census(member, peers).catch(() => undefined);
+    const counted = await Promise.race([asked, late]);
+    clearTimeout(timer);
+    const { named, others } = counted ?? this.censusWithoutRedis(member);
     for (const uid of named) {
       if (this.registry.isGone(nodeOf(uid))) {
         named.delete(uid);
@@ -305,58 +392,21 @@ export class ClusterNode {
     return { named, others };
   }
 
-  /** All nodes, this one first. */
-  nodes(): NodeStatus[] {
-    const { id, host, pid, startedAt, sockets, backlog } = this.announcement();
-    const state = this.mode === 'closed' ? 'left' : 'up';
-    const self: NodeStatus = {
-      ...{ id, host, pid, startedAt, sockets, backlog, state },
-      lastSeen: Date.now(),
-      self: true,
-    };
-    return [self, ...this.registry.list()];
+  private censusWithoutRedis({ name, uid }: BusMember): Census {
+    const own = (this.members.get(name) ?? []).map((member) => member.uid).filter((other) => other !== uid);
+    const named = new Set([...own, ...this.registry.present().map(({ id }) => serverUid(id, 0))]);
+    return { named, others: this.registry.unmonitoredIn(name) };
   }
 
-  status(): ClusterNodeStatus {
-    const reasons = this.reasons();
-    const running = reasons.length === 0 ? 'running' : 'degraded';
-    return {
-      id: this.id,
-      state: this.mode === 'starting' ? 'starting' : this.mode === 'running' ? running : 'closed',
-      reasons,
-      streams: this.logs.map((log) => log.status()),
-      liveSessions: this.sessions.liveCount,
-      counters: { ...this.counters },
-      refusedRecoveries: { ...this.refusals },
-    };
+  /** A socket has something that other nodes cannot be given; the first of each kind is an event. */
+  reportLeftOut(namespace: string, { path, reason }: NotCarried): void {
+    this.reportOnce({ type: 'data-left-out', namespace, path, reason }, `${path} ${reason}`);
   }
 
-  /** Why this node cannot do its work, if it cannot. */
-  reasons(): string[] {
-    const reasons = [...this.lost].map(([name, error]) => `the ${name} connection is lost: ${error.message}`);
-    for (const { name, error } of this.logs) {
-      if (error.read && !this.lost.has(`reader of "${name}"`)) {
-        reasons.push(`the stream "${name}" cannot be read: ${error.read.message}`);
-      }
-      if (error.append && !this.lost.has('commands')) {
-        reasons.push(`the stream "${name}" cannot be appended to: ${error.append.message}`);
-      }
-    }
-    if (this.subscribeError) {
-      reasons.push(`the channels cannot be subscribed to: ${this.subscribeError.message}`);
-    }
-    if (this.announceError && !this.lost.has('commands')) {
-      reasons.push(`heartbeats cannot be published: ${this.announceError.message}`);
-    }
-    return reasons;
-  }
-
-  /** Counts a message that was passed over; its reason is told the first time. */
+  /** Counts a message that was passed over; the first one for each reason is an event. */
   reject(channel: string, reason: string): void {
     this.counters.rejectedMessages++;
-    if (this.once(`message ${reason}`)) {
-      this.emit({ type: 'message-rejected', channel, reason });
-    }
+    this.reportOnce({ type: 'message-rejected', channel, reason }, reason);
   }
 
   /** A client that came back is not recovered. */
@@ -366,66 +416,74 @@ export class ClusterNode {
     this.emit({ type: 'recovery-refused', namespace, reason });
   }
 
-  private run(): void {
-    if (this.mode !== 'starting') {
-      return;
+  // ── what it is like ─────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** All nodes, this one first if it is one. */
+  nodes(): NodeStatus[] {
+    if (this.role === 'observer') {
+      return this.registry.list();
     }
-    this.mode = 'running';
-    this.isPresent = true;
-    this.heardOwnAt = performance.now();
-    const { heartbeatInterval } = this.options;
-    this.heartbeatTimer = setInterval(() => this.beat('beat'), heartbeatInterval);
-    this.checkTimer = setInterval(() => this.check(), Math.max(5, Math.min(1_000, heartbeatInterval / 5)));
-    this.beat('hello');
-    this.tellStatus();
-    this.onNodesChanged();
+    const { id, host, pid, startedAt, sockets, backlog } = this.info();
+    const state = this.mode === 'closed' ? 'left' : 'up';
+    const lastSeen = Date.now();
+    const self: NodeStatus = { id, host, pid, startedAt, sockets, backlog, state, lastSeen, self: true };
+    return [self, ...this.registry.list()];
   }
 
-  private beat(kind: 'hello' | 'beat'): void {
-    const streams: Record<string, LastAppendedOnWire> = {};
-    for (const log of this.logs) {
-      const { seq, id, direct } = log.lastAppended;
-      streams[log.name] = direct > 0 ? [seq, id, direct] : [seq, id];
-      log.announce(this.id, seq, id, direct); // what is lost unread is lost for this node too
-    }
-    const reading = this.isReading && this.bus.isSubscribed; // it has found back to Redis, and hears what it is asked
-    this.bus.announce({ kind, node: this.announcement(), reading, streams }).then(
-      () => (this.announceError = undefined),
-      (error: Error) => (this.announceError = error),
-    );
-    if (kind === 'beat') {
-      this.sessions.keepAlive().catch(() => undefined);
-    }
-    if (this.subscriber.ready && !this.bus.isSubscribed) {
-      void this.subscribeAll();
-    }
-    this.tellStatus();
+  /** How many nodes there are, those that are known to be gone left out. */
+  get nodeCount(): number {
+    return 1 + this.registry.presentCount;
   }
 
-  private check(): void {
-    const deaf = !this.bus.isSubscribed;
-    this.registry.check(deaf);
-    this.resume();
-    // Who does not even hear itself, though its heartbeats are sent, is subscribed on a connection that is dead.
-    const { heartbeatInterval, heartbeatTimeout } = this.options;
-    const now = performance.now();
-    // What was sent to a process that was stopped, or busy, may still wait in its socket.
-    const asleep = now - this.checkedAt > heartbeatInterval / 2;
-    this.checkedAt = now;
-    if (deaf || this.announceError || asleep) {
-      this.heardOwnAt = now;
-    } else if (now - this.heardOwnAt > heartbeatTimeout) {
-      this.heardOwnAt = now;
-      this.subscriber.reset();
+  status(): ClusterNodeStatus {
+    const reasons = this.reasons();
+    return {
+      id: this.id,
+      state: this.stateFor(reasons),
+      reasons,
+      streams: (this.parts?.logs ?? []).map((log) => log.status()),
+      liveSessions: this.parts?.sessions.liveCount ?? 0,
+      counters: { ...this.counters },
+      refusedRecoveries: { ...this.refusals },
+    };
+  }
+
+  private stateFor(reasons: string[]): ClusterNodeStatus['state'] {
+    switch (this.mode) {
+      case 'new':
+      case 'starting':
+        return 'starting';
+      case 'running':
+        return reasons.length === 0 ? 'running' : 'degraded';
+      case 'closing':
+      case 'closed':
+        return 'closed';
     }
   }
 
-  /** Lets out what the publishers hold, if they may. */
-  private resume(): void {
-    this.logs.forEach((log) => log.recheck());
+  /** Why this node cannot do its work, if it cannot. */
+  reasons(): string[] {
+    if (!this.parts) {
+      return [];
+    }
+    const { connections, logs, subscriptions, heartbeats } = this.parts;
+    const reasons = connections.reasons();
+    for (const { name, error } of logs) {
+      if (error.read && !connections.isLost(readerOf(name))) {
+        reasons.push(`the stream "${name}" cannot be read: ${error.read.message}`);
+      }
+      if (error.append && !connections.isLost(COMMANDS)) {
+        reasons.push(`the stream "${name}" cannot be appended to: ${error.append.message}`);
+      }
+    }
+    reasons.push(...subscriptions.reasons());
+    if (heartbeats.error && !connections.isLost(COMMANDS)) {
+      reasons.push(`heartbeats cannot be published: ${heartbeats.error.message}`);
+    }
+    return reasons;
   }
 
-  private announcement(): Announcement {
+  private info(): NodeInfo {
     const members = this.allMembers();
     return {
       id: this.id,
@@ -433,88 +491,118 @@ export class ClusterNode {
       pid: process.pid,
       startedAt: this.startedAt,
       sockets: members.reduce((sum, member) => sum + member.socketCount, 0),
-      backlog: this.logs.reduce((sum, { backlog }) => sum + backlog, 0),
-      servers: members.reduce((most, { uid }) => Math.max(most, indexOf(uid) + 1), 1),
+      backlog: (this.parts?.logs ?? []).reduce((sum, { backlog }) => sum + backlog, 0),
+      servers: members.reduce((most, { uid }) => Math.max(most, serverIndexOf(uid) + 1), 1),
     };
   }
 
-  private onHeartbeat(value: unknown): void {
-    const message = toHeartbeat(value);
+  /** What a heartbeat says now. */
+  private describe(): Omit<Heartbeat, 'kind'> {
+    const { logs, subscriptions } = this.started;
+    const streams: Heartbeat['streams'] = {};
+    for (const log of logs) {
+      const { seq, id, direct } = log.lastAppended;
+      streams[log.name] = [seq, id, direct];
+      log.announce(this.id, seq, id, direct); // what is lost unread is lost for this node too
+    }
+    // Whoever waits for this node to be back waits for both: it reads, and hears what it is asked.
+    const observer = this.role === 'observer';
+    return { node: this.info(), reading: this.isReading && subscriptions.isComplete, streams, observer };
+  }
+
+  // ── what happens ────────────────────────────────────────────────────────────────────────────────────────────────
+
+  private onCommandsReady(): void {
+    const { logs, sessions, heartbeats } = this.started;
+    logs.forEach((log) => log.onCommandsReady());
+    sessions.onReady();
+    sessions.verify().catch(() => undefined);
+    heartbeats.ping();
+  }
+
+  private onCommandsLost(): void {
+    const { commands, logs } = this.started;
+    if (!commands.ready) {
+      logs.forEach((log) => log.onCommandsLost());
+    } // else a master of a cluster is away, and perhaps not that of any stream
+  }
+
+  private onSubscribed(): void {
+    const { sessions, heartbeats } = this.started;
+    sessions.verify().catch(() => undefined); // what was asked of this node meanwhile was not heard
+    heartbeats.ping(); // who was not heard meanwhile answers
+    this.notifyStatus();
+  }
+
+  /** The reader of a stream begins to read, at first or again. */
+  private onReading(): void {
+    if (this.mode === 'running' && this.isReading) {
+      this.started.heartbeats.beat(); // whoever waits for this node need not wait longer
+    }
+  }
+
+  /** With each regular heartbeat. */
+  private onBeat(): void {
+    this.started.sessions.keepAlive().catch(() => undefined);
+    this.notifyStatus();
+  }
+
+  /** Several times in a heartbeat interval. */
+  private onCheck(): void {
+    this.registry.check();
+    this.started.logs.forEach((log) => log.recheck());
+  }
+
+  private onControl(payload: Buffer): void {
+    const { logs, heartbeats, handover } = this.started;
+    const message = decodeControlMessage(
+      payload,
+      logs.map(({ name }) => name),
+    );
     if (message.node.id === this.id) {
-      this.heardOwnAt = performance.now();
+      heartbeats.onOwn();
       return;
     }
     switch (message.kind) {
-      case 'bye':
-        this.registry.left(message.node.id);
-        this.logs.forEach((log) => log.onNodeLeft(message.node.id));
+      case 'heartbeat':
+      case 'ping':
+        this.onHeartbeat(message);
         break;
-      case 'release':
-        this.releaseSession(message);
+      case 'goodbye':
+        this.registry.onGoodbye(message.node.id);
+        logs.forEach((log) => log.onNodeLeft(message.node.id));
         break;
-      case 'released':
-        if (message.to === this.id) {
-          this.sessions.onReleased(message.pid, message.session);
-        }
+      case 'session-request':
+        void handover.onRequest(message);
         break;
-      default:
-        this.registry.heard(message.node);
-        if (message.reading) {
-          this.logs.forEach((log) => log.onNodeReading(message.node.id));
-        }
-        for (const log of this.logs) {
-          const last = message.streams[log.name];
-          if (last) {
-            log.announce(message.node.id, ...last);
-          }
-        }
-        if (message.kind === 'hello' && this.isPresent) {
-          this.answer();
-        }
+      case 'session-response':
+        handover.onResponse(message);
+        break;
     }
   }
 
-  /** A client has come to another node, which is told its session as it is now if it is this node that was asked. */
-  private releaseSession({ pid, epoch, at, node }: Extract<HeartbeatMessage, { kind: 'release' }>): void {
-    void this.sessions.release(pid, epoch).then((session) => {
-      if (session || at === this.id) {
-        const answer = { kind: 'released', node: this.announcement(), pid, to: node.id, session };
-        this.bus.announce(answer).catch(() => undefined);
+  private onHeartbeat({ kind, node, reading, streams, observer }: Heartbeat): void {
+    const { logs, heartbeats } = this.started;
+    if (!observer) {
+      this.registry.onHeartbeat(node);
+    }
+    for (const log of logs) {
+      if (reading) {
+        log.onNodeReading(node.id);
       }
-    });
-  }
-
-  private openLog(stream: string): StreamLog {
-    const { options } = this;
-    const open = (listener: ConnectionListener): RedisConnection =>
-      this.open('reader', `reader of "${stream}"`, listener, stream);
-    return new StreamLog(this.commands, open, {
-      stream,
-      nodeId: this.id,
-      maxLen: options.maxLen,
-      readCount: options.readCount,
-      blockTime: options.blockTimeInMs,
-      commandTimeout: options.commandTimeout,
-      outbox: { maxEntries: options.outboxMaxEntries, maxBytes: options.outboxMaxBytes },
-      replay: { maxEntries: options.replayMaxEntries, maxBytes: options.replayMaxBytes },
-      emit: (event) => this.emit(event),
-      deliver: (entry, own) => this.deliver(entry, own),
-      onlyPlaintext: options.onlyPlaintext,
-      ordering: options.ordering ?? 'log',
-      heartbeatTimeout: options.heartbeatTimeout,
-      readers: {
-        count: () => this.nodeCount,
-        present: () => [this.id, ...this.registry.present().map(({ id }) => id)],
-        ask: () => this.sayHello(),
-      },
-      onReading: () => this.onReading(),
-      retry: (run) => this.readiness.retry(run),
-    });
+      const last = streams[log.name];
+      if (last) {
+        log.announce(node.id, ...last);
+      }
+    }
+    if (kind === 'ping') {
+      heartbeats.onPing();
+    }
   }
 
   private deliver(entry: LogEntry, own: boolean): void {
     if (!entry.origin) {
-      this.onHeard(entry.uid, entry.nsp);
+      this.onTraffic(entry.uid, entry.nsp);
     }
     const members = this.members.get(entry.nsp);
     if (members) {
@@ -524,167 +612,83 @@ export class ClusterNode {
     }
   }
 
-  /** A server of another node has sent something; of nodes that have a heartbeat, this tells nothing new. */
-  private onHeard(uid: string, nsp: string): void {
+  /** Whether requests of an entry's server are handled here: another node's, of a namespace that is here and is subscribed. */
+  private awaitsRequests({ uid, nsp }: LogEntry, subscriptions: Subscriptions): boolean {
+    return subscriptions.isComplete && nodeOf(uid) !== this.id && this.members.has(nsp);
+  }
+
+  /** A server of another node has sent something; of nodes that have a heartbeat, this says nothing new. */
+  private onTraffic(uid: string, nsp: string): void {
     if (uid !== EMITTER_UID && nodeOf(uid) !== this.id) {
-      this.registry.heardFrom(uid, nsp);
+      this.registry.onTraffic(uid, nsp);
     }
-  }
-
-  private open(role: ConnectionRole, name: string, listener: ConnectionListener, key?: string): RedisConnection {
-    return this.driver.open({
-      role,
-      connectionName: `redis-streams:${this.id}:${role}`,
-      sharded: this.options.useShardedPubSub,
-      ...(key !== undefined && { key }),
-      listener: {
-        ...listener,
-        onReady: () => {
-          this.onConnection(name, undefined);
-          listener.onReady();
-        },
-        onLost: (error) => {
-          this.onConnection(name, error);
-          listener.onLost(error);
-        },
-      },
-    });
-  }
-
-  private onConnection(name: string, error: Error | undefined): void {
-    const before = this.lost.size;
-    if (error) {
-      this.lost.set(name, error);
-    } else {
-      this.lost.delete(name);
-    }
-    if (this.mode !== 'running') {
-      return;
-    }
-    if (error && this.lostSince === undefined) {
-      this.lostSince = performance.now();
-      this.emit({ type: 'redis-lost', error });
-    } else if (!error && this.lost.size === 0 && before > 0 && this.lostSince !== undefined) {
-      const afterMs = Math.round(performance.now() - this.lostSince);
-      this.lostSince = undefined;
-      this.emit({ type: 'redis-regained', afterMs });
-    }
-    this.tellStatus();
-  }
-
-  /** How many nodes there are, those that are known to be gone left out. */
-  get nodeCount(): number {
-    return 1 + this.registry.present().length;
   }
 
   /** Resolves when a node is not on its way back to Redis any more, or Redis is away again. */
-  private whenBack(node: string): Promise<void> {
-    const waiting = this.onTheWay.get(node) ?? this.untilBack(node).finally(() => this.onTheWay.delete(node));
-    this.onTheWay.set(node, waiting);
-    return waiting;
-  }
-
-  private async untilBack(node: string): Promise<void> {
-    await Promise.race([Promise.all(this.logs.map((log) => log.whenNodeBack(node))), this.closingOnce]);
+  private async whenNodeBack(node: string): Promise<void> {
+    await Promise.all(this.started.logs.map((log) => log.whenNodeBack(node)));
   }
 
   private get isReading(): boolean {
-    return this.logs.every(({ isReading }) => isReading);
+    return this.started.logs.every((log) => log.isReading);
   }
 
-  private onReading(): void {
-    if (this.mode === 'running' && this.isReading) {
-      this.beat('beat'); // whoever waits for this node need not wait longer
+  private get started(): Parts {
+    if (!this.parts) {
+      throw new RedisClientError('the node has not been started: call start() before a server uses its adapter');
     }
+    return this.parts;
   }
 
-  private onCommandsLost(): void {
-    if (!this.commands.ready) {
-      this.logs.forEach((log) => log.onCommandsLost());
-    } // else a master of a cluster is away, and perhaps not that of any stream
-  }
-
-  private onCommandsReady(): void {
-    this.logs.forEach((log) => log.onCommandsReady());
-    this.sessions.onReady();
-    this.sessions.verify().catch(() => undefined);
-    this.sayHello();
-  }
-
-  /** Who hears it answers, and says whether it reads. Several in one turn are one. */
-  private sayHello(): void {
-    this.hello ??= setImmediate(() => {
-      this.hello = undefined;
-      if (this.isPresent) {
-        this.beat('hello');
-      }
-    });
-  }
-
-  /** When many nodes say hello at once, the first is answered at once, and then all together. */
-  private answer(): void {
-    if (this.answerTimer) {
-      this.isAnswerDue = true;
-      return;
-    }
-    this.beat('beat');
-    this.answerTimer = setTimeout(() => {
-      this.answerTimer = undefined;
-      if (this.isAnswerDue && this.isPresent) {
-        this.isAnswerDue = false;
-        this.answer();
-      }
-    }, ANSWER_INTERVAL).unref();
-  }
-
-  private async subscribeAll(): Promise<void> {
-    try {
-      await this.bus.onReady();
-      this.subscribeError = undefined;
-      this.markSubscribed();
-      this.sessions.verify().catch(() => undefined);
-      this.sayHello(); // whoever was not heard meanwhile answers
-    } catch (error) {
-      this.subscribeError = error as Error;
-      if (this.subscriber.ready && this.mode === 'starting') {
-        setTimeout(() => void this.subscribeAll(), SUBSCRIBE_RETRY).unref();
-      } // else the next connection or heartbeat tries again
-    }
-  }
-
-  private onNodesChanged(): void {
-    for (const member of this.allMembers()) {
-      member.onPeersChanged();
-    }
-    const nodes = this.nodes();
-    for (const listener of this.listeners) {
-      listener.onNodes?.(nodes);
-    }
-  }
+  // ── who is interested ───────────────────────────────────────────────────────────────────────────────────────────
 
   private emit(event: ClusterEvent): void {
     const { level, text } = describeEvent(event);
     if (level) {
       this.logger[level](text);
     }
-    for (const listener of this.listeners) {
-      listener.onEvent?.(event);
-    }
-    this.tellStatus();
+    this.notify((listener) => listener.onEvent?.(event));
+    this.notifyStatus();
   }
 
-  private tellStatus(): void {
-    for (const listener of this.listeners) {
-      listener.onStatus?.();
+  private reportOnce(event: ClusterEvent, reason: string): void {
+    const what = `${event.type} ${'operation' in event ? event.operation : ''} ${reason}`;
+    if (!this.reported.has(what) && this.reported.size < MAX_REPORTED) {
+      this.reported.add(what);
+      this.emit(event);
     }
   }
 
-  private once(what: string): boolean {
-    if (this.told.has(what) || this.told.size >= 200) {
-      return false;
+  /** A connection warns each time it is made. */
+  private warnOnce(text: string): void {
+    if (!this.reported.has(text)) {
+      this.reported.add(text);
+      this.logger.warn(text);
     }
-    this.told.add(what);
-    return true;
+  }
+
+  private notifyNodes(): void {
+    if (this.listeners.size > 0) {
+      const nodes = this.nodes();
+      this.notify((listener) => listener.onNodes?.(nodes));
+    }
+  }
+
+  private notifyStatus(): void {
+    this.notify((listener) => listener.onStatus?.());
+  }
+
+  private notify(call: (listener: ClusterNodeListener) => void): void {
+    for (const listener of [...this.listeners]) {
+      try {
+        call(listener);
+      } catch (error) {
+        // It goes where that of an event listener would, without harm to what was happening here.
+        setImmediate(() => {
+          throw error;
+        });
+      }
+    }
   }
 
   private allMembers(): NamespaceMember[] {
@@ -692,72 +696,7 @@ export class ClusterNode {
   }
 }
 
-/** A node's servers that have the same namespace have uids of their own; the first has the node's id. */
-function serverUid(node: string, index: number): string {
-  return index === 0 ? node : `${node}.${index}`;
-}
-
-function serverUids(node: string, servers: number): string[] {
-  return Array.from({ length: servers }, (_, index) => serverUid(node, index));
-}
-
-function indexOf(uid: string): number {
-  return Number(uid.split('.', 2)[1] ?? 0);
-}
-
-/** @throws Error if the value, which anybody may have published, is no heartbeat */
-function toHeartbeat(value: unknown): HeartbeatMessage {
-  const message = value as Record<string, unknown> | null;
-  const node = message?.node as Partial<Record<keyof Announcement, unknown>> | null | undefined;
-  if (typeof node?.id !== 'string' || !/^[\w-]{1,64}$/.test(node.id)) {
-    throw new Error('a heartbeat without the id of its node');
-  }
-  const announcement: Announcement = {
-    id: node.id,
-    host: typeof node.host === 'string' ? node.host.slice(0, 256) : 'unknown',
-    pid: toCount(node.pid),
-    startedAt: toCount(node.startedAt),
-    sockets: toCount(node.sockets),
-    backlog: toCount(node.backlog),
-    servers: Math.min(64, Math.max(1, toCount(node.servers))),
-  };
-  switch (message!.kind) {
-    case 'hello':
-    case 'beat':
-      return {
-        ...{ kind: message!.kind, node: announcement, streams: toPositions(message!.streams) },
-        reading: message!.reading !== false,
-      };
-    case 'bye':
-      return { kind: 'bye', node: announcement };
-    case 'release': {
-      const { pid, at, epoch } = message!;
-      if (typeof pid === 'string' && typeof at === 'string' && typeof epoch === 'number') {
-        return { kind: 'release', node: announcement, pid, at, epoch };
-      }
-      break;
-    }
-    case 'released': {
-      const { pid, to, session } = message!;
-      if (typeof pid === 'string' && typeof to === 'string') {
-        return { kind: 'released', node: announcement, pid, to, session: typeof session === 'string' ? session : null };
-      }
-    }
-  }
-  throw new Error(`a heartbeat of the unknown kind ${JSON.stringify(message!.kind)}`);
-}
-
-function toPositions(value: unknown): Record<string, [number, string]> {
-  const positions: Record<string, [number, string]> = Object.create(null) as Record<string, [number, string]>;
-  for (const [stream, position] of Object.entries(typeof value === 'object' && value !== null ? value : {})) {
-    const [seq, id] = Array.isArray(position) ? (position as unknown[]) : [];
-    if (Number.isSafeInteger(seq) && isStreamId(id)) {
-      positions[stream] = [seq as number, id];
-    }
-  }
-  return positions;
-}
-
-function toCount(value: unknown): number {
-  return Number.isSafeInteger(value) && (value as number) >= 0 ? (value as number) : 0;
+/** What status calls the connection that reads a stream. */
+function readerOf(stream: string): string {
+  return `reader of "${stream}"`;
 }

@@ -1,56 +1,91 @@
+import type { StreamGap } from '../stream/events.js';
+import type { ClusterEvent, NodeStatus } from './events.js';
 import type { RedisStreamsLogger } from './logger.js';
-import type { ClusterEvent } from './events.js';
 
-/** An event as a log line; without a level, it is not worth one. */
+/** An event as a log line: what happened, to what, and what will be done. Without a level, it is not worth a line. */
 export function describeEvent(event: ClusterEvent): { level: keyof RedisStreamsLogger | undefined; text: string } {
   switch (event.type) {
     case 'redis-lost':
-      return { level: 'warn', text: `Redis is lost: ${event.error.message}` };
-    case 'redis-regained':
-      return { level: 'log', text: `Redis is back after ${event.afterMs} ms` };
-    case 'node-joined':
-    case 'node-back':
-    case 'node-left':
-      return { level: 'log', text: `${event.type.replace('-', ' ')}: ${name(event.node)}` };
-    case 'node-suspected':
-      return { level: undefined, text: `node suspected: ${name(event.node)}` };
-    case 'node-down':
-      return { level: 'warn', text: `node down: ${name(event.node)}` };
-    case 'gap':
       return {
-        level: 'error',
-        text: `stream "${event.stream}": ${event.lost} entries of node ${event.origin} before ${event.before} ${event.reason === 'lost' ? 'are lost' : 'were dropped by it'}`,
+        level: 'warn',
+        text: `Redis is lost: ${event.error.message}. Broadcasts wait in the outbox; reconnecting until it is back`,
       };
+    case 'redis-reconnected':
+      return { level: 'log', text: `Redis is back after ${event.afterMs} ms; what waited is being sent` };
+    case 'node-joined':
+      return { level: 'log', text: `node joined: ${name(event.node)}` };
+    case 'node-suspected':
+      return { level: undefined, text: `node suspected: ${name(event.node)}; its heartbeat is overdue` };
+    case 'node-down':
+      return { level: 'warn', text: `node down: ${name(event.node)}; requests do not wait for it until it is back` };
+    case 'node-back':
+      return { level: 'log', text: `node back: ${name(event.node)}` };
+    case 'node-left':
+      return { level: 'log', text: `node left: ${name(event.node)}` };
+    case 'gap':
+      return { level: 'error', text: `stream "${event.stream}": ${describeGap(event)}` };
     case 'stream-replaced':
       return {
         level: 'error',
-        text: `stream "${event.stream}" was ${event.reason}; reading goes on after ${event.position}`,
+        text:
+          `stream "${event.stream}" was ${event.reason}; reading goes on after ${event.position}, and clients that were ` +
+          'away are not recovered from before it',
       };
     case 'stream-refused':
-      return { level: 'error', text: `stream "${event.stream}": ${event.operation} refused: ${event.error.message}` };
-    case 'stream-usable':
+      return {
+        level: 'error',
+        text: `stream "${event.stream}": ${event.operation} refused: ${event.error.message}. It is tried again until it works`,
+      };
+    case 'stream-recovered':
       return {
         level: 'log',
         text: `stream "${event.stream}": ${event.operation} works again after ${event.afterMs} ms`,
       };
-    case 'outbox-overflow':
+    case 'outbox-dropped':
       return {
         level: 'error',
-        text: `stream "${event.stream}": the outbox is full, the oldest broadcasts are dropped`,
+        text:
+          event.reason === 'full'
+            ? `stream "${event.stream}": the outbox is full; the oldest broadcasts are dropped until Redis takes them again`
+            : `stream "${event.stream}": ${event.dropped} broadcasts were dropped, for the node closed before Redis took them`,
       };
-    case 'outbox-drained':
-      return { level: 'error', text: `stream "${event.stream}": ${event.dropped} broadcasts were dropped` };
+    case 'outbox-accepting':
+      return {
+        level: 'error',
+        text: `stream "${event.stream}": the outbox takes broadcasts again; ${event.dropped} were dropped`,
+      };
     case 'entry-rejected':
-      return { level: 'warn', text: `stream "${event.stream}": entry ${event.id} is passed over: ${event.reason}` };
+      return {
+        level: 'warn',
+        text: `stream "${event.stream}": entry ${event.id} is passed over: ${event.reason}. More of the kind are counted only`,
+      };
     case 'message-rejected':
-      return { level: 'warn', text: `channel "${event.channel}": a message is passed over: ${event.reason}` };
+      return {
+        level: 'warn',
+        text: `channel "${event.channel}": a message is passed over: ${event.reason}. More of the kind are counted only`,
+      };
+    case 'data-left-out':
+      return {
+        level: 'warn',
+        text: `"${event.path}" of a socket of ${event.namespace} is left out where other nodes see it: ${event.reason}`,
+      };
     case 'session-refused':
-      return { level: 'warn', text: `session: ${event.operation} failed: ${event.error.message}` };
+      return {
+        level: 'warn',
+        text: `sessions: ${event.operation} failed: ${event.error.message}. Clients may not be recovered until it works`,
+      };
     case 'recovery-refused':
       return { level: undefined, text: `a client of "${event.namespace}" is not recovered: ${event.reason}` };
   }
 }
 
-function name({ id, host, pid }: { id: string; host: string; pid: number }): string {
+function describeGap({ reason, lost, origin, before }: StreamGap): string {
+  const entries = `${lost} ${lost === 1 ? 'entry' : 'entries'} of node ${origin} before ${before}`;
+  return reason === 'dropped'
+    ? `${entries} never came: that node has dropped them`
+    : `${entries} ${lost === 1 ? 'is' : 'are'} lost; clients here do not get them, and those that were away are not recovered`;
+}
+
+function name({ id, host, pid }: NodeStatus): string {
   return `${id} (pid ${pid} on ${host})`;
 }

@@ -6,7 +6,7 @@ export type { StreamStatus };
 export type NodeState =
   /** It announces itself in time. */
   | 'up'
-  /** Its announcement is overdue. */
+  /** Its heartbeat is overdue. */
   | 'suspect'
   /** It has been silent for `heartbeatTimeout`. */
   | 'down'
@@ -14,7 +14,7 @@ export type NodeState =
   | 'left'
   /**
    * It takes part and has no heartbeat, as nodes of `@socket.io/redis-streams-adapter`. Nothing else is known of it: it
-   * counts for no `minNodes`, no event tells of it, and it is listed until it has sent nothing for 30 times
+   * counts for no `minNodes`, there is no event about it, and it is listed until it has sent nothing for 30 times
    * `heartbeatTimeout`.
    */
   | 'unmonitored';
@@ -23,7 +23,7 @@ export type NodeState =
 export interface NodeStatus {
   /** Random, new with each start. An `unmonitored` node has another one in each namespace, and is listed with each. */
   id: string;
-  /** The namespace of the id, if the node is `unmonitored`. What such a node does not tell is "unknown" or 0. */
+  /** The namespace of the id, if the node is `unmonitored`. What such a node does not say is "unknown" or 0. */
   namespace?: string;
   host: string;
   pid: number;
@@ -36,8 +36,96 @@ export interface NodeStatus {
   sockets: number;
   /** Entries that it had fetched and not yet delivered. */
   backlog: number;
-  /** Whether it is the node that tells. */
+  /** Whether it is the node whose list this is. */
   self: boolean;
+}
+
+/** A node was heard for the first time. It is asked when requests are made from now on. */
+export interface NodeJoined {
+  type: 'node-joined';
+  node: NodeStatus;
+}
+
+/** A node's heartbeat is overdue. It is still asked; `node-back` or `node-down` follows. */
+export interface NodeSuspected {
+  type: 'node-suspected';
+  node: NodeStatus;
+}
+
+/**
+ * A node has been silent for `heartbeatTimeout`: it was killed, it hangs, or it is cut off from Redis. Requests that
+ * wait for it end without its answer, and it is asked no more until `node-back`.
+ */
+export interface NodeDown {
+  type: 'node-down';
+  node: NodeStatus;
+}
+
+/** A node that was `suspect` or `down` is heard again, and asked again. */
+export interface NodeBack {
+  type: 'node-back';
+  node: NodeStatus;
+}
+
+/** A node said goodbye and closes. It never comes back under this id. */
+export interface NodeLeft {
+  type: 'node-left';
+  node: NodeStatus;
+}
+
+/** What happened to another node. */
+export type NodeEvent = NodeJoined | NodeSuspected | NodeDown | NodeBack | NodeLeft;
+
+/**
+ * This node cannot use Redis, or part of it: broadcasts wait in the outbox, its own clients are served, and it
+ * reconnects by itself. Emitted once, until `redis-reconnected`.
+ */
+export interface RedisLost {
+  type: 'redis-lost';
+  error: Error;
+}
+
+/** All connections to Redis can be used again. What waited is sent, and reading goes on where it stopped. */
+export interface RedisReconnected {
+  type: 'redis-reconnected';
+  /** Milliseconds since `redis-lost`. */
+  afterMs: number;
+}
+
+/** A PUB/SUB message could not be understood and was passed over. Emitted once for each reason; all are counted. */
+export interface MessageRejected {
+  type: 'message-rejected';
+  channel: string;
+  reason: string;
+}
+
+/**
+ * A socket has something in its `data` or `handshake` that other nodes cannot be given: a function, a circle. They are
+ * given the rest. Emitted once for each.
+ */
+export interface DataLeftOut {
+  type: 'data-left-out';
+  namespace: string;
+  /** Such as `data.user.session`. */
+  path: string;
+  reason: string;
+}
+
+/**
+ * A session could not be written or read: its client may not be recovered. Emitted once for each operation and reason,
+ * and tried again with the next change of the session.
+ */
+export interface SessionRefused {
+  type: 'session-refused';
+  operation: 'save' | 'checkpoint' | 'take';
+  error: Error;
+}
+
+/** A client that came back was not recovered: it is connected as a new one. */
+export interface RecoveryRefused {
+  type: 'recovery-refused';
+  namespace: string;
+  reason: RecoveryRefusal;
 }
 
 /** Why a client that came back was not recovered. */
@@ -64,16 +152,13 @@ export function noRefusals(): Record<RecoveryRefusal, number> {
 
 /** What happened, as data. */
 export type ClusterEvent =
-  | { type: 'node-joined' | 'node-suspected' | 'node-down' | 'node-back' | 'node-left'; node: NodeStatus }
-  /** This node cannot use Redis. Told once, until `redis-regained`. */
-  | { type: 'redis-lost'; error: Error }
-  | { type: 'redis-regained'; afterMs: number }
-  /** A PUB/SUB message was passed over. Told once for each reason. */
-  | { type: 'message-rejected'; channel: string; reason: string }
-  /** Redis refused a session. Told once for each operation and reason. */
-  | { type: 'session-refused'; operation: 'save' | 'checkpoint' | 'take'; error: Error }
-  /** A client that came back was not recovered: it is connected as a new one. */
-  | { type: 'recovery-refused'; namespace: string; reason: RecoveryRefusal }
+  | NodeEvent
+  | RedisLost
+  | RedisReconnected
+  | MessageRejected
+  | DataLeftOut
+  | SessionRefused
+  | RecoveryRefused
   | StreamEvent;
 
 /** This node: what it does, where it is, and how far behind. */

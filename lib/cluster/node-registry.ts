@@ -1,90 +1,98 @@
-import { nodeOf } from '../wire/entry.js';
-import type { ClusterEvent, NodeState, NodeStatus } from './events.js';
-
-/** What a node tells of itself. */
-export interface Announcement {
-  id: string;
-  host: string;
-  pid: number;
-  startedAt: number;
-  sockets: number;
-  backlog: number;
-  /** How many Socket.IO servers of the node have, or had, the same namespace, at most: their uids are counted through. */
-  servers: number;
-}
+import type { NodeInfo } from '../wire/control.js';
+import { nodeOf } from '../wire/server-uid.js';
+import type { NodeEvent, NodeState, NodeStatus } from './events.js';
+import type { HearingClock } from './hearing-clock.js';
 
 export interface NodeRegistryOptions {
   /** Milliseconds. */
   heartbeatInterval: number;
+  /** Milliseconds. */
   heartbeatTimeout: number;
-  /** Milliseconds; monotonic. */
-  now?: () => number;
-  /** Told of each change of state of another node. */
-  emit(event: ClusterEvent): void;
-  /** Told of each change of the list, of whatever kind. */
-  onChange(): void;
+  clock: Pick<HearingClock, 'time'>;
+  /** Called with each change of state of another node. */
+  emit(event: NodeEvent): void;
+  /** Called when the list has changed in any way: with each heartbeat, for what it says. */
+  onHeard(): void;
+  /** Called when a node has come, gone, or come back: who answers requests has changed. */
+  onMembership(): void;
 }
 
 type PeerState = Exclude<NodeState, 'unmonitored'>;
 
 interface Peer {
-  announcement: Announcement;
+  info: NodeInfo;
   state: PeerState;
-  /** By the monotonic clock. */
+  /** By the hearing clock. */
   heardAt: number;
+  /** Milliseconds since the epoch, by this node's clock. */
   lastSeen: number;
 }
 
-/** One that sends and has not announced itself. */
-interface Stranger {
+/** A server that sends messages and whose node has not sent a heartbeat. */
+interface UnannouncedServer {
   namespace: string;
-  /** By the monotonic clock. */
+  /** By the hearing clock. */
   heardSince: number;
+  /** By the hearing clock. */
   heardAt: number;
+  /** Milliseconds since the epoch, by this node's clock. */
   lastSeen: number;
-  /** Whether it has been silent about itself for so long that it has no heartbeat. */
+  /** Whether there has been no heartbeat for so long that its node has none. */
   unmonitored: boolean;
 }
 
 const MAX_PEERS = 1_000;
-const MAX_STRANGERS = 100;
+const MAX_UNANNOUNCED = 100;
 /** A node that is gone, or not heard any more, is listed for this many times `heartbeatTimeout`. */
-const LISTED_AFTER = 30;
+const LISTED_TIMEOUTS = 30;
+
+const EVENT_OF = { up: 'node-back', suspect: 'node-suspected', down: 'node-down', left: 'node-left' } as const;
 
 /**
  * The other nodes, by their heartbeats.
  *
- * States: `up`; `suspect` when an announcement is overdue: after a silence halfway between `heartbeatInterval` and
- * `heartbeatTimeout`; `down` after `heartbeatTimeout` of silence; `left` after a goodbye. A node that is heard again is
- * `up`. One that sends, and has announced nothing for `heartbeatTimeout` since it was first heard, is `unmonitored`: it
- * is listed, and that is all.
+ * States of a peer, and what leads from one to another:
+ * - `up`: it was heard in time. After a silence halfway between `heartbeatInterval` and `heartbeatTimeout` it is
+ * - `suspect`: a heartbeat is overdue. A heartbeat makes it `up`; a silence of `heartbeatTimeout` makes it
+ * - `down`: it is not asked any more. A heartbeat makes it `up`.
+ * - `left`: it said goodbye, in whatever state. It never comes back: a process that starts again has another id.
+ *
+ * A server that sends although its node has sent no heartbeat for `heartbeatTimeout` is `unmonitored`: it is listed, and that
+ * is all.
+ *
+ * Silence is measured by a clock that stands still while this node cannot hear.
  */
 export class NodeRegistry {
+  /** By node id. At most MAX_PEERS. */
   private readonly peers = new Map<string, Peer>();
-  /** By uid. */
-  private readonly strangers = new Map<string, Stranger>();
-  private readonly now: () => number;
-  private checkedAt: number;
+  /** By uid. At most MAX_UNANNOUNCED. */
+  private readonly unannounced = new Map<string, UnannouncedServer>();
 
-  constructor(private readonly options: NodeRegistryOptions) {
-    this.now = options.now ?? (() => performance.now());
-    this.checkedAt = this.now();
-  }
+  constructor(private readonly options: NodeRegistryOptions) {}
 
   /** All other nodes that are known, those that are gone and those without heartbeats among them. */
   list(): NodeStatus[] {
-    const unmonitored = [...this.strangers].filter(([, stranger]) => stranger.unmonitored);
+    const unmonitored = [...this.unannounced].filter(([, server]) => server.unmonitored);
     return [...[...this.peers.values()].map(toStatus), ...unmonitored.map(toUnmonitored)];
   }
 
-  /** The ids of all nodes that have ever announced themselves, as far as they are still listed. */
-  announced(): string[] {
-    return [...this.peers.keys()];
+  /** The nodes that have ever sent a heartbeat, as far as they are still listed. */
+  known(): NodeInfo[] {
+    return [...this.peers.values()].map(({ info }) => info);
   }
 
   /** Of these, the nodes that are not known to be gone. */
-  present(): Announcement[] {
-    return [...this.peers.values()].filter(isPresent).map(({ announcement }) => announcement);
+  present(): NodeInfo[] {
+    return [...this.peers.values()].filter(isPresent).map(({ info }) => info);
+  }
+
+  /** How many nodes are not known to be gone. */
+  get presentCount(): number {
+    let count = 0;
+    for (const peer of this.peers.values()) {
+      count += Number(isPresent(peer));
+    }
+    return count;
   }
 
   isGone(id: string): boolean {
@@ -92,91 +100,97 @@ export class NodeRegistry {
     return peer !== undefined && !isPresent(peer);
   }
 
-  /** A node announced itself. */
-  heard(announcement: Announcement): void {
-    const peer = this.peers.get(announcement.id);
-    const heard = { announcement, state: 'up' as const, heardAt: this.now(), lastSeen: Date.now() };
+  /** How many servers without a heartbeat were heard in a namespace lately. */
+  unmonitoredIn(nsp: string): number {
+    return [...this.unannounced.values()].filter(({ unmonitored, namespace }) => unmonitored && namespace === nsp)
+      .length;
+  }
+
+  /** A node sent a heartbeat. */
+  onHeartbeat(info: NodeInfo): void {
+    const heard = { info, heardAt: this.options.clock.time, lastSeen: Date.now() };
+    const peer = this.peers.get(info.id);
     if (!peer) {
-      this.peers.set(announcement.id, heard);
-      this.shed();
-      for (const uid of this.strangers.keys()) {
-        if (nodeOf(uid) === announcement.id) {
-          this.strangers.delete(uid);
-        }
-      }
-      this.options.emit({ type: 'node-joined', node: toStatus(heard) });
+      this.add({ ...heard, state: 'up' });
     } else if (peer.state !== 'left') {
-      Object.assign(peer, heard, { state: peer.state });
+      const hadServers = peer.info.servers;
+      Object.assign(peer, heard);
       this.setState(peer, 'up');
+      if (info.servers !== hadServers) {
+        this.options.onMembership();
+      }
     }
-    this.options.onChange();
+    this.options.onHeard();
   }
 
   /** A node said goodbye. */
-  left(id: string): void {
+  onGoodbye(id: string): void {
     const peer = this.peers.get(id);
     if (peer) {
-      peer.heardAt = this.now();
+      peer.heardAt = this.options.clock.time;
       this.setState(peer, 'left');
-      this.options.onChange();
+      this.options.onHeard();
     }
   }
 
-  /** A server has sent something, and may be of a node that has no heartbeat. */
-  heardFrom(uid: string, namespace: string): void {
+  /** A server has sent a message or an entry; its node may be one that has no heartbeat. */
+  onTraffic(uid: string, namespace: string): void {
     if (this.peers.has(nodeOf(uid))) {
       return;
     }
-    const heard = { heardAt: this.now(), lastSeen: Date.now() };
-    const stranger = this.strangers.get(uid);
-    if (stranger) {
-      Object.assign(stranger, heard);
-    } else if (this.strangers.size < MAX_STRANGERS && uid.length <= 64) {
-      this.strangers.set(uid, { namespace, ...heard, heardSince: heard.heardAt, unmonitored: false });
+    const heardAt = this.options.clock.time;
+    const heard = { heardAt, lastSeen: Date.now() };
+    const server = this.unannounced.get(uid);
+    if (server) {
+      Object.assign(server, heard);
+    } else if (this.unannounced.size < MAX_UNANNOUNCED && uid.length <= 64) {
+      this.unannounced.set(uid, { namespace, ...heard, heardSince: heardAt, unmonitored: false });
     }
   }
 
-  /**
-   * Looks for silent nodes. To be called several times in a heartbeat interval. While this node itself cannot hear
-   * (`deaf`), silence says nothing more than that nobody is heard.
-   */
-  check(deaf: boolean): void {
-    const now = this.now();
+  /** Looks for silent nodes. To be called several times in a heartbeat interval. */
+  check(): void {
+    const now = this.options.clock.time;
     const { heartbeatInterval, heartbeatTimeout } = this.options;
-    // A process that was stopped, or that did not come to this for long, has heard nothing in that time.
-    const asleep = now - this.checkedAt > heartbeatInterval / 2 ? now - this.checkedAt : 0;
-    const notHeard = deaf ? now - this.checkedAt : asleep;
-    this.checkedAt = now;
     let changed = false;
     for (const [id, peer] of this.peers) {
-      if (!isPresent(peer)) {
-        if (now - peer.heardAt > LISTED_AFTER * heartbeatTimeout) {
-          this.peers.delete(id);
-          changed = true;
-        }
-        continue;
-      }
-      peer.heardAt += notHeard;
       const silence = now - peer.heardAt;
-      if (silence > heartbeatTimeout) {
+      if (!isPresent(peer)) {
+        if (silence > LISTED_TIMEOUTS * heartbeatTimeout) {
+          changed = this.peers.delete(id);
+        }
+      } else if (silence > heartbeatTimeout) {
         changed = this.setState(peer, 'down') || changed;
       } else if (silence > (heartbeatInterval + heartbeatTimeout) / 2) {
         changed = this.setState(peer, 'suspect') || changed;
       }
     }
-    for (const [uid, stranger] of this.strangers) {
-      stranger.heardSince += notHeard;
-      stranger.heardAt += notHeard;
-      if (now - stranger.heardAt > LISTED_AFTER * heartbeatTimeout) {
-        this.strangers.delete(uid);
-        changed ||= stranger.unmonitored;
-      } else if (!stranger.unmonitored && now - stranger.heardSince > heartbeatTimeout) {
-        changed = stranger.unmonitored = true;
+    for (const [uid, server] of this.unannounced) {
+      if (now - server.heardAt > LISTED_TIMEOUTS * heartbeatTimeout) {
+        this.unannounced.delete(uid);
+        changed ||= server.unmonitored;
+      } else if (!server.unmonitored && now - server.heardSince > heartbeatTimeout) {
+        changed = server.unmonitored = true;
       }
     }
     if (changed) {
-      this.options.onChange();
+      this.options.onHeard();
     }
+  }
+
+  private add(peer: Peer): void {
+    const { id } = peer.info;
+    this.peers.set(id, peer);
+    if (this.peers.size > MAX_PEERS) {
+      this.evict();
+    }
+    for (const uid of this.unannounced.keys()) {
+      if (nodeOf(uid) === id) {
+        this.unannounced.delete(uid);
+      }
+    }
+    this.options.emit({ type: 'node-joined', node: toStatus(peer) });
+    this.options.onMembership();
   }
 
   private setState(peer: Peer, state: PeerState): boolean {
@@ -188,34 +202,30 @@ export class NodeRegistry {
       this.setState(peer, 'suspect');
     }
     peer.state = state;
-    const type = {
-      up: 'node-back',
-      suspect: 'node-suspected',
-      down: 'node-down',
-      left: 'node-left',
-    } as const;
-    this.options.emit({ type: type[state], node: toStatus(peer) });
+    this.options.emit({ type: EVENT_OF[state], node: toStatus(peer) });
+    if (isPresent(peer) !== isPresent({ state: before })) {
+      this.options.onMembership();
+    }
     return true;
   }
 
-  private shed(): void {
-    if (this.peers.size > MAX_PEERS) {
-      const gone = [...this.peers].find(([, peer]) => !isPresent(peer)) ?? [...this.peers][0]!;
-      this.peers.delete(gone[0]);
-    }
+  /** Makes room for one more: of a node that is gone, if there is one. */
+  private evict(): void {
+    const gone = [...this.peers].find(([, peer]) => !isPresent(peer)) ?? [...this.peers][0]!;
+    this.peers.delete(gone[0]);
   }
 }
 
-function isPresent({ state }: Peer): boolean {
+function isPresent({ state }: Pick<Peer, 'state'>): boolean {
   return state === 'up' || state === 'suspect';
 }
 
-function toStatus({ announcement, state, lastSeen }: Peer): NodeStatus {
-  const { id, host, pid, startedAt, sockets, backlog } = announcement;
+function toStatus({ info, state, lastSeen }: Peer): NodeStatus {
+  const { id, host, pid, startedAt, sockets, backlog } = info;
   return { id, host, pid, startedAt, state, lastSeen, sockets, backlog, self: false };
 }
 
-function toUnmonitored([id, { namespace, lastSeen }]: [string, Stranger]): NodeStatus {
+function toUnmonitored([id, { namespace, lastSeen }]: [string, UnannouncedServer]): NodeStatus {
   const unknown = { host: 'unknown', pid: 0, startedAt: 0, sockets: 0, backlog: 0 };
   return { id, ...unknown, state: 'unmonitored', namespace, lastSeen, self: false };
 }

@@ -16,6 +16,14 @@ export interface RedisStreamsAdapterOptions {
    */
   channelPrefix?: string;
   /**
+   * Whether channels and session keys have exactly the names that the nodes of `@socket.io/redis-streams-adapter` use. They
+   * have them anyway with database 0, no key prefix of the client and the default `streamName`. Else these are part of the
+   * names, so that two applications on one Redis never see each other; and nodes of the two packages that are to form one
+   * cluster need this option.
+   * @default false
+   */
+  referenceNames?: boolean;
+  /**
    * Whether to use sharded PUB/SUB (Redis 7.0 and later). The same on all nodes.
    * @default false
    */
@@ -57,11 +65,10 @@ export interface RedisStreamsAdapterOptions {
   onlyPlaintext?: boolean;
 
   /**
-   * When a node delivers its own broadcasts to its own clients: `log`, when it reads them back, so that all clients of
-   * all nodes see one order; `local-first`, at once, so that it works even while Redis is away. Connection state
-   * recovery needs `log`. Without recovery, `socket.emit()` is no broadcast: it goes to its client at once, and may come
-   * before broadcasts that were sent earlier and are on their way through the log.
-   * @default "log" with connection state recovery, "local-first" without
+   * When a node delivers its own broadcasts to its own clients. `local-first`: at once, in the order of the code, also while
+   * Redis is away, as a single server does. `log`: what is for rooms or for all when it is read back, so that all clients of
+   * all nodes see one order; what is for one socket at once there, too.
+   * @default "local-first"
    */
   ordering?: 'log' | 'local-first';
   /**
@@ -102,6 +109,12 @@ export interface RedisStreamsAdapterOptions {
    */
   commandTimeout?: number;
   /**
+   * Whether a server is used without a look at what it says of itself and whether it can do all that is needed. For
+   * servers and proxies that are refused, and that you know to be able to.
+   * @default false
+   */
+  skipServerCheck?: boolean;
+  /**
    * Milliseconds that a node waits for Redis when it starts.
    * @default 10_000
    */
@@ -122,80 +135,60 @@ export interface RedisStreamsAdapterOptions {
 export type ResolvedOptions = Required<Omit<RedisStreamsAdapterOptions, 'ordering'>> &
   Pick<RedisStreamsAdapterOptions, 'ordering'>;
 
-export const DEFAULT_OPTIONS: ResolvedOptions = {
-  streamName: 'socket.io',
-  streamCount: 1,
-  channelPrefix: 'socket.io',
-  useShardedPubSub: false,
-  maxLen: 10_000,
-  readCount: 100,
-  blockTimeInMs: 5_000,
-  sessionKeyPrefix: 'sio:session:',
-  heartbeatInterval: 5_000,
-  heartbeatTimeout: 10_000,
-  onlyPlaintext: false,
-  ordering: undefined,
-  outboxMaxEntries: 100_000,
-  outboxMaxBytes: 128 * 1024 * 1024,
-  replayMaxEntries: 20_000,
-  replayMaxBytes: 64 * 1024 * 1024,
-  sessionCheckpoints: true,
-  announceOffset: false,
-  commandTimeout: 5_000,
-  startTimeout: 10_000,
-  onStartTimeout: 'fail',
-  closeTimeout: 5_000,
-};
-
 /** An option has a value that is not allowed. */
 export class InvalidOptionError extends Error {
   override readonly name = 'InvalidOptionError';
+  readonly code = 'REDIS_STREAMS_INVALID_OPTION';
 
   constructor(option: string, value: unknown, allowed: string) {
     super(`${option}: ${show(value)} is not allowed. Give ${allowed}.`);
   }
 }
 
+/** What is allowed instead of a value; undefined if the value is. */
 type Rule = (value: unknown) => string | undefined;
 
-const text: Rule = (value) => (typeof value === 'string' && value !== '' ? undefined : 'a string that is not empty');
-const flag: Rule = (value) => (typeof value === 'boolean' ? undefined : 'true or false');
-const oneOf =
-  (...values: string[]): Rule =>
-  (value) =>
-    values.includes(value as string) ? undefined : values.map((one) => JSON.stringify(one)).join(' or ');
-const whole =
-  (least: number, most: number): Rule =>
-  (value) =>
-    Number.isInteger(value) && (value as number) >= least && (value as number) <= most
-      ? undefined
-      : `a whole number from ${least} to ${most}`;
+interface Option<T> {
+  readonly default: T;
+  readonly rule: Rule;
+}
 
+/** The longest time of a timer of Node.js, in milliseconds. */
 const MAX_TIMER = 2 ** 31 - 1;
-const RULES: Record<keyof ResolvedOptions, Rule> = {
-  streamName: text,
-  streamCount: whole(1, 1_024),
-  channelPrefix: text,
-  useShardedPubSub: flag,
-  maxLen: whole(1, Number.MAX_SAFE_INTEGER),
-  readCount: whole(1, 100_000),
-  blockTimeInMs: whole(1, 600_000),
-  sessionKeyPrefix: text,
-  heartbeatInterval: whole(10, MAX_TIMER),
-  heartbeatTimeout: whole(20, MAX_TIMER),
-  onlyPlaintext: flag,
-  ordering: oneOf('log', 'local-first'),
-  outboxMaxEntries: whole(1, Number.MAX_SAFE_INTEGER),
-  outboxMaxBytes: whole(1, Number.MAX_SAFE_INTEGER),
-  replayMaxEntries: whole(0, Number.MAX_SAFE_INTEGER),
-  replayMaxBytes: whole(0, Number.MAX_SAFE_INTEGER),
-  sessionCheckpoints: flag,
-  announceOffset: flag,
-  commandTimeout: whole(10, MAX_TIMER),
-  startTimeout: whole(0, MAX_TIMER),
-  onStartTimeout: oneOf('fail', 'degrade'),
-  closeTimeout: whole(0, MAX_TIMER),
+const MEBIBYTE = 1024 * 1024;
+
+const OPTIONS: { readonly [Name in keyof ResolvedOptions]-?: Option<ResolvedOptions[Name]> } = {
+  streamName: { default: 'socket.io', rule: isText },
+  streamCount: { default: 1, rule: isWhole(1, 1_024) },
+  channelPrefix: { default: 'socket.io', rule: isText },
+  referenceNames: { default: false, rule: isFlag },
+  useShardedPubSub: { default: false, rule: isFlag },
+  maxLen: { default: 10_000, rule: isWhole(1) },
+  readCount: { default: 100, rule: isWhole(1, 100_000) },
+  blockTimeInMs: { default: 5_000, rule: isWhole(1, 600_000) },
+  sessionKeyPrefix: { default: 'sio:session:', rule: isText },
+  heartbeatInterval: { default: 5_000, rule: isWhole(10, MAX_TIMER) },
+  heartbeatTimeout: { default: 10_000, rule: isWhole(20, MAX_TIMER) },
+  onlyPlaintext: { default: false, rule: isFlag },
+  ordering: { default: undefined, rule: isOneOf('log', 'local-first') },
+  outboxMaxEntries: { default: 100_000, rule: isWhole(1) },
+  outboxMaxBytes: { default: 128 * MEBIBYTE, rule: isWhole(1) },
+  replayMaxEntries: { default: 20_000, rule: isWhole(0) },
+  replayMaxBytes: { default: 64 * MEBIBYTE, rule: isWhole(0) },
+  sessionCheckpoints: { default: true, rule: isFlag },
+  announceOffset: { default: false, rule: isFlag },
+  commandTimeout: { default: 5_000, rule: isWhole(10, MAX_TIMER) },
+  skipServerCheck: { default: false, rule: isFlag },
+  startTimeout: { default: 10_000, rule: isWhole(0, MAX_TIMER) },
+  onStartTimeout: { default: 'fail', rule: isOneOf('fail', 'degrade') },
+  closeTimeout: { default: 5_000, rule: isWhole(0, MAX_TIMER) },
 };
+
+const NAMES = Object.keys(OPTIONS) as (keyof ResolvedOptions)[];
+
+export const DEFAULT_OPTIONS = Object.freeze(
+  Object.fromEntries(NAMES.map((name) => [name, OPTIONS[name].default])),
+) as unknown as Readonly<ResolvedOptions>;
 
 /**
  * The options with their defaults.
@@ -204,43 +197,74 @@ const RULES: Record<keyof ResolvedOptions, Rule> = {
  */
 export function resolveOptions(options: RedisStreamsAdapterOptions = {}): ResolvedOptions {
   for (const [name, value] of Object.entries(options)) {
-    if (!Object.hasOwn(RULES, name)) {
-      throw new InvalidOptionError(name, value, `one of the options ${Object.keys(RULES).join(', ')}`);
+    if (!isName(name)) {
+      throw new InvalidOptionError(name, value, `one of the options ${NAMES.join(', ')}`);
     }
-    const allowed = value === undefined ? undefined : RULES[name as keyof ResolvedOptions](value);
+    const allowed = value === undefined ? undefined : OPTIONS[name].rule(value);
     if (allowed !== undefined) {
       throw new InvalidOptionError(name, value, allowed);
     }
   }
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
-  const resolved = { ...DEFAULT_OPTIONS, ...given };
-  if (resolved.heartbeatTimeout <= resolved.heartbeatInterval) {
+  const resolved: ResolvedOptions = { ...DEFAULT_OPTIONS, ...given };
+  const { heartbeatInterval, heartbeatTimeout } = resolved;
+  if (heartbeatTimeout <= heartbeatInterval) {
     throw new InvalidOptionError(
       'heartbeatTimeout',
-      resolved.heartbeatTimeout,
-      `more than heartbeatInterval, which is ${resolved.heartbeatInterval}`,
+      heartbeatTimeout,
+      `more than heartbeatInterval, which is ${heartbeatInterval}`,
     );
   }
   return resolved;
 }
 
-/** The names of all streams. */
-export function streamNames({ streamName, streamCount }: ResolvedOptions): string[] {
-  return streamCount === 1 ? [streamName] : Array.from({ length: streamCount }, (_, i) => `${streamName}-${i}`);
-}
+/** Socket.IO's own, in milliseconds, for one who gives `undefined`. */
+const DEFAULT_DISCONNECTION_DURATION = 120_000;
+/** The longest time for which Redis can keep a session: its expiry must not lie beyond the last date of JavaScript. */
+const LONGEST_DURATION = 8.64e15 / 2;
 
 /**
- * The index of the stream that carries a namespace, as in the reference; but where its index would be negative, so
- * that nobody reads that stream, ours is the positive one.
+ * Socket.IO's option `connectionStateRecovery.maxDisconnectionDuration`, which Socket.IO does not check: how many
+ * milliseconds a client can be away. `Infinity` is as long as Redis can say.
+ *
+ * @throws InvalidOptionError if it is no number, or not more than 0
  */
-export function streamIndexOf(nsp: string, streamCount: number): number {
-  let hash = 0;
-  for (let i = 0; i < nsp.length; i++) {
-    hash = (hash * 31 + nsp.charCodeAt(i)) | 0;
+export function resolveDisconnectionDuration(value: unknown = DEFAULT_DISCONNECTION_DURATION): number {
+  if (typeof value !== 'number' || !(value > 0)) {
+    throw new InvalidOptionError(
+      'connectionStateRecovery.maxDisconnectionDuration',
+      value,
+      'a number of milliseconds above 0 (Infinity: without a limit), or leave connectionStateRecovery out',
+    );
   }
-  return Math.abs(hash % streamCount);
+  return Math.ceil(Math.min(value, LONGEST_DURATION));
 }
 
+function isName(name: string): name is keyof ResolvedOptions {
+  return Object.hasOwn(OPTIONS, name);
+}
+
+function isText(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? undefined : 'a string that is not empty';
+}
+
+function isFlag(value: unknown): string | undefined {
+  return typeof value === 'boolean' ? undefined : 'true or false';
+}
+
+function isOneOf(...values: string[]): Rule {
+  return (value) =>
+    values.includes(value as string) ? undefined : values.map((one) => JSON.stringify(one)).join(' or ');
+}
+
+function isWhole(least: number, most = Number.MAX_SAFE_INTEGER): Rule {
+  return (value) =>
+    Number.isInteger(value) && (value as number) >= least && (value as number) <= most
+      ? undefined
+      : `a whole number from ${least} to ${most}`;
+}
+
+/** A value as an error message shows it. */
 function show(value: unknown): string {
   if (typeof value === 'string') {
     return JSON.stringify(value);

@@ -1,26 +1,26 @@
 import type { RedisConnection } from '../redis/driver.js';
-import { decodeMsgpack, encodeMsgpack } from '../wire/msgpack.js';
+import type { ChannelNames } from '../wire/channels.js';
+import { encodeControlMessage, type ControlMessage } from '../wire/control.js';
+import { decodeBusMessage, encodeBusMessage, RequestType, type BusMessage } from '../wire/requests.js';
+import type { RequestOrder } from './request-order.js';
+import type { Subscriptions } from './subscriptions.js';
 
-/** A request, an answer or a volatile broadcast: who sent it, in which namespace, its type and what it holds. */
-export interface BusMessage {
-  uid: string;
-  nsp: string;
-  type: number;
-  data?: unknown;
-}
+export type { BusMessage } from '../wire/requests.js';
 
-/** Who gets the messages of a namespace's channels. */
+/** A namespace of a server: it gets the messages of the namespace's channels. */
 export interface BusMember {
+  /** Of the namespace. */
   readonly name: string;
   readonly uid: string;
+  /** @throws Error if the message cannot be understood */
   onMessage(message: BusMessage): void;
 }
 
-/** Which servers are subscribed to a namespace, this one excepted. */
+/** Which servers have a namespace, this one excepted. */
 export interface Census {
   /** Uids of servers of nodes that are known by their heartbeats. */
   named: Set<string>;
-  /** How many others there are; the reference adapter's nodes have no heartbeat. */
+  /** How many others there are: nodes of the reference adapter have no heartbeat. */
   others: number;
 }
 
@@ -28,138 +28,143 @@ export interface Census {
 const BEHIND_A_BATCH = 4;
 
 export interface RequestBusOptions {
-  channelPrefix: string;
-  /** Of the heartbeat channel, for clusters that share a channel prefix. */
-  streamName: string;
+  channels: ChannelNames;
   /** Milliseconds after which a command counts as unanswered. */
   commandTimeout: number;
-  /** The node's own messages on the heartbeat channel are passed on too. */
-  onAnnouncement(message: unknown): void;
+  order: RequestOrder;
+  /** Called with each control message, this node's own among them. @throws Error if it is none */
+  onControl(payload: Buffer): void;
+  /** Called with a message that was passed over. */
   onRejected(channel: string, reason: string): void;
-  /** Told of the sender of each message. */
-  onHeard(uid: string, nsp: string): void;
+  /** Called with the sender of each message. */
+  onTraffic(uid: string, nsp: string): void;
 }
 
 /** PUB/SUB: what is not worth keeping. Everything on the channels is MessagePack. */
 export class RequestBus {
+  /** By channel. */
   private readonly members = new Map<string, Set<BusMember>>();
-  private readonly heartbeatChannel: string;
-  private subscribed = false;
-  private subscribing: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly commands: RedisConnection,
-    private readonly subscriber: () => RedisConnection,
+    private readonly subscriptions: Pick<Subscriptions, 'add' | 'remove'>,
     private readonly options: RequestBusOptions,
-  ) {
-    // A namespace begins with a slash, so no namespace's channel has this name.
-    this.heartbeatChannel = `${options.channelPrefix}#heartbeat#${options.streamName}#`;
-  }
+  ) {}
 
-  /** Whether messages are being received. */
-  get isSubscribed(): boolean {
-    return this.subscribed;
-  }
-
-  /** To be called when the subscriber's connection can be used. Resolves when all channels are subscribed. */
-  onReady(): Promise<void> {
-    return this.inTurn(async () => {
-      await this.changeSubscriptions('subscribe', [this.heartbeatChannel, ...this.members.keys()]);
-      this.subscribed = true;
-    });
-  }
-
-  onLost(): void {
-    this.subscribed = false;
-  }
-
-  /** Receives the messages of a namespace and the answers to this member. */
-  async join(member: BusMember): Promise<void> {
-    const added = this.channelsOf(member).filter((channel) => !this.members.has(channel));
-    for (const channel of this.channelsOf(member)) {
+  /** From now on, the member gets the requests of its namespace and the responses to it. */
+  join(member: BusMember): void {
+    const channels = this.channelsOf(member);
+    this.subscriptions.add(channels.filter((channel) => !this.members.has(channel)));
+    for (const channel of channels) {
       this.members.set(channel, (this.members.get(channel) ?? new Set()).add(member));
     }
-    await this.inTurn(async () => {
-      const wanted = added.filter((channel) => this.members.has(channel));
-      if (this.subscriber().ready && wanted.length > 0) {
-        await this.changeSubscriptions('subscribe', wanted);
-      }
-    });
   }
 
-  async leave(member: BusMember): Promise<void> {
+  leave(member: BusMember): void {
     for (const channel of this.channelsOf(member)) {
       const members = this.members.get(channel);
       members?.delete(member);
       if (members?.size === 0) {
         this.members.delete(channel);
+        this.subscriptions.remove([channel]);
       }
     }
-    await this.inTurn(async () => {
-      const unwanted = this.channelsOf(member).filter((channel) => !this.members.has(channel));
-      if (this.subscriber().ready && unwanted.length > 0) {
-        await this.changeSubscriptions('unsubscribe', unwanted);
-      }
-    });
+    this.options.order.forget({ uid: member.uid, nsp: member.name });
   }
 
-  /** Sends to all other servers of the namespace. Rejected if Redis cannot be reached now. */
+  /**
+   * Sends to all other servers of the namespace. They handle it after what this node has appended so far; and, unless it is
+   * volatile, what is appended with its {@link mark} after it.
+   *
+   * @throws if Redis cannot be reached now
+   */
   async publish(message: BusMessage): Promise<void> {
-    await this.commands.publish(this.publicChannel(message.nsp), encodeMsgpack(message), this.timeout);
+    const { channels, order } = this.options;
+    const stamped = order.stamp(message);
+    const numbered = isVolatile(message) || !this.commands.ready ? stamped : order.number(stamped);
+    try {
+      await this.commands.publish(channels.requests(message.nsp), encodeBusMessage(numbered), this.timeout);
+    } catch (error) {
+      order.onUnsent(numbered);
+      throw error;
+    }
   }
 
-  /** Sends to one server. */
+  /** To be appended with the next entry of a server: the number of the request that comes before it, if there is one. */
+  mark({ uid, name }: Pick<BusMember, 'uid' | 'name'>): number | undefined {
+    return this.options.order.mark({ uid, nsp: name });
+  }
+
+  /** Sends to one server. @throws if Redis cannot be reached now */
   async respond(uid: string, message: BusMessage): Promise<void> {
-    await this.commands.publish(this.privateChannel(message.nsp, uid), encodeMsgpack(message), this.timeout);
+    const { channels } = this.options;
+    await this.commands.publish(channels.responses(message.nsp, uid), encodeBusMessage(message), this.timeout);
   }
 
-  /** A heartbeat. As it has a deadline, it also finds out whether the connection still answers. */
-  async announce(message: unknown): Promise<void> {
-    await this.commands.publish(this.heartbeatChannel, encodeMsgpack(message), this.timeout);
+  /** Sends to all nodes. As it has a deadline, it also finds out whether the connection still answers. */
+  async control(message: ControlMessage): Promise<void> {
+    await this.commands.publish(this.options.channels.control, encodeControlMessage(message), this.timeout);
   }
 
   /**
    * Asks Redis who is subscribed to a namespace.
    *
    * @param peers - uids, by the node that they belong to, of servers that may have the namespace
+   * @throws if Redis cannot be reached now
    */
   async census(member: BusMember, peers: readonly (readonly string[])[]): Promise<Census> {
-    const nsp = member.name;
-    const own = this.ownUids(nsp);
+    const { channels } = this.options;
+    const own = this.ownUids(member.name);
     const uids = [own, ...peers].flat();
-    const channels = [this.publicChannel(nsp), ...uids.map((uid) => this.privateChannel(nsp, uid))];
-    const [all = 0, ...counts] = await this.commands.countSubscribers(channels, this.timeout);
+    const asked = [channels.requests(member.name), ...uids.map((uid) => channels.responses(member.name, uid))];
+    const [all = 0, ...counts] = await this.commands.countSubscribers(asked, this.timeout);
     const subscribed = new Set(uids.filter((_uid, i) => counts[i]! > 0));
     const processes = [own, ...peers].filter((servers) => servers.some((uid) => subscribed.has(uid))).length;
+    own.forEach((uid) => subscribed.add(uid)); // whether or not Redis has its subscription yet
     subscribed.delete(member.uid);
     return { named: subscribed, others: Math.max(0, all - processes) };
   }
 
-  /** Whether a server is there to hear what is sent to it alone. */
+  /** The uids of this node's servers that have a namespace. */
+  ownUids(nsp: string): string[] {
+    return [...(this.members.get(this.options.channels.requests(nsp)) ?? [])].map(({ uid }) => uid);
+  }
+
+  /** Whether a server is there to hear what is sent to it alone. @throws if Redis cannot be reached now */
   async isSubscribedTo(nsp: string, uid: string): Promise<boolean> {
-    const [count] = await this.commands.countSubscribers([this.privateChannel(nsp, uid)], this.timeout);
+    const channel = this.options.channels.responses(nsp, uid);
+    const [count] = await this.commands.countSubscribers([channel], this.timeout);
     return count! > 0;
   }
 
   /** A message of a subscribed channel. */
   receive(channel: string, payload: Buffer): void {
     try {
-      const message = decodeMsgpack(payload);
-      if (channel.endsWith(this.heartbeatChannel)) {
-        this.options.onAnnouncement(message);
-        return;
-      }
-      if (!isBusMessage(message)) {
-        throw new Error('not a message with "uid", "nsp" and "type"');
-      }
-      this.options.onHeard(message.uid, message.nsp);
-      for (const member of [...(this.members.get(channel) ?? [])]) {
-        if (message.uid !== member.uid && message.nsp === member.name) {
-          member.onMessage(message);
-        }
+      if (channel === this.options.channels.control) {
+        this.options.onControl(payload);
+      } else {
+        this.deliver(channel, decodeBusMessage(payload));
       }
     } catch (error) {
       this.options.onRejected(channel, (error as Error).message);
+    }
+  }
+
+  private deliver(channel: string, message: BusMessage): void {
+    this.options.onTraffic(message.uid, message.nsp);
+    const isFor = ({ uid, name }: BusMember): boolean => uid !== message.uid && name === message.nsp;
+    if ([...(this.members.get(channel) ?? [])].some(isFor)) {
+      this.options.order.receive(message, () => this.handle(channel, message, isFor));
+    }
+  }
+
+  private handle(channel: string, message: BusMessage, isFor: (member: BusMember) => boolean): void {
+    for (const member of [...(this.members.get(channel) ?? [])].filter(isFor)) {
+      try {
+        member.onMessage(message);
+      } catch (error) {
+        this.options.onRejected(channel, (error as Error).message);
+      }
     }
   }
 
@@ -167,40 +172,13 @@ export class RequestBus {
     return BEHIND_A_BATCH * this.options.commandTimeout;
   }
 
-  private ownUids(nsp: string): string[] {
-    return [...(this.members.get(this.publicChannel(nsp)) ?? [])].map(({ uid }) => uid);
-  }
-
   private channelsOf({ name, uid }: BusMember): string[] {
-    return [this.publicChannel(name), this.privateChannel(name, uid)];
-  }
-
-  private publicChannel(nsp: string): string {
-    return `${this.options.channelPrefix}#${nsp}#`;
-  }
-
-  private privateChannel(nsp: string, uid: string): string {
-    return `${this.options.channelPrefix}#${nsp}#${uid}#`;
-  }
-
-  private changeSubscriptions(how: 'subscribe' | 'unsubscribe', channels: string[]): Promise<void> {
-    return this.subscriber()[how](channels, this.options.commandTimeout);
-  }
-
-  /** Subscribing and unsubscribing one after the other, so that the last word is the one that counts. */
-  private inTurn(task: () => Promise<void>): Promise<void> {
-    const done = this.subscribing.then(task);
-    this.subscribing = done.catch(() => undefined); // the connection was lost: all is subscribed again when it is back
-    return done;
+    const { channels } = this.options;
+    return [channels.requests(name), channels.responses(name, uid)];
   }
 }
 
-function isBusMessage(value: unknown): value is BusMessage {
-  const message = value as Partial<BusMessage> | null;
-  return (
-    typeof message === 'object' &&
-    typeof message?.uid === 'string' &&
-    typeof message.nsp === 'string' &&
-    typeof message.type === 'number'
-  );
+/** A broadcast that asks for no acknowledgements: it may be lost, so nothing waits for it. */
+function isVolatile({ type, data }: BusMessage): boolean {
+  return type === RequestType.Broadcast && (data as { requestId?: unknown } | undefined)?.requestId === undefined;
 }

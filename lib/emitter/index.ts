@@ -1,4 +1,19 @@
-export { RedisStreamsEmitter, type BroadcastTarget, type RedisStreamsEmitterOptions } from './redis-streams.emitter.js';
+export { BroadcastOperator } from './broadcast-operator.js';
+export {
+  RedisStreamsEmitter,
+  type RedisStreamsEmitterOptions,
+  type RedisStreamsEmitterStatus,
+} from './redis-streams.emitter.js';
+export type { DefaultEventsMap, EventArgs, EventNames } from './typed-events.js';
 export { InvalidOptionError } from '../cluster/options.js';
 export { RedisClientError } from '../redis/driver.js';
-export type { StreamEvent } from '../stream/events.js';
+export type {
+  EntryRejectedEvent,
+  GapEvent,
+  OutboxDrainedEvent,
+  OutboxOverflowEvent,
+  StreamEvent,
+  StreamRefusedEvent,
+  StreamReplacedEvent,
+  StreamUsableEvent,
+} from '../stream/events.js';

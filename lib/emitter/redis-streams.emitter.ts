@@ -1,16 +1,18 @@
 import { randomBytes } from 'node:crypto';
-import { resolveOptions, streamIndexOf, streamNames, type RedisStreamsAdapterOptions } from '../cluster/options.js';
+import { namesInRedis, type Names } from '../cluster/names.js';
+import { resolveOptions, type RedisStreamsAdapterOptions, type ResolvedOptions } from '../cluster/options.js';
 import { driverFor } from '../redis/driver-for.js';
-import type { RedisConnection } from '../redis/driver.js';
-import { EMITTER_UID, encodeMessage, EntryType, type LogMessage, type WireOptions } from '../wire/entry.js';
+import type { RedisConnection, RedisDriver } from '../redis/driver.js';
+import { outsideContext } from '../redis/outside-context.js';
 import type { StreamEvent } from '../stream/events.js';
-import { encodeMsgpack } from '../wire/msgpack.js';
 import { Lane } from '../stream/lane.js';
 import { sizeOf, StreamPublisher } from '../stream/stream-publisher.js';
-
-const EVENT = 2;
-const BROADCAST = 3;
-const SERVER_SIDE_EMIT = 9;
+import { encodeMessage, type LogMessage } from '../wire/entry.js';
+import { streamIndexOf } from '../wire/keys.js';
+import { encodeBusMessage } from '../wire/requests.js';
+import { EMITTER_UID } from '../wire/server-uid.js';
+import { BroadcastOperator } from './broadcast-operator.js';
+import type { DefaultEventsMap, EventArgs, EventNames } from './typed-events.js';
 
 /** Options of the emitter: those of the cluster's nodes that say where broadcasts go, and how many may wait. */
 export type RedisStreamsEmitterOptions = Pick<
@@ -28,185 +30,221 @@ export type RedisStreamsEmitterOptions = Pick<
 >;
 
 /**
- * Broadcasts to the clients of a cluster from a process that serves no sockets, such as a worker or a cron job.
- *
- * Broadcasts wait in an outbox while Redis is away, as a node's do. Nothing is answered: there is no `fetchSockets`, and
- * there are no acknowledgements. It does not see how far the nodes have read: more than `maxLen` broadcasts at once can
- * outrun them, which they tell.
+ * How the emitter does: whether its broadcasts reach Redis, and how many wait.
  *
  * @publicApi
  */
-export class RedisStreamsEmitter {
-  /** Random: its entries are numbered, and told from those of other emitters. @internal */
+export interface RedisStreamsEmitterStatus {
+  /**
+   * `idle`: nothing was emitted yet, and no connection is open; `running`; `degraded`: Redis cannot be used now, and
+   * broadcasts wait; `closed`.
+   */
+  state: 'idle' | 'running' | 'degraded' | 'closed';
+  /** Why it is degraded. */
+  reasons: string[];
+  streams: {
+    name: string;
+    /** Broadcasts that wait for Redis. */
+    outbox: { entries: number; bytes: number };
+    counters: {
+      appended: number;
+      /** Broadcasts that were dropped because the outbox was full. */
+      dropped: number;
+    };
+  }[];
+}
+
+/**
+ * Broadcasts to the clients of a cluster from a process that serves no sockets, such as a worker or a cron job. Its
+ * methods are those of `@socket.io/redis-emitter`.
+ *
+ * Broadcasts wait in an outbox while Redis is away, as a node's do. Nothing is answered: there is no `fetchSockets`, and
+ * there are no acknowledgements. It does not see how far the nodes have read: more than `maxLen` broadcasts at once can
+ * outrun them, which they report.
+ *
+ * Its connection is opened with the first broadcast, or by `open()`.
+ *
+ * @example
+ * ```typescript
+ * interface Events {
+ *   'order-shipped': (id: number) => void;
+ * }
+ * const emitter = new RedisStreamsEmitter<Events>(client, { streamName: 'chat' });
+ * emitter.to('user:42').emit('order-shipped', 7);
+ * ```
+ *
+ * @publicApi
+ */
+export class RedisStreamsEmitter<
+  EmitEvents extends object = DefaultEventsMap,
+  ServerSideEvents extends object = DefaultEventsMap,
+> {
+  /** Random: its entries are numbered, and distinguished from those of other emitters. @internal */
   readonly uid = randomBytes(8).toString('hex');
-  private readonly connection: RedisConnection;
-  private readonly publishers: StreamPublisher[];
+  /** None if nothing is to be sent. */
+  private readonly driver: RedisDriver | undefined;
+  private readonly options: ResolvedOptions;
+  private readonly names: Names;
   /** The numbers of its entries in each stream. */
   private readonly lanes: Lane[];
-  private readonly options;
-  private readonly target: BroadcastTarget;
+  private readonly root: BroadcastOperator<EmitEvents, ServerSideEvents>;
+  /** None before it is opened. */
+  private connection: RedisConnection | undefined;
+  private publishers: StreamPublisher[] = [];
+  /** Why the connection is lost, if it is. */
+  private lost: Error | undefined = new Error('the connection is being opened');
+  private closing: Promise<void> | undefined;
 
   /**
-   * @param client - a Redis client. It is duplicated, never used, changed or closed.
-   * @param onEvent - told when Redis refuses broadcasts, and when some were dropped because the outbox was full
+   * @param client - a Redis client. It is duplicated, never used, changed or closed. `null`: nothing is sent anywhere
+   * @param onEvent - called when Redis refuses broadcasts, and when some were dropped because the outbox was full
    * @throws InvalidOptionError, RedisClientError
    */
   constructor(
     client: unknown,
     options: RedisStreamsEmitterOptions = {},
-    onEvent: (event: StreamEvent) => void = () => undefined,
+    private readonly onEvent: (event: StreamEvent) => void = () => undefined,
   ) {
-    const driver = driverFor(client);
+    this.driver = client === null ? undefined : driverFor(client);
     this.options = resolveOptions(options);
+    this.names = namesInRedis(this.driver ?? {}, this.options);
+    this.lanes = this.names.streams.map(() => new Lane(this.uid));
+    this.root = new BroadcastOperator(this, '/');
+  }
+
+  /** Opens the connection, if it is not open yet. */
+  open(): void {
+    if (!this.driver || this.connection || this.closing) {
+      return;
+    }
     const { maxLen, commandTimeout, useShardedPubSub, outboxMaxEntries, outboxMaxBytes } = this.options;
-    this.connection = driver.open({
-      role: 'commands',
-      connectionName: `redis-streams:${this.uid}:emitter`,
-      sharded: useShardedPubSub,
-      listener: {
-        onReady: () => this.publishers.forEach((publisher) => publisher.onReady()),
-        onLost: () => undefined,
-      },
-    });
-    this.publishers = streamNames(this.options).map(
+    const { driver } = this;
+    const connection = outsideContext(() =>
+      driver.open({
+        role: 'commands',
+        connectionName: `redis-streams:${this.uid}:emitter`,
+        sharded: useShardedPubSub,
+        listener: {
+          onReady: () =>
+            outsideContext(() => {
+              this.lost = undefined;
+              this.publishers.forEach((publisher) => publisher.onReady());
+            }),
+          onLost: (error) => (this.lost = error),
+        },
+      }),
+    );
+    this.connection = connection;
+    this.publishers = this.names.streams.map(
       (stream) =>
-        new StreamPublisher(this.connection, {
-          ...{ stream, maxLen, commandTimeout, emit: onEvent },
+        new StreamPublisher(connection, {
+          ...{ stream, maxLen, commandTimeout, emit: this.onEvent },
           outbox: { maxEntries: outboxMaxEntries, maxBytes: outboxMaxBytes },
         }),
     );
-    this.lanes = this.publishers.map(() => new Lane(this.uid));
-    this.target = new BroadcastTarget(this, '/');
   }
 
   /** The same for another namespace than `/`. */
-  of(nsp: string): BroadcastTarget {
-    return new BroadcastTarget(this, nsp.startsWith('/') ? nsp : `/${nsp}`);
+  of(nsp: string): BroadcastOperator<EmitEvents, ServerSideEvents> {
+    return new BroadcastOperator(this, nsp.startsWith('/') ? nsp : `/${nsp}`);
   }
 
   /** Only to sockets in one of these rooms. */
-  to(rooms: string | string[]): BroadcastTarget {
-    return this.target.to(rooms);
+  to(rooms: string | string[]): BroadcastOperator<EmitEvents, ServerSideEvents> {
+    return this.root.to(rooms);
   }
 
   /** @see to */
-  in(rooms: string | string[]): BroadcastTarget {
-    return this.target.to(rooms);
+  in(rooms: string | string[]): BroadcastOperator<EmitEvents, ServerSideEvents> {
+    return this.root.to(rooms);
   }
 
   /** Only to sockets in none of these rooms. */
-  except(rooms: string | string[]): BroadcastTarget {
-    return this.target.except(rooms);
+  except(rooms: string | string[]): BroadcastOperator<EmitEvents, ServerSideEvents> {
+    return this.root.except(rooms);
+  }
+
+  /** @param compress - whether the servers compress what they send to clients */
+  compress(compress: boolean): BroadcastOperator<EmitEvents, ServerSideEvents> {
+    return this.root.compress(compress);
   }
 
   /** May be lost, and never waits for Redis. */
-  get volatile(): BroadcastTarget {
-    return this.target.volatile;
+  get volatile(): BroadcastOperator<EmitEvents, ServerSideEvents> {
+    return this.root.volatile;
   }
 
-  /** To all clients. @throws TypeError if an argument cannot be serialized */
-  emit(event: string, ...args: unknown[]): void {
-    this.target.emit(event, ...args);
+  /** To all clients. @returns true @throws TypeError if an argument cannot be serialized */
+  emit<Event extends EventNames<EmitEvents>>(event: Event, ...args: EventArgs<EmitEvents, Event>): true {
+    return this.root.emit(event, ...args);
   }
 
   socketsJoin(rooms: string | string[]): void {
-    this.target.socketsJoin(rooms);
+    this.root.socketsJoin(rooms);
   }
 
   socketsLeave(rooms: string | string[]): void {
-    this.target.socketsLeave(rooms);
+    this.root.socketsLeave(rooms);
   }
 
   /** @param close - whether to close the underlying connections */
   disconnectSockets(close = false): void {
-    this.target.disconnectSockets(close);
+    this.root.disconnectSockets(close);
   }
 
   /** Emits an event to the servers. It is lost if Redis is away. */
-  serverSideEmit(event: string, ...args: unknown[]): void {
-    this.target.serverSideEmit(event, ...args);
+  serverSideEmit<Event extends EventNames<ServerSideEvents>>(
+    event: Event,
+    ...args: EventArgs<ServerSideEvents, Event>
+  ): void {
+    this.root.serverSideEmit(event, ...args);
   }
 
-  /** Appends what waits, for at most `closeTimeout` milliseconds, and closes its connection. */
-  async close(): Promise<void> {
-    await Promise.all(this.publishers.map((publisher) => publisher.close(this.options.closeTimeout)));
-    await this.connection.close();
+  /** How it does now. */
+  status(): RedisStreamsEmitterStatus {
+    const reasons = this.connection && this.lost ? [`the connection is lost: ${this.lost.message}`] : [];
+    for (const [i, { error }] of this.publishers.entries()) {
+      if (error && !this.lost) {
+        reasons.push(`the stream "${this.names.streams[i]}" cannot be appended to: ${error.message}`);
+      }
+    }
+    const working = reasons.length > 0 ? 'degraded' : 'running';
+    return {
+      state: this.closing ? 'closed' : this.connection || !this.driver ? working : 'idle',
+      reasons: this.closing ? [] : reasons,
+      streams: this.names.streams.map((name, i) => {
+        const { pending = 0, pendingBytes = 0, appended = 0, dropped = 0 } = this.publishers[i] ?? {};
+        return { name, outbox: { entries: pending, bytes: pendingBytes }, counters: { appended, dropped } };
+      }),
+    };
+  }
+
+  /** Appends what waits, for at most `closeTimeout` milliseconds, and closes its connection. May be called again. */
+  close(): Promise<void> {
+    this.closing ??= (async () => {
+      await Promise.all(this.publishers.map((publisher) => publisher.close(this.options.closeTimeout)));
+      await this.connection?.close();
+    })();
+    return this.closing;
   }
 
   /** @internal */
   append(message: LogMessage): void {
     const { streamCount, onlyPlaintext } = this.options;
-    const index = streamIndexOf(message.nsp, streamCount);
     const fields = encodeMessage(message, { onlyPlaintext });
+    this.open();
+    const index = streamIndexOf(message.nsp, streamCount);
     const lane = this.lanes[index]!;
-    this.publishers[index]!.append({ lane, seq: lane.next().seq, fields, bytes: sizeOf(fields) });
+    this.publishers[index]?.append({ lane, seq: lane.next().seq, fields, bytes: sizeOf(fields) });
   }
 
   /** @internal */
   publish(nsp: string, type: number, data: unknown): void {
-    const channel = `${this.options.channelPrefix}#${nsp}#`;
-    this.connection.publish(channel, encodeMsgpack({ uid: EMITTER_UID, nsp, type, data })).catch(() => undefined);
-  }
-}
-
-/** Which sockets of a namespace are meant. */
-export class BroadcastTarget {
-  constructor(
-    private readonly emitter: RedisStreamsEmitter,
-    private readonly nsp: string,
-    private readonly opts: WireOptions = { rooms: [], except: [], flags: {} },
-  ) {}
-
-  to(rooms: string | string[]): BroadcastTarget {
-    return this.with({ rooms: [...new Set([...this.opts.rooms, ...[rooms].flat()])] });
-  }
-
-  in(rooms: string | string[]): BroadcastTarget {
-    return this.to(rooms);
-  }
-
-  except(rooms: string | string[]): BroadcastTarget {
-    return this.with({ except: [...new Set([...this.opts.except, ...[rooms].flat()])] });
-  }
-
-  compress(compress: boolean): BroadcastTarget {
-    return this.with({ flags: { ...this.opts.flags, compress } });
-  }
-
-  get volatile(): BroadcastTarget {
-    return this.with({ flags: { ...this.opts.flags, volatile: true } });
-  }
-
-  emit(event: string, ...args: unknown[]): void {
-    const data = { packet: { type: EVENT, data: [event, ...args] }, opts: this.opts };
-    if (this.opts.flags.volatile) {
-      this.emitter.publish(this.nsp, BROADCAST, data);
-    } else {
-      this.append({ type: EntryType.Broadcast, data });
-    }
-  }
-
-  socketsJoin(rooms: string | string[]): void {
-    this.append({ type: EntryType.SocketsJoin, data: { opts: this.opts, rooms: [rooms].flat() } });
-  }
-
-  socketsLeave(rooms: string | string[]): void {
-    this.append({ type: EntryType.SocketsLeave, data: { opts: this.opts, rooms: [rooms].flat() } });
-  }
-
-  disconnectSockets(close = false): void {
-    this.append({ type: EntryType.DisconnectSockets, data: { opts: this.opts, close } });
-  }
-
-  serverSideEmit(event: string, ...args: unknown[]): void {
-    this.emitter.publish(this.nsp, SERVER_SIDE_EMIT, { packet: [event, ...args] });
-  }
-
-  private with(opts: Partial<WireOptions>): BroadcastTarget {
-    return new BroadcastTarget(this.emitter, this.nsp, { ...this.opts, ...opts });
-  }
-
-  private append(message: Pick<LogMessage, 'type' | 'data'>): void {
-    this.emitter.append({ uid: this.emitter.uid, nsp: this.nsp, ...message } as LogMessage);
+    // Nodes handle it after what was appended before.
+    const { taken } = this.lanes[streamIndexOf(nsp, this.options.streamCount)]!;
+    const order = taken > 0 ? { after: taken, from: this.uid } : {};
+    const message = encodeBusMessage({ uid: EMITTER_UID, nsp, type, data, ...order });
+    this.open();
+    this.connection?.publish(this.names.channels.requests(nsp), message).catch(() => undefined);
   }
 }

@@ -1,6 +1,8 @@
 import type * as Ioredis from 'ioredis';
-import { InvalidOptionError } from '../cluster/options.js';
+import type { ClusterNode } from 'ioredis';
 import { RedisClientError } from '../redis/driver.js';
+import { resolveConnection } from './connection-options.js';
+import { withClusterCredentials, withCredentials } from './credentials.js';
 import type { RedisConnectionOptions } from './redis-streams-options.interface.js';
 
 /** What this file needs of a client of ioredis. */
@@ -11,10 +13,9 @@ interface OwnClient {
   disconnect(): void;
 }
 
-const ADDRESSES = ['url', 'host', 'port', 'path', 'sentinels', 'cluster'] as const;
 /** Milliseconds to wait for the end of a socket. */
 const CLOSE_TIMEOUT = 2_000;
-/** In which states of a client there is a socket, whose end it tells. */
+/** In which states of a client there is a socket, whose end it emits. */
 const WITH_SOCKET = new Set(['connecting', 'connect', 'ready']);
 const own = new WeakSet<object>();
 
@@ -24,20 +25,19 @@ const own = new WeakSet<object>();
  *
  * @throws InvalidOptionError, RedisClientError if ioredis is not installed
  */
-export async function openClient(connection: RedisConnectionOptions): Promise<object> {
-  validate(connection);
+export async function openClient(connection: string | RedisConnectionOptions): Promise<object> {
+  const { url, options, cluster, credentials } = resolveConnection(connection);
   const { Redis, Cluster } = await importIoredis();
-  const { url, cluster, tls, ...rest } = connection;
-  const options = { ...rest, ...(tls && { tls: tls === true ? {} : tls }) };
   const lazy = { lazyConnect: true, connectionName: 'redis-streams:client' };
   let client: OwnClient;
   if (cluster) {
-    const { nodes, redisOptions, ...further } = cluster;
-    client = new Cluster(nodes, { ...further, ...lazy, redisOptions: { ...options, ...(redisOptions as object) } });
+    const made = new Cluster(cluster.nodes as ClusterNode[], { ...cluster.options, ...lazy, redisOptions: options });
+    client = credentials ? withClusterCredentials(made, credentials) : made;
   } else {
-    client = url === undefined ? new Redis({ ...lazy, ...options }) : new Redis(url, { ...lazy, ...options });
+    const made = url === undefined ? new Redis({ ...lazy, ...options }) : new Redis(url, { ...lazy, ...options });
+    client = credentials ? withCredentials(made, credentials) : made;
   }
-  client.on('error', () => undefined); // whoever uses the client has it from the command, and the node tells its own
+  client.on('error', () => undefined); // commands that fail are rejected, and the node emits events of its own
   own.add(client);
   return client;
 }
@@ -71,47 +71,4 @@ async function importIoredis(): Promise<Pick<typeof Ioredis, 'Redis' | 'Cluster'
       { cause: error },
     );
   }
-}
-
-/** A missing setting must not lead to a Redis on localhost by ioredis' defaults. Values are not shown: they hold secrets. */
-function validate(connection: RedisConnectionOptions): void {
-  const reject = (option: string, value: unknown, allowed: string): never => {
-    throw new InvalidOptionError(`connection${option}`, typeof value === 'string' ? {} : value, allowed);
-  };
-  if (typeof connection !== 'object' || connection === null) {
-    reject('', connection, 'an object such as { url: "redis://localhost:6379" }');
-  }
-  const given = ADDRESSES.filter((name) => name in connection);
-  if (given.length === 0) {
-    reject('', connection, `one of ${ADDRESSES.join(', ')}`);
-  }
-  for (const name of given) {
-    if (connection[name] === undefined || connection[name] === null || connection[name] === '') {
-      reject(`.${name}`, connection[name], 'a value, or leave it out; is the setting that it comes from missing?');
-    }
-  }
-  const { url, sentinels, name, cluster } = connection;
-  if (url !== undefined && (typeof url !== 'string' || (url.includes('://') && !/^rediss?:\/\//i.test(url)))) {
-    throw new InvalidOptionError('connection.url', schemeOf(url), 'a URL that begins with "redis://" or "rediss://"');
-  }
-  if (url !== undefined && given.length > 1) {
-    reject('', connection, `either url or ${given.filter((other) => other !== 'url').join(', ')}, not both`);
-  }
-  if (cluster !== undefined && (!Array.isArray(cluster.nodes) || cluster.nodes.length === 0)) {
-    reject('.cluster.nodes', cluster.nodes, 'at least one node, as a URL or as { host, port }');
-  }
-  if (cluster !== undefined && given.length > 1) {
-    reject('', connection, `either cluster or ${given.filter((other) => other !== 'cluster').join(', ')}, not both`);
-  }
-  if (sentinels !== undefined && (!Array.isArray(sentinels) || sentinels.length === 0)) {
-    reject('.sentinels', sentinels, 'at least one sentinel as { host, port }');
-  }
-  if (sentinels !== undefined && (typeof name !== 'string' || name === '')) {
-    reject('.name', name, 'the name of the group of servers that the sentinels watch');
-  }
-}
-
-/** All of a URL that is no secret. */
-function schemeOf(url: unknown): unknown {
-  return typeof url === 'string' ? `${url.slice(0, url.indexOf('://'))}://…` : url;
 }

@@ -1,12 +1,9 @@
-import { Inject, Injectable } from '@nestjs/common';
-import { HttpAdapterHost } from '@nestjs/core';
+import { Injectable } from '@nestjs/common';
 import { IoAdapter } from '@nestjs/platform-socket.io';
-import { adapterFactory } from '../adapter/create-adapter.js';
-import { ClusterNode } from '../cluster/cluster-node.js';
-import type { RedisStreamsModuleOptions } from './redis-streams-options.interface.js';
-import { REDIS_STREAMS_OPTIONS } from './redis-streams.constants.js';
+import { InvalidOptionError } from '../cluster/options.js';
+import { RedisStreamsNode } from './redis-streams.node.js';
+import type { RedisStreamsServerOptions } from './redis-streams-options.interface.js';
 
-type ServerOptions = Parameters<IoAdapter['createIOServer']>[1];
 type Server = ReturnType<IoAdapter['createIOServer']>;
 
 /**
@@ -14,45 +11,73 @@ type Server = ReturnType<IoAdapter['createIOServer']>;
  * `app.useWebSocketAdapter(app.get(RedisStreamsIoAdapter))`.
  *
  * Gateways on the application's port and on ports of their own, namespaces and the options of gateways work as with
- * `IoAdapter`.
+ * `IoAdapter`. It can be extended: a subclass is a provider of a module that imports `RedisStreamsAdapterModule`.
+ *
+ * @example
+ * ```typescript
+ * @Injectable()
+ * export class AppIoAdapter extends RedisStreamsIoAdapter {
+ *   constructor(node: RedisStreamsNode, private readonly config: ConfigService) {
+ *     super(node);
+ *   }
+ *
+ *   override createIOServer(port?: number, options?: RedisStreamsServerOptions) {
+ *     const cors = { origin: this.config.getOrThrow<string>('ORIGIN') };
+ *     return super.createIOServer(port, { ...options, cors });
+ *   }
+ * }
+ *
+ * app.useWebSocketAdapter(app.get(AppIoAdapter));
+ * ```
  *
  * @publicApi
  */
 @Injectable()
 export class RedisStreamsIoAdapter extends IoAdapter {
+  private readonly hasOwnServer: boolean;
+
+  /**
+   * @param node - the module's: `app.get(RedisStreamsNode)`
+   * @param httpServer - a server of `node:http` or `node:https` (or the application), as for `new IoAdapter(httpServer)`;
+   *   by default the application's
+   */
   constructor(
-    private readonly node: ClusterNode,
-    private readonly host: HttpAdapterHost,
-    @Inject(REDIS_STREAMS_OPTIONS) private readonly options: RedisStreamsModuleOptions,
+    private readonly node: RedisStreamsNode,
+    httpServer?: object,
   ) {
-    super();
-    if (typeof (node as Partial<ClusterNode> | undefined)?.logOf !== 'function') {
-      throw new Error(
-        'RedisStreamsIoAdapter is not for you to make: import RedisStreamsAdapterModule and write ' +
-          'app.useWebSocketAdapter(app.get(RedisStreamsIoAdapter)).',
+    if (typeof (node as Partial<RedisStreamsNode> | undefined)?.socketAdapter !== 'function') {
+      throw new InvalidOptionError(
+        'node',
+        node,
+        'RedisStreamsIoAdapter the node of RedisStreamsAdapterModule: app.useWebSocketAdapter(app.get(RedisStreamsIoAdapter)) ' +
+          'or, with a server of your own, new RedisStreamsIoAdapter(app.get(RedisStreamsNode), httpServer)',
       );
     }
+    super(httpServer);
+    this.hasOwnServer = httpServer !== undefined;
   }
 
   /**
-   * @param port - 0 for the application's own
+   * @param port - 0 for the HTTP server's own
    * @param options - those of the gateway; they come before the module's `serverOptions`
    */
-  override createIOServer(port?: number, options?: ServerOptions): Server {
-    // Nest makes the application's HTTP server after its providers.
-    Object.assign(this, { httpServer: this.host.httpAdapter?.getHttpServer() as unknown });
-    const server = {
-      ...this.options.serverOptions,
-      ...options,
-      // The node outlives its namespaces: it is closed with the module.
-      adapter: adapterFactory(this.node, () => Promise.resolve()),
-    };
-    return super.createIOServer(port ?? 0, server as unknown as ServerOptions);
+  override createIOServer(port?: number, options?: RedisStreamsServerOptions): Server {
+    if (!this.hasOwnServer) {
+      // Nest makes the application's HTTP server after its providers.
+      Object.assign(this, { httpServer: this.node.httpServer });
+    }
+    const adapter = this.node.socketAdapter();
+    const all = { ...this.node.serverOptions, ...options, ...(adapter && { adapter }) };
+    const server = super.createIOServer(port ?? 0, all as unknown as Parameters<IoAdapter['createIOServer']>[1]);
+    this.node.onServer(server as Parameters<RedisStreamsNode['onServer']>[0]);
+    return server;
   }
 
   override async close(server: Server): Promise<void> {
     const { httpServer } = server as { httpServer?: unknown };
-    if (this.forceCloseConnections && httpServer !== undefined && httpServer === this.httpServer) {
+    const isForced = this.forceCloseConnections && httpServer !== undefined && httpServer === this.httpServer;
+    this.node.onServerClosed(server as Parameters<RedisStreamsNode['onServer']>[0]);
+    if (isForced && !this.hasOwnServer) {
       // Nest is about to cut all connections of the application's port, and to wait here for their end is in vain. But
       // sockets and adapters are to be closed, which `IoAdapter` leaves undone.
       void server.close();
@@ -61,3 +86,6 @@ export class RedisStreamsIoAdapter extends IoAdapter {
     await super.close(server);
   }
 }
+
+// Nest injects the node alone. Decorators of the second parameter would be inherited by the constructors of subclasses.
+Reflect.defineMetadata('design:paramtypes', [RedisStreamsNode], RedisStreamsIoAdapter);

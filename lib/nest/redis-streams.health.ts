@@ -1,8 +1,7 @@
 import { Injectable } from '@nestjs/common';
-import { HealthIndicatorService, type HealthIndicatorResult } from '@nestjs/terminus';
-import { ClusterNode } from '../cluster/cluster-node.js';
 import type { ClusterNodeStatus, NodeState, NodeStatus } from '../cluster/events.js';
-import { InvalidOptionError } from '../cluster/options.js';
+import { resolveChecks } from './health-checks.js';
+import { RedisStreamsNode } from './redis-streams.node.js';
 
 /**
  * What counts as healthy. Whatever is given here, a node that cannot do its work is down.
@@ -10,11 +9,6 @@ import { InvalidOptionError } from '../cluster/options.js';
  * @publicApi
  */
 export interface RedisStreamsHealthChecks {
-  /**
-   * How many nodes must be `up` at least, this one included. Those without heartbeats (`unmonitored`) do not count.
-   * @default 1
-   */
-  minNodes?: number;
   /**
    * How old the oldest entry that waits to be delivered may be, in milliseconds. By Redis' clock and this node's.
    * @default no bound
@@ -35,6 +29,20 @@ export interface RedisStreamsHealthChecks {
    * @default no bound
    */
   maxOutboxBytes?: number;
+}
+
+/**
+ * What counts as a healthy cluster.
+ *
+ * @publicApi
+ */
+export interface RedisStreamsClusterChecks {
+  /**
+   * How many nodes there must be at least, this one included: `up`, or `suspect`, for a heartbeat that is late is no
+   * reason for an alert. Those without heartbeats (`unmonitored`) do not count.
+   * @default 1
+   */
+  minNodes?: number;
 }
 
 /**
@@ -66,8 +74,17 @@ export interface RedisStreamsHealthDetails extends Record<string, unknown> {
   }[];
 }
 
+/**
+ * The answer to a check: what Terminus calls a `HealthIndicatorResult`.
+ *
+ * @publicApi
+ */
+export type RedisStreamsHealthResult<Key extends string = string> = Record<
+  Key,
+  { status: 'up' | 'down' } & RedisStreamsHealthDetails
+>;
+
 const NO_BOUND: Required<RedisStreamsHealthChecks> = {
-  minNodes: 1,
   maxLagMs: Infinity,
   maxBacklog: Infinity,
   maxOutboxEntries: Infinity,
@@ -75,13 +92,14 @@ const NO_BOUND: Required<RedisStreamsHealthChecks> = {
 };
 
 /**
- * Tells Terminus whether this node can do its work.
+ * Health indicators for Terminus, which need nothing of it.
  *
  * @example
  * ```typescript
+ * @Get('ready')
  * @HealthCheck()
- * check() {
- *   return this.health.check([() => this.redisStreams.isHealthy('redis-streams', { minNodes: 2 })]);
+ * ready() {
+ *   return this.health.check([() => this.redisStreams.isHealthy('redis-streams')]);
  * }
  * ```
  *
@@ -89,14 +107,11 @@ const NO_BOUND: Required<RedisStreamsHealthChecks> = {
  */
 @Injectable()
 export class RedisStreamsHealthIndicator {
-  constructor(
-    private readonly node: ClusterNode,
-    private readonly indicators: HealthIndicatorService,
-  ) {}
+  constructor(private readonly node: RedisStreamsNode) {}
 
   /**
-   * Down when Redis is away, the streams cannot be read or appended to, a bound is passed, or too few nodes are up. It
-   * asks nobody: this node knows.
+   * Whether this node can do its work, as readiness asks: down when Redis is away, the streams cannot be read or appended
+   * to, or a bound is passed. It asks nobody: this node knows. Other nodes do not matter to it.
    *
    * @param key - the name of the result
    * @throws InvalidOptionError (as a rejection) if one of the checks has a value that is not allowed
@@ -104,42 +119,54 @@ export class RedisStreamsHealthIndicator {
   async isHealthy<const Key extends string>(
     key: Key,
     checks: RedisStreamsHealthChecks = {},
-  ): Promise<HealthIndicatorResult<Key, 'up' | 'down', RedisStreamsHealthDetails>> {
-    return Promise.resolve(this.check(key, resolveChecks(checks)));
+  ): Promise<RedisStreamsHealthResult<Key>> {
+    const bounds = resolveChecks(checks, NO_BOUND, 0);
+    const status = this.node.status();
+    return Promise.resolve(this.result(key, status, [...workReasons(status), ...boundReasons(status, bounds)]));
   }
 
-  private check<const Key extends string>(
+  /**
+   * Whether there are as many nodes as there should be, as an alert or a dashboard asks. It is not for readiness or
+   * liveness: there, the death of one node would take all others out of service.
+   *
+   * @param key - the name of the result
+   * @throws InvalidOptionError (as a rejection) if one of the checks has a value that is not allowed
+   */
+  async isClusterHealthy<const Key extends string>(
     key: Key,
-    bounds: Required<RedisStreamsHealthChecks>,
-  ): HealthIndicatorResult<Key, 'up' | 'down', RedisStreamsHealthDetails> {
+    checks: RedisStreamsClusterChecks = {},
+  ): Promise<RedisStreamsHealthResult<Key>> {
+    const { minNodes } = resolveChecks(checks, { minNodes: 1 }, 1);
+    const present = this.node.nodes().filter(({ state }) => state === 'up' || state === 'suspect').length;
     const status = this.node.status();
-    const nodes = this.node.nodes();
-    const reasons = [...workReasons(status), ...boundReasons(status, nodes, bounds)];
-    const indicator = this.indicators.check(key);
-    const details = toDetails(status, nodes, reasons);
-    return reasons.length === 0 ? indicator.up(details) : indicator.down(details);
+    const reasons = workReasons(status);
+    if (present < minNodes) {
+      reasons.push(`${present} of at least ${minNodes} nodes ${present === 1 ? 'is' : 'are'} there (minNodes)`);
+    }
+    return Promise.resolve(this.result(key, status, reasons));
+  }
+
+  private result<const Key extends string>(
+    key: Key,
+    status: ClusterNodeStatus,
+    reasons: string[],
+  ): RedisStreamsHealthResult<Key> {
+    const details = toDetails(status, this.node.nodes(), reasons);
+    return { [key]: { status: reasons.length === 0 ? 'up' : 'down', ...details } } as RedisStreamsHealthResult<Key>;
   }
 }
 
 /** Why the node cannot do its work. */
 function workReasons({ state, reasons }: ClusterNodeStatus): string[] {
   if (reasons.length > 0 || state === 'running') {
-    return reasons;
+    return [...reasons];
   }
   return [state === 'closed' ? 'the node is closed' : 'Redis has not been reached yet'];
 }
 
 /** Which bounds are passed. */
-function boundReasons(
-  { streams }: ClusterNodeStatus,
-  nodes: NodeStatus[],
-  bounds: Required<RedisStreamsHealthChecks>,
-): string[] {
+function boundReasons({ streams }: ClusterNodeStatus, bounds: Required<RedisStreamsHealthChecks>): string[] {
   const reasons: string[] = [];
-  const up = nodes.filter(({ state }) => state === 'up').length;
-  if (up < bounds.minNodes) {
-    reasons.push(`${up} of at least ${bounds.minNodes} nodes ${up === 1 ? 'is' : 'are'} up (minNodes)`);
-  }
   for (const { name, lagMs, backlog, outbox } of streams) {
     if (lagMs > bounds.maxLagMs) {
       reasons.push(`the stream "${name}" is read ${lagMs} ms late (maxLagMs: ${bounds.maxLagMs})`);
@@ -170,25 +197,4 @@ function toDetails(status: ClusterNodeStatus, nodes: NodeStatus[], reasons: stri
     })),
     streams: status.streams.map(({ name, lagMs, backlog, outbox }) => ({ name, lagMs, backlog, outbox })),
   };
-}
-
-function resolveChecks(checks: RedisStreamsHealthChecks): Required<RedisStreamsHealthChecks> {
-  if (typeof checks !== 'object' || checks === null) {
-    throw new InvalidOptionError('checks', checks, 'an object such as { minNodes: 2 }');
-  }
-  const resolved = { ...NO_BOUND };
-  for (const [name, value] of Object.entries(checks) as [keyof RedisStreamsHealthChecks, unknown][]) {
-    if (!Object.hasOwn(NO_BOUND, name)) {
-      throw new InvalidOptionError(`checks.${name}`, value, `one of the checks ${Object.keys(NO_BOUND).join(', ')}`);
-    }
-    if (value === undefined) {
-      continue;
-    }
-    const least = name === 'minNodes' ? 1 : 0;
-    if (typeof value !== 'number' || !(value >= least)) {
-      throw new InvalidOptionError(`checks.${name}`, value, `a number from ${least}`);
-    }
-    resolved[name] = value;
-  }
-  return resolved;
 }

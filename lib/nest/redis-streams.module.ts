@@ -1,8 +1,6 @@
-import { Inject, Module, type DynamicModule, type OnApplicationShutdown } from '@nestjs/common';
-import { HealthIndicatorService } from '@nestjs/terminus';
-import { ClusterNode } from '../cluster/cluster-node.js';
+import { Module, type DynamicModule } from '@nestjs/common';
 import { InvalidOptionError } from '../cluster/options.js';
-import { closeNode, clusterNodeProvider, redisClientProvider } from './cluster-node.provider.js';
+import { redisClientProvider } from './redis-client.provider.js';
 import { RedisStreamsIoAdapter } from './redis-streams-io.adapter.js';
 import { REDIS_STREAMS_CLIENT } from './redis-streams.constants.js';
 import { RedisStreamsHealthIndicator } from './redis-streams.health.js';
@@ -12,11 +10,12 @@ import {
   type OPTIONS_TYPE,
 } from './redis-streams.module-definition.js';
 import { RedisStreamsMonitor } from './redis-streams.monitor.js';
+import { RedisStreamsNode } from './redis-streams.node.js';
 
 /**
  * Makes the application a node of the cluster: all nodes that use the same stream are one Socket.IO server.
  *
- * The application starts when the node can read the stream, and not before (see `startTimeout` and `onStartTimeout`).
+ * The application listens when the node can read the stream, and not before (see `startTimeout` and `onStartTimeout`).
  * The node is closed after the application's sockets, by `app.close()` or, with `app.enableShutdownHooks()`, by a signal.
  *
  * @example
@@ -37,23 +36,20 @@ import { RedisStreamsMonitor } from './redis-streams.monitor.js';
 @Module({
   providers: [
     redisClientProvider,
-    clusterNodeProvider,
+    RedisStreamsNode,
     RedisStreamsIoAdapter,
     RedisStreamsMonitor,
     RedisStreamsHealthIndicator,
-    // Terminus' own needs TerminusModule in this module; a service without state or dependencies does not.
-    HealthIndicatorService,
   ],
-  exports: [REDIS_STREAMS_CLIENT, RedisStreamsIoAdapter, RedisStreamsMonitor, RedisStreamsHealthIndicator],
+  exports: [
+    REDIS_STREAMS_CLIENT,
+    RedisStreamsNode,
+    RedisStreamsIoAdapter,
+    RedisStreamsMonitor,
+    RedisStreamsHealthIndicator,
+  ],
 })
-export class RedisStreamsAdapterModule extends ConfigurableModuleClass implements OnApplicationShutdown {
-  constructor(
-    private readonly node: ClusterNode,
-    @Inject(REDIS_STREAMS_CLIENT) private readonly client: object,
-  ) {
-    super();
-  }
-
+export class RedisStreamsAdapterModule extends ConfigurableModuleClass {
   /**
    * With options that are known when the module is imported.
    *
@@ -61,7 +57,7 @@ export class RedisStreamsAdapterModule extends ConfigurableModuleClass implement
    * `RedisClientError` if the client is of no known kind or Redis cannot be used.
    */
   static override forRoot(options: typeof OPTIONS_TYPE): DynamicModule {
-    return super.forRoot(options ?? {}); // what is missing is told at the start
+    return super.forRoot(options ?? {}); // what is missing is reported when the application is made
   }
 
   /**
@@ -78,10 +74,5 @@ export class RedisStreamsAdapterModule extends ConfigurableModuleClass implement
       );
     }
     return super.forRootAsync(options);
-  }
-
-  /** Nest has closed the sockets, whose sessions were written meanwhile, and calls this last. */
-  async onApplicationShutdown(): Promise<void> {
-    await closeNode(this.node, this.client);
   }
 }

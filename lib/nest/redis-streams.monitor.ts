@@ -1,18 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
-import { Injectable, type OnApplicationShutdown } from '@nestjs/common';
-import {
-  concat,
-  distinctUntilChanged,
-  map,
-  Observable,
-  of,
-  ReplaySubject,
-  startWith,
-  takeUntil,
-  throttleTime,
-} from 'rxjs';
-import { ClusterNode, type ClusterNodeListener } from '../cluster/cluster-node.js';
+import { Injectable } from '@nestjs/common';
+import { concat, distinctUntilChanged, map, Observable, of, startWith, takeUntil, throttleTime } from 'rxjs';
+import type { ClusterNodeListener } from '../cluster/cluster-node.js';
 import type { ClusterEvent, ClusterNodeStatus, NodeStatus } from '../cluster/events.js';
+import { RedisStreamsNode } from './redis-streams.node.js';
 
 /** Milliseconds between two values of `status$`. */
 const STATUS_INTERVAL = 100;
@@ -24,9 +15,9 @@ const STATUS_INTERVAL = 100;
  * @publicApi
  */
 @Injectable()
-export class RedisStreamsMonitor implements OnApplicationShutdown {
+export class RedisStreamsMonitor {
   /**
-   * All nodes, this one first: on subscription, and then whenever a node joins, is suspected, goes down, comes back or
+   * All nodes, this one first (an observer is no node, and not listed): on subscription, and then whenever a node joins, is suspected, goes down, comes back or
    * leaves, whenever another is heard (every `heartbeatInterval`) and when this node's own numbers have changed. The
    * last list, at the end, has this node as `left`.
    */
@@ -39,9 +30,7 @@ export class RedisStreamsMonitor implements OnApplicationShutdown {
    */
   readonly status$: Observable<ClusterNodeStatus>;
 
-  private readonly closed = new ReplaySubject<void>(1);
-
-  constructor(private readonly node: ClusterNode) {
+  constructor(private readonly node: RedisStreamsNode) {
     this.events$ = this.listen<ClusterEvent>((next) => ({ onEvent: next }));
     this.nodes$ = this.follow(
       this.listen<void>((next) => ({ onNodes: () => next(), onStatus: () => next() })).pipe(startWith(undefined)),
@@ -68,21 +57,15 @@ export class RedisStreamsMonitor implements OnApplicationShutdown {
     return this.node.status();
   }
 
-  async onApplicationShutdown(): Promise<void> {
-    await this.node.close(); // by whoever asks first
-    this.closed.next();
-    this.closed.complete();
-  }
-
   /** What `look` sees with each tick and at the end, if it has changed. */
   private follow<T>(ticks: Observable<void>, look: () => T, same: (before: T, now: T) => boolean): Observable<T> {
     const end = of(undefined);
-    return concat(ticks.pipe(takeUntil(this.closed)), end).pipe(map(look), distinctUntilChanged(same));
+    return concat(ticks.pipe(takeUntil(this.node.closed$)), end).pipe(map(look), distinctUntilChanged(same));
   }
 
   private listen<T>(listener: (next: (value: T) => void) => ClusterNodeListener): Observable<T> {
     return new Observable<T>((subscriber) => this.node.subscribe(listener((value) => subscriber.next(value)))).pipe(
-      takeUntil(this.closed),
+      takeUntil(this.node.closed$),
     );
   }
 }

@@ -1,9 +1,9 @@
 import { RedisClientError, type RedisDriver } from './driver.js';
-import { IoredisClusterDriver, type IoredisCluster } from './ioredis-cluster.driver.js';
-import { IoredisDriver, type IoredisClient } from './ioredis.driver.js';
-import { NodeRedisClusterDriver, type NodeRedisCluster } from './node-redis-cluster.driver.js';
-import { NodeRedisSentinelDriver, type NodeRedisSentinel } from './node-redis-sentinel.driver.js';
-import { NodeRedisDriver, type NodeRedisClient } from './node-redis.driver.js';
+import { IoredisClusterDriver, type IoredisCluster } from './drivers/ioredis-cluster.driver.js';
+import { IoredisDriver, type IoredisClient } from './drivers/ioredis.driver.js';
+import { NodeRedisClusterDriver, type NodeRedisCluster } from './drivers/node-redis-cluster.driver.js';
+import { NodeRedisSentinelDriver, type NodeRedisSentinel } from './drivers/node-redis-sentinel.driver.js';
+import { NodeRedisDriver, type NodeRedisClient } from './drivers/node-redis.driver.js';
 
 const SUPPORTED =
   'Pass a client of ioredis 5 or 6 (Redis or Cluster), of iovalkey, of redis 4.7, 5 or 6 (createClient, createCluster ' +

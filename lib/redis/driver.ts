@@ -15,6 +15,8 @@ export interface ConnectionListener {
   onLost(error: Error): void;
   /** A message of a subscribed channel. */
   onMessage?(channel: string, payload: Buffer): void;
+  /** Something about the server that its owner should know, as a sentence. Called again with each connection made. */
+  onWarning?(warning: string): void;
 }
 
 /**
@@ -45,7 +47,10 @@ export interface RedisConnection {
   unsubscribe(channels: readonly string[], timeout?: number): Promise<void>;
   /** The number of subscribed connections of each channel, in the whole deployment. */
   countSubscribers(channels: readonly string[], timeout?: number): Promise<number[]>;
-  /** Drops the connection because it does not answer; another is opened by itself. */
+  /**
+   * Drops the connection because it does not answer; another is opened by itself. In a cluster these are the
+   * connections on which a reply is awaited, and all of a subscriber, which awaits none.
+   */
   reset(): void;
   /** Closes the connection for good. Commands under way are rejected. */
   close(): Promise<void>;
@@ -57,8 +62,19 @@ export interface RedisDriver {
   readonly name: string;
   /** Whether the client speaks with a Redis Cluster. */
   readonly isCluster: boolean;
+  /** What the user's client puts before names; nothing, if it is not given. Connections do not: their owner does. */
+  readonly prefix?: NamePrefix;
+  /** The number of the database that the client uses; 0, if it is not given. PUB/SUB knows no databases. */
+  readonly database?: number;
   /** Opens a connection of our own to where the user's client points; the client itself is never touched. */
   open(options: OpenOptions): RedisConnection;
+}
+
+export interface NamePrefix {
+  /** Before keys. */
+  readonly keys: string;
+  /** Before the names of sharded channels, which ioredis takes for keys; those of other channels have none. */
+  readonly shardedChannels: string;
 }
 
 export interface OpenOptions {
@@ -69,15 +85,29 @@ export interface OpenOptions {
   sharded: boolean;
   /** The only key that a reader uses. In a cluster, its connection is to the master of this key. */
   key?: string;
+  /** For a connection that mostly only listens: how it is found out that its server is gone without a word. */
+  probe?: ProbeOptions;
+  /** Whether the server is taken as it is, without a look at what it says of itself and whether it can do all. */
+  skipServerCheck?: boolean;
   listener: ConnectionListener;
+}
+
+/** A connection on which nothing has arrived for `interval` is sent a `PING`, and dropped if that has no reply. */
+export interface ProbeOptions {
+  /** Milliseconds. */
+  interval: number;
+  /** Milliseconds that the reply may take. */
+  timeout: number;
 }
 
 /** Redis cannot be used: the client passed in is not one that this package knows, or it cannot be reached. */
 export class RedisClientError extends Error {
   override readonly name = 'RedisClientError';
+  readonly code = 'REDIS_STREAMS_CLIENT';
 }
 
 /** Redis did not answer a command in time. */
 export class RedisTimeoutError extends Error {
   override readonly name = 'RedisTimeoutError';
+  readonly code = 'REDIS_STREAMS_TIMEOUT';
 }

@@ -1,5 +1,7 @@
 import { RedisTimeoutError, type Command, type RedisConnection } from '../redis/driver.js';
+import { replyCode } from '../redis/reply-code.js';
 import { toInfo as toFields } from '../redis/stream-reply.js';
+import { SessionKeys } from '../wire/keys.js';
 import { decodeClaims, decodeSession, encodeClaim, type Session, type SessionClaimRecord } from '../wire/session.js';
 import { NOBODY, type Claims, type OwnedRecord } from './ownership.js';
 
@@ -50,6 +52,7 @@ export interface FoundSession {
  */
 export class SessionRecords {
   private directory: { nodes: Promise<string[]>; at: number } | undefined;
+  private readonly keys: SessionKeys;
   private isAnnounced = false;
   private isMarked = false;
   private tidiedAt = performance.now();
@@ -59,7 +62,9 @@ export class SessionRecords {
   constructor(
     private readonly connection: RedisConnection,
     private readonly options: SessionRecordsOptions,
-  ) {}
+  ) {
+    this.keys = new SessionKeys(options.keyPrefix);
+  }
 
   /** Whether this node has, or had, sessions of connected clients. */
   get hasLive(): boolean {
@@ -282,7 +287,7 @@ export class SessionRecords {
       if (error instanceof RedisTimeoutError) {
         throw error;
       }
-      return error.message.startsWith('WRONGTYPE') ? undefined : error;
+      return replyCode(error) === 'WRONGTYPE' ? undefined : error;
     });
   }
 
@@ -291,15 +296,15 @@ export class SessionRecords {
   }
 
   private key(pid: string): string {
-    return this.options.keyPrefix + pid;
+    return this.keys.stored(pid);
   }
 
   private claimsKey(pid: string): string {
-    return `${this.options.keyPrefix}claims:${pid}`;
+    return this.keys.claims(pid);
   }
 
   private liveKey(node: string): string {
-    return `${this.options.keyPrefix}live:${node}`;
+    return this.keys.live(node);
   }
 
   private get ownKey(): string {
@@ -307,7 +312,7 @@ export class SessionRecords {
   }
 
   private get directoryKey(): string {
-    return `${this.options.keyPrefix}live:nodes`; // no session id has a colon
+    return this.keys.directory;
   }
 }
 

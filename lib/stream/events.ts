@@ -1,23 +1,147 @@
 import type { StreamId } from '../wire/stream-id.js';
 
-/** What happens to a stream, as data. */
+/**
+ * Entries of one publisher are missing before one that was read. `lost`: they were trimmed, deleted, or not in the replica
+ * that took over, before this node could read them; its clients do not get them, and who was away for them is not
+ * recovered. `dropped`: their publisher never appended them, as it reports itself; no node has them.
+ */
+export interface StreamGap {
+  type: 'gap';
+  stream: string;
+  reason: 'lost' | 'dropped';
+  /** How many. */
+  lost: number;
+  /** The node that appended them, or an emitter. */
+  origin: string;
+  before: StreamId;
+}
+
+/**
+ * The stream was deleted or emptied, rewound to an earlier state by a failover, or replaced by another. This node reads on
+ * after `position`; clients that were away are not recovered from before it.
+ */
+export interface StreamReplaced {
+  type: 'stream-replaced';
+  stream: string;
+  reason: 'deleted' | 'rewound' | 'recreated';
+  position: StreamId;
+}
+
+/**
+ * Redis refuses to let the stream be read or appended to, though it can be reached. It is tried again until it works.
+ * Emitted once, until `stream-recovered`.
+ */
+export interface StreamRefused {
+  type: 'stream-refused';
+  stream: string;
+  operation: 'read' | 'append';
+  error: Error;
+}
+
+/** The stream can be read or appended to again. */
+export interface StreamRecovered {
+  type: 'stream-recovered';
+  stream: string;
+  operation: 'read' | 'append';
+  /** Milliseconds since `stream-refused`. */
+  afterMs: number;
+}
+
+/**
+ * Broadcasts that waited for Redis will not be sent: `full`, the outbox could not hold more, and the oldest went;
+ * `closed`, the node closed before they could be appended. Emitted at the first of several; the total follows with
+ * `outbox-accepting`, and is in the counters.
+ */
+export interface OutboxDropped {
+  type: 'outbox-dropped';
+  stream: string;
+  reason: 'full' | 'closed';
+  /** How many so far. */
+  dropped: number;
+}
+
+/** The outbox was full and is being emptied: broadcasts are taken again without others being dropped for them. */
+export interface OutboxAccepting {
+  type: 'outbox-accepting';
+  stream: string;
+  /** How many were dropped since it was full. */
+  dropped: number;
+}
+
+/** An entry could not be understood or delivered, and was passed over. Emitted once for each reason; all are counted. */
+export interface EntryRejected {
+  type: 'entry-rejected';
+  stream: string;
+  id: StreamId;
+  reason: string;
+}
+
+/** Entries were lost before this node could read them: trimmed, deleted, or not in the replica that took over. */
+export interface GapEvent {
+  type: 'gap';
+  stream: string;
+  /** How many. */
+  lost: number;
+  /** The node that had published them. */
+  origin: string;
+  /** The entry before which they would have come. */
+  before: StreamId;
+}
+
+/** The stream was deleted, emptied or replaced, or its history rewound by a failover. Reading goes on at `position`. */
+export interface StreamReplacedEvent {
+  type: 'stream-replaced';
+  stream: string;
+  reason: 'deleted' | 'rewound' | 'recreated';
+  position: StreamId;
+}
+
+/** Redis refuses to let the stream be read or written; emitted once, until `stream-usable`. */
+export interface StreamRefusedEvent {
+  type: 'stream-refused';
+  stream: string;
+  operation: 'read' | 'append';
+  error: Error;
+}
+
+/** The stream can be read or written again. */
+export interface StreamUsableEvent {
+  type: 'stream-usable';
+  stream: string;
+  operation: 'read' | 'append';
+  afterMs: number;
+}
+
+/** Broadcasts that waited for Redis were dropped, the oldest first, because the outbox was full. */
+export interface OutboxOverflowEvent {
+  type: 'outbox-overflow';
+  stream: string;
+  dropped: number;
+}
+
+/** The outbox takes broadcasts again. */
+export interface OutboxDrainedEvent {
+  type: 'outbox-drained';
+  stream: string;
+  /** How many were lost since the overflow began. */
+  dropped: number;
+}
+
+/** An entry was passed over. Emitted once for each reason. */
+export interface EntryRejectedEvent {
+  type: 'entry-rejected';
+  stream: string;
+  id: StreamId;
+  reason: string;
+}
+
+/**
+ * What happens to a stream, as data.
+ *
+ * @publicApi
+ */
 export type StreamEvent =
-  /**
-   * Entries are missing. Lost: before this node could read them they were trimmed, deleted, or not in the replica that took
-   * over. Dropped: by their publisher, as that reports too, so that no node has them.
-   */
-  | { type: 'gap'; stream: string; reason: 'lost' | 'dropped'; lost: number; origin: string; before: StreamId }
-  /** The stream was deleted, emptied or replaced, or its history rewound by a failover. Reading goes on at `position`. */
-  | { type: 'stream-replaced'; stream: string; reason: 'deleted' | 'rewound' | 'recreated'; position: StreamId }
-  /** Redis refuses to let the stream be read or written; this is told once, until `stream-usable`. */
-  | { type: 'stream-refused'; stream: string; operation: 'read' | 'append'; error: Error }
-  | { type: 'stream-usable'; stream: string; operation: 'read' | 'append'; afterMs: number }
-  /** Broadcasts that waited for Redis were dropped, the oldest first, because the outbox was full. */
-  | { type: 'outbox-overflow'; stream: string; dropped: number }
-  /** The outbox takes broadcasts again. `dropped`: how many were lost since the overflow began. */
-  | { type: 'outbox-drained'; stream: string; dropped: number }
-  /** An entry was passed over. Told once for each reason. */
-  | { type: 'entry-rejected'; stream: string; id: StreamId; reason: string };
+  StreamGap | StreamReplaced | StreamRefused | StreamRecovered | OutboxDropped | OutboxAccepting | EntryRejected;
 
 /** One stream, as this node reads and writes it. */
 export interface StreamStatus {

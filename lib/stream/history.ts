@@ -23,8 +23,7 @@ export class History {
     return this.ids.at(-1);
   }
 
-  /** @param entry - undefined if it cannot be understood */
-  add(id: StreamId, entry: LogEntry | undefined): void {
+  add(id: StreamId, entry: LogEntry): void {
     this.ids.push(id);
     this.marks.push(markOf(entry));
     if (this.ids.length === 2 * LENGTH) {
@@ -34,7 +33,7 @@ export class History {
   }
 
   /** Whether this very entry is one of them. */
-  has(id: StreamId, entry: LogEntry | undefined): boolean {
+  has(id: StreamId, entry: LogEntry): boolean {
     const i = this.ids.lastIndexOf(id);
     return i >= 0 && isSame(this.marks[i]!, markOf(entry));
   }
@@ -50,8 +49,8 @@ export class History {
   }
 }
 
-function markOf(entry: LogEntry | undefined): Mark {
-  return entry ? (entry.origin ?? `${entry.uid}:${entry.data.length}:${entry.data.slice(0, 64)}`) : '';
+function markOf({ origin, uid, data }: LogEntry): Mark {
+  return origin ?? `${uid}:${data.length}:${data.slice(0, 64)}`;
 }
 
 function isSame(a: Mark, b: Mark): boolean {

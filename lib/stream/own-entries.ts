@@ -80,6 +80,9 @@ export class OwnEntries {
 
   /** Entries up to this number were read back, or are lost. */
   readUpTo(seq: number): void {
+    if (seq >= this.evictedUpTo) {
+      this.evictedUpTo = 0;
+    }
     for (let entry = this.entries.peek(); entry && entry.origin.seq <= seq; entry = this.entries.peek()) {
       this.shift();
     }

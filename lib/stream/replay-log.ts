@@ -1,5 +1,6 @@
 import { encodeCut, isInCut, type Cut } from '../wire/cut.js';
 import { EntryType, type LogEntry, type Origin, type UnreadEntry } from '../wire/entry.js';
+import { BackwardCheck } from './backward-check.js';
 import { OwnEntries } from './own-entries.js';
 import { isFor, RoomIndex, type EntryIdentity, type Recipient } from './room-index.js';
 import type { LastGiven } from '../wire/session.js';
@@ -14,7 +15,7 @@ export interface ReplayLogOptions {
 
 /** Some entries of the stream, read backwards. */
 export interface OlderBatch {
-  /** Newest first; those that cannot be understood are left out. */
+  /** Newest first. */
   entries: LogEntry[];
   /** The id of the oldest one read; undefined if there was none. */
   oldest: StreamId | undefined;
@@ -67,11 +68,14 @@ interface Collector {
 }
 
 const idOf = ({ id }: LogEntry): StreamId => id;
+const isBroadcast = ({ type }: LogEntry): boolean => type === EntryType.Broadcast;
 
 /** How many entries are read at first, at most, and about how many bytes of them. */
 const FIRST_READ = 100;
 const MAX_READ = 1_000;
 const MAX_READ_BYTES = 1024 * 1024;
+/** How many entries before all offsets are read at most, to know that nothing is missing after them. */
+const MAX_BEYOND = 10_000;
 
 /**
  * The recent part of the log, in memory: all broadcasts with an id in `(floor, end]`, so that what a client missed is
@@ -91,6 +95,8 @@ export class ReplayLog {
   private floor: StreamId | undefined;
   /** Entries up to this one may have been lost. */
   private lostUpTo: StreamId = STREAM_START;
+  /** The oldest entries of each publisher after the floor. */
+  private numbers = new BackwardCheck();
   /** The position of the last entry that was pushed, or where reading began. */
   private position: StreamId = STREAM_START;
   private readonly collecting = new Set<Collector>();
@@ -149,6 +155,7 @@ export class ReplayLog {
     this.setEntries([]);
     this.index = new RoomIndex(idOf, [], position, this.own.node);
     this.floor = this.position = position;
+    this.numbers = new BackwardCheck();
     this.lostUpTo = later(this.lostUpTo, lostUpTo);
     this.generation++;
   }
@@ -156,6 +163,7 @@ export class ReplayLog {
   /** @param offset - the offset that goes with the entry, if it may be for somebody who is collecting */
   push(entry: LogEntry, offset: string = entry.id): void {
     this.position = entry.id;
+    this.numbers.addNewer(entry);
     if (entry.type !== EntryType.Broadcast) {
       return;
     }
@@ -286,6 +294,10 @@ export class ReplayLog {
       settle('lost');
       return true;
     }
+    if (compareStreamIds(offset, this.lostUpTo) < 0) {
+      settle('lost');
+      return true;
+    }
     parts.push(this.index.entriesFor(recipient, offset, upTo));
     if (this.lacks(offset, recipient)) {
       return false;
@@ -304,31 +316,48 @@ export class ReplayLog {
     const joint = this.floor!;
     const wanted = waiting.map(({ offset }) => offset).reduce(earlier);
     const kept = new Older(this.options.maxEntries - this.size, this.options.maxBytes - this.byteCount);
+    const numbers = new BackwardCheck(this.numbers);
+    let numbersKept = this.numbers;
     let known = joint; // all entries after this one, and up to the joint, have been read
     let count = FIRST_READ;
-    for (let enough = false, atStart = false; !enough && !atStart;) {
-      // One batch more than is wanted: of an entry that was appended twice, the first copy counts.
-      enough = compareStreamIds(known, wanted) <= 0;
+    let beyond = 0; // entries that come before all offsets
+    for (let atStart = false; !atStart;) {
+      // What comes before the offsets tells whether the rest is the whole, and whether some of it is there twice.
+      const isBeyond = compareStreamIds(known, wanted) <= 0;
+      if (isBeyond && beyond > 0 && (beyond >= MAX_BEYOND || !numbers.isOpen)) {
+        break;
+      }
       const batch = await this.older.upTo(known, count);
       if (generation !== this.generation) {
         return 'lost'; // what was read may be of another history
       }
       atStart = batch.atStart;
       known = batch.oldest === undefined ? known : predecessor(batch.oldest);
-      const broadcasts = batch.entries.filter(({ type }) => type === EntryType.Broadcast).reverse();
-      const index = new RoomIndex(idOf, broadcasts);
-      for (const { recipient, upTo, parts } of waiting) {
-        parts.push(index.entriesFor(recipient, STREAM_START, upTo));
+      const isRelevant = ({ origin }: LogEntry): boolean => beyond === 0 || numbers.mayRepeat(origin?.node);
+      const relevant = batch.entries.filter((entry) => isBroadcast(entry) && isRelevant(entry)).reverse();
+      batch.entries.forEach((entry) => numbers.addOlder(entry, compareStreamIds(entry.id, wanted) <= 0));
+      if (relevant.length > 0) {
+        const index = new RoomIndex(idOf, relevant);
+        for (const { recipient, upTo, parts } of waiting) {
+          parts.push(index.entriesFor(recipient, STREAM_START, upTo));
+        }
       }
-      kept.add(broadcasts, known);
+      if (kept.add(batch.entries.filter(isBroadcast).reverse(), known)) {
+        numbersKept = new BackwardCheck(numbers);
+      }
+      beyond += isBeyond ? batch.entries.length : 0;
       const bytes = batch.entries.reduce((sum, entry) => sum + weight(entry), 1);
       count = Math.min(MAX_READ, Math.ceil((MAX_READ_BYTES / bytes) * Math.max(1, batch.entries.length)));
     }
+    this.lose(numbers.lostUpTo);
     if (this.floor === joint && kept.floor !== undefined) {
       this.prepend(kept.entries(), kept.floor);
+      this.numbers = numbersKept;
     } // else the log is full
     for (const { offset, settle } of waiting) {
-      if (compareStreamIds(known, offset) <= 0) {
+      if (compareStreamIds(offset, this.lostUpTo) < 0) {
+        settle('lost');
+      } else if (compareStreamIds(known, offset) <= 0) {
         settle('complete');
       }
     }
@@ -381,7 +410,8 @@ class Older {
     private bytes: number,
   ) {}
 
-  add(batch: LogEntry[], floor: StreamId): void {
+  /** Returns whether there was room for it. */
+  add(batch: LogEntry[], floor: StreamId): boolean {
     this.room -= batch.length;
     this.bytes -= batch.reduce((sum, entry) => sum + weight(entry), 0);
     this.full ||= this.room < 0 || this.bytes < 0;
@@ -389,6 +419,7 @@ class Older {
       this.batches.push(batch);
       this.floor = floor;
     }
+    return !this.full;
   }
 
   /** Oldest first. */

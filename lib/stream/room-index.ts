@@ -1,14 +1,6 @@
-import {
-  decodeEntry,
-  EntryType,
-  InvalidEntryError,
-  type EventPacket,
-  type LogEntry,
-  type Origin,
-  type UnreadEntry,
-  type WireOptions,
-} from '../wire/entry.js';
+import { EntryType, type LogEntry, type Origin, type UnreadEntry } from '../wire/entry.js';
 import { compareStreamIds, later, STREAM_START, type StreamId } from '../wire/stream-id.js';
+import { targetOf } from './broadcast.js';
 
 /** A client of a namespace, as far as it decides what it would have been given. */
 export interface Recipient {
@@ -23,11 +15,6 @@ export interface Recipient {
 export interface EntryIdentity {
   readonly id?: StreamId | undefined;
   readonly origin?: Origin | undefined;
-}
-
-export interface Broadcast {
-  packet: EventPacket;
-  opts: WireOptions;
 }
 
 /** How many rooms are remembered after their last entry was removed. */
@@ -257,35 +244,6 @@ export function isFor(entry: Indexed, recipient: Recipient): boolean {
   if (entry.rooms?.length && !entry.rooms.some(isIn)) {
     return false; // told without decoding
   }
-  const broadcast = broadcastOf(entry);
-  return (
-    broadcast !== undefined &&
-    broadcast.packet.id === undefined &&
-    (broadcast.opts.rooms.length === 0 || broadcast.opts.rooms.some(isIn)) &&
-    !broadcast.opts.except.some(isIn)
-  );
-}
-
-const decoded = new WeakMap<Indexed, Broadcast | null>();
-
-/** The decoded broadcast of an entry, kept as long as the entry is; undefined if it is none or cannot be decoded. */
-export function broadcastOf(entry: Indexed): Broadcast | undefined {
-  let broadcast = decoded.get(entry);
-  if (broadcast === undefined) {
-    broadcast = decodeBroadcast(entry);
-    decoded.set(entry, broadcast);
-  }
-  return broadcast ?? undefined;
-}
-
-function decodeBroadcast(entry: Indexed): Broadcast | null {
-  try {
-    const message = decodeEntry(entry);
-    return message?.type === EntryType.Broadcast ? message.data : null;
-  } catch (error) {
-    if (error instanceof InvalidEntryError) {
-      return null; // was told when it was read
-    }
-    throw error;
-  }
+  const target = targetOf(entry);
+  return target !== null && (target.rooms.length === 0 || target.rooms.some(isIn)) && !target.except.some(isIn);
 }

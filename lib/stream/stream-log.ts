@@ -4,10 +4,10 @@ import { encodeCut, type Cut } from '../wire/cut.js';
 import {
   DIRECT_LANE,
   encodeMessage,
-  InvalidEntryError,
   parseEntry,
   type LogEntry,
   type LogMessage,
+  targetsOf,
   type Origin,
 } from '../wire/entry.js';
 import type { LastGiven } from '../wire/session.js';
@@ -18,7 +18,7 @@ import { FlowControl, type Readers } from './flow-control.js';
 import { Lane } from './lane.js';
 import type { OutboxLimits } from './outbox.js';
 import { OwnEntries } from './own-entries.js';
-import { ReplayLog, type Replay, type ReplayLogOptions } from './replay-log.js';
+import { ReplayLog, type OlderEntries, type Replay, type ReplayLogOptions } from './replay-log.js';
 import type { Recipient } from './room-index.js';
 import { sizeOf, StreamPublisher } from './stream-publisher.js';
 import { StreamReader } from './stream-reader.js';
@@ -43,6 +43,11 @@ export interface StreamLogOptions {
   replay: ReplayLogOptions;
   readers: Readers;
   emit(event: StreamEvent): void;
+  /**
+   * Asked before an entry with {@link LogEntry.bus} is delivered: that request must have come first. It is waited for, but
+   * for {@link MAX_HOLD_BEFORE_DELIVERY} milliseconds at most. Undefined if it has come, or will not.
+   */
+  whenRequestHandled?(entry: LogEntry): Promise<void> | undefined;
   /** @param own - whether this node appended it */
   deliver(entry: LogEntry, own: boolean): void;
   /** Runs commands, again when a connection that failed them is back. */
@@ -53,7 +58,9 @@ export interface StreamLogOptions {
 
 export interface AppendOptions {
   /** `direct`: what is delivered here at once although the ordering is `log`; it is numbered by itself then. */
-  lane?: 'direct';
+  lane?: 'direct' | undefined;
+  /** The number of the last request that was sent before; see {@link LogEntry.bus}. */
+  bus?: number | undefined;
 }
 
 /** What a node says to have appended last; see {@link StreamLog.announce}. */
@@ -68,6 +75,8 @@ export interface LastAppended {
 
 /** Milliseconds for which a node is behind another without being late. */
 const USUAL_DELAY = 200;
+/** Milliseconds for which an entry waits for what must come before it. */
+const MAX_HOLD_BEFORE_DELIVERY = 100;
 
 /**
  * One stream, as this node uses it: it appends to it, reads it, and remembers its recent part. It is the only door to
@@ -120,6 +129,16 @@ export class StreamLog {
       }
       options.emit(event);
     };
+    const older: OlderEntries = {
+      upTo: async (id, count) => {
+        const read = async (): Promise<RawEntry[]> => {
+          return toEntries(await commands.read(['XREVRANGE', stream, id, '-', 'COUNT', String(count)], commandTimeout));
+        };
+        const raw = await options.retry(read);
+        const entries = raw.map(({ id, fields }) => parseEntry(id, fields));
+        return { entries, oldest: raw.at(-1)?.id, atStart: raw.length < count };
+      },
+    };
     this.connection = open({
       onReady: () => this.reader.onReady(),
       onLost: (error) => this.reader.onLost(error),
@@ -130,6 +149,8 @@ export class StreamLog {
       readCount: options.readCount,
       blockTime: options.blockTime,
       deliver: (entry) => this.deliver(entry),
+      before: (entry) => this.before(entry),
+      older,
       hasDueWork: () => this.fences.isDue,
       doDueWork: () => this.doNextWork(),
       onBroken: (position, lostUpTo) => this.replayLog.restart(position, lostUpTo),
@@ -142,15 +163,7 @@ export class StreamLog {
       { ...publisherOptions, onDropped: ({ lane, seq }) => this.onDropped(lane, seq) },
       this.flow,
     );
-    this.replayLog = new ReplayLog(options.replay, {
-      upTo: async (id, count) => {
-        const read = async (): Promise<RawEntry[]> => {
-          return toEntries(await commands.read(['XREVRANGE', stream, id, '-', 'COUNT', String(count)], commandTimeout));
-        };
-        const raw = await options.retry(read);
-        return { entries: raw.flatMap(parseLeniently), oldest: raw.at(-1)?.id, atStart: raw.length < count };
-      },
-    });
+    this.replayLog = new ReplayLog(options.replay, older);
   }
 
   get name(): string {
@@ -201,15 +214,16 @@ export class StreamLog {
    * @returns its number among this node's entries
    * @throws TypeError if the message cannot be serialized (a BigInt, a circular reference)
    */
-  append(message: LogMessage, { lane }: AppendOptions = {}): Origin {
-    const fields = encodeMessage(message, this.options);
+  append(message: LogMessage, { lane, bus }: AppendOptions = {}): Origin {
+    const fields = encodeMessage(message, { onlyPlaintext: this.options.onlyPlaintext, bus });
     const own = lane === 'direct' ? this.atOnce : this.main;
     const origin = own.next();
     this.knownOffset = undefined;
     if (this.own?.includes(origin)) {
       const { uid, nsp, type } = message;
-      const { rooms } = message.data.opts;
-      this.replayLog.pushOwn({ uid, nsp, type, data: fields[7]!, rooms, origin }, () => this.offset());
+      this.replayLog.pushOwn({ uid, nsp, type, data: fields[7]!, rooms: targetsOf(message), origin }, () =>
+        this.offset(),
+      );
     }
     this.publisher.append({ lane: own, seq: origin.seq, fields, bytes: sizeOf(fields) });
     return origin;
@@ -218,6 +232,11 @@ export class StreamLog {
   /** Resolves when all that was taken so far is in Redis or was dropped, or the log is closed. It never rejects. */
   whenAppended(): Promise<void> {
     return this.publisher.whenAppended();
+  }
+
+  /** Whether nothing that was taken waits to be appended. */
+  get isFlushed(): boolean {
+    return this.publisher.pending === 0;
   }
 
   /** The number that was given last in this node's main lane; 0 if none was. */
@@ -320,7 +339,10 @@ export class StreamLog {
   remember(): void {
     if (!this.own) {
       const { node, taken } = this.atOnce;
-      this.own = new OwnEntries(node, taken, this.options.outbox);
+      const { maxEntries, maxBytes } = this.options.outbox;
+      // What the outbox holds, and as much again that was appended and is not read back. While an entry waits in the outbox,
+      // its text is held only once.
+      this.own = new OwnEntries(node, taken, { maxEntries: 2 * maxEntries, maxBytes: 2 * maxBytes });
       this.replayLog.remember(this.own, this.position);
     }
   }
@@ -436,7 +458,26 @@ export class StreamLog {
       }
       this.replayLog.push(entry, lane ? entry.id : this.offsetAt(entry));
     }
-    this.options.deliver(entry, lane !== undefined);
+    if (entry.problem === undefined) {
+      this.options.deliver(entry, lane !== undefined);
+    } else {
+      this.reject(entry.id, entry.problem);
+    }
+  }
+
+  private before(entry: LogEntry): Promise<void> | undefined {
+    const event = entry.bus === undefined ? undefined : this.options.whenRequestHandled?.(entry);
+    if (!event) {
+      return undefined;
+    }
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, MAX_HOLD_BEFORE_DELIVERY);
+      const settle = (): void => {
+        clearTimeout(timer);
+        resolve();
+      };
+      event.then(settle, settle);
+    });
   }
 
   private ownLaneOf(node: string | undefined): Lane | undefined {
@@ -511,17 +552,5 @@ export class StreamLog {
         throw error; // as from any listener of the application
       });
     }
-  }
-}
-
-/** The entry, or nothing if it cannot be understood: that was, or will be, reported when it is delivered. */
-function parseLeniently({ id, fields }: RawEntry): LogEntry[] {
-  try {
-    return [parseEntry(id, fields)];
-  } catch (error) {
-    if (error instanceof InvalidEntryError) {
-      return [];
-    }
-    throw error;
   }
 }

@@ -3,7 +3,7 @@ import type { Command, RedisConnection } from '../redis/driver.js';
 import { Patience } from '../redis/patience.js';
 import { encodeOrigin } from '../wire/entry.js';
 import { STREAM_START, type StreamId } from '../wire/stream-id.js';
-import type { StreamEvent } from './events.js';
+import type { OutboxDropped, StreamEvent } from './events.js';
 import { Fifo } from './fifo.js';
 import type { FlowControl } from './flow-control.js';
 import type { Lane } from './lane.js';
@@ -68,6 +68,8 @@ export class StreamPublisher {
   private refusedSince: number | undefined;
   /** Entries dropped since the last one that was appended. */
   private droppedLately = 0;
+  /** Why that was. */
+  private droppedReason: OutboxDropped['reason'] | undefined;
   private droppedTotal = 0;
   private appendedTotal = 0;
   /** Those who wait until all entries up to an order have left. */
@@ -264,10 +266,10 @@ export class StreamPublisher {
     if (this.refusedSince !== undefined) {
       const afterMs = Math.round(performance.now() - this.refusedSince);
       this.refusedSince = undefined;
-      options.emit({ type: 'stream-usable', stream, operation: 'append', afterMs });
+      options.emit({ type: 'stream-recovered', stream, operation: 'append', afterMs });
     }
     if (this.droppedLately > 0) {
-      options.emit({ type: 'outbox-drained', stream, dropped: this.droppedLately });
+      options.emit({ type: 'outbox-accepting', stream, dropped: this.droppedLately });
       this.droppedLately = 0;
     }
     if (this.mode !== 'closed') {
@@ -316,9 +318,11 @@ export class StreamPublisher {
       this.options.onDropped?.(entry);
     }
     this.droppedTotal += entries.length;
-    if (this.droppedLately === 0) {
-      this.options.emit({ type: 'outbox-overflow', stream: this.options.stream, dropped: entries.length });
+    const reason = this.mode === 'closed' ? 'closed' : 'full';
+    if (this.droppedLately === 0 || reason !== this.droppedReason) {
+      this.options.emit({ type: 'outbox-dropped', stream: this.options.stream, reason, dropped: entries.length });
     }
+    this.droppedReason = reason;
     this.droppedLately += entries.length;
     this.notifyWaiters();
   }

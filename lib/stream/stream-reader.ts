@@ -3,10 +3,12 @@ import { Backoff } from '../redis/backoff.js';
 import type { Command, RedisConnection } from '../redis/driver.js';
 import { Patience } from '../redis/patience.js';
 import { toEntries, toInfo, toStreamEntries, type RawEntry } from '../redis/stream-reply.js';
-import { InvalidEntryError, parseEntry, type LogEntry } from '../wire/entry.js';
+import { parseEntry, type LogEntry, type Origin } from '../wire/entry.js';
 import type { StreamEvent } from './events.js';
+import { DeliveryQueue } from './delivery-queue.js';
 import { History } from './history.js';
 import type { Lane } from './lane.js';
+import type { OlderEntries } from './replay-log.js';
 import { SequenceTracker } from './sequence-tracker.js';
 import { compareStreamIds, predecessor, STREAM_START, type StreamId } from '../wire/stream-id.js';
 import { isText } from '../wire/text.js';
@@ -14,15 +16,12 @@ import { isText } from '../wire/text.js';
 /** The most entries and about the most bytes that one read asks for, when the reader is behind. */
 const MAX_READ_COUNT = 4_096;
 const MAX_READ_BYTES = 8 * 1024 * 1024;
-/** How many entries and bytes may be fetched ahead of their delivery. */
-const MAX_AHEAD_ENTRIES = 50_000;
-const MAX_AHEAD_BYTES = 64 * 1024 * 1024;
-/** Milliseconds for which entries are delivered before others get their turn in the event loop. */
-const SLICE = 8;
 /** Characters of an entry that is not read again just to see that it is there, as long as the stream seems unchanged. */
 const LARGE_ENTRY = 16 * 1024;
 /** How many of the latest entries are looked at when reading begins, so that one sent again is known. */
 const LOOK_BACK = 16;
+/** How many entries are read at once to find the first copy of one. */
+const LOOK_BACK_PAGE = 256;
 
 export interface StreamReaderOptions {
   stream: string;
@@ -40,9 +39,13 @@ export interface StreamReaderOptions {
   /** Whether there is local work whose turn has come: it is done before the next entry is delivered. */
   hasDueWork(): boolean;
   doDueWork(): void;
+  /** What must come before an entry is delivered, if anything. The promise never rejects. */
+  before(entry: LogEntry): Promise<void> | undefined;
+  /** The stream, read backwards on another connection. */
+  older: OlderEntries;
   /**
    * What was delivered up to `position` is not the whole: reading begins there, or entries were missed, or the history
-   * was replaced. Entries with ids up to `lostUpTo` may have been lost.
+   * was replaced. Entries before the one with the id `lostUpTo` may have been lost.
    */
   onBroken(position: StreamId, lostUpTo: StreamId): void;
   /** Called after entries were fetched or delivered, and when the mode changes. */
@@ -88,10 +91,8 @@ export class StreamReader {
   /** What was fetched. */
   private readonly history = new History();
 
-  private queue: LogEntry[] = [];
-  private queueHead = 0;
-  private queueBytes = 0;
-  private draining = false;
+  /** What was fetched and is not delivered. */
+  private readonly deliveries: DeliveryQueue;
 
   private verifyNow = false;
   /** How long the stream was when the entry at the position was last seen in it, if nothing was read since. */
@@ -117,6 +118,13 @@ export class StreamReader {
     private readonly options: StreamReaderOptions,
   ) {
     this.patience = new Patience(options.commandTimeout);
+    this.deliveries = new DeliveryQueue({
+      before: (entry) => this.before(entry),
+      deliver: (entry) => this.admit(entry),
+      hasDueWork: () => this.options.hasDueWork(),
+      doDueWork: () => this.options.doDueWork(),
+      onProgress: () => this.onDelivered(),
+    });
   }
 
   get mode(): StreamReaderMode {
@@ -148,7 +156,7 @@ export class StreamReader {
 
   /** How many entries were fetched and not yet delivered. */
   get backlog(): number {
-    return this.queue.length - this.queueHead;
+    return this.deliveries.length;
   }
 
   /**
@@ -156,7 +164,7 @@ export class StreamReader {
    * clock, against this node's. 0 if none waits.
    */
   get lagMs(): number {
-    const oldest = this.queue[this.queueHead];
+    const { oldest } = this.deliveries;
     return oldest ? Math.max(0, Date.now() - Number(oldest.id.split('-')[0])) : 0;
   }
 
@@ -178,6 +186,7 @@ export class StreamReader {
     this.stopping.abort();
     this.wake?.();
     await this.running;
+    this.deliveries.close();
     this.setMode('stopped');
     this.tellWaiters();
   }
@@ -258,7 +267,7 @@ export class StreamReader {
         } else if (this.verifyNow || performance.now() - this.verifiedAt > this.options.blockTime) {
           await this.verify();
         }
-        while (this.isFull && !signal.aborted) {
+        while (this.deliveries.isFull && !signal.aborted) {
           await this.nextProgress(1_000);
         }
         await this.fetch();
@@ -312,7 +321,7 @@ export class StreamReader {
     if (raw.length > 0) {
       this.fetchedId = raw.at(-1)!.id;
       this.lengthWhenSeen = undefined;
-      this.enqueue(this.parse(raw));
+      this.deliveries.push(this.parse(raw));
     } else if (block) {
       this.verifyNow = true;
     }
@@ -345,17 +354,9 @@ export class StreamReader {
     const last = raw.at(-1);
     this.isLastLarge = last !== undefined && sizeOf(last) > LARGE_ENTRY;
     for (const { id, fields } of raw) {
-      let entry: LogEntry | undefined;
-      try {
-        entry = parseEntry(id, fields);
-        bytes += entry.data.length + 256;
-        entries.push(entry);
-      } catch (error) {
-        if (!(error instanceof InvalidEntryError)) {
-          throw error;
-        }
-        this.reject(id, error.message);
-      }
+      const entry = parseEntry(id, fields);
+      bytes += entry.data.length + 256;
+      entries.push(entry);
       this.history.add(id, entry);
       fields.length = 0; // else V8 may keep these many small objects until its next major collection
     }
@@ -374,59 +375,48 @@ export class StreamReader {
     }
   }
 
-  private enqueue(entries: LogEntry[]): void {
-    if (this.queueHead >= this.backlog) {
-      this.queue = this.queue.slice(this.queueHead); // what was delivered is let go
-      this.queueHead = 0;
-    }
-    if (this.queue.length === 0) {
-      this.queue = entries;
-    } else {
-      this.queue.push(...entries);
-    }
-    for (const entry of entries) {
-      this.queueBytes += entry.data.length;
-    }
-    this.resumeDelivery();
-  }
-
   /** To be called when local work has become due. */
   resumeDelivery(): void {
-    if (!this.draining) {
-      this.draining = true;
-      this.drain();
-    }
+    this.deliveries.resume();
   }
 
-  private readonly drain = (): void => {
-    const until = performance.now() + SLICE;
-    let hasWork = this.options.hasDueWork();
-    for (let n = 1; hasWork || this.backlog > 0; n++) {
-      if (hasWork) {
-        this.options.doDueWork();
-      } else {
-        const entry = this.queue[this.queueHead]!;
-        this.queueHead++;
-        this.queueBytes -= entry.data.length;
-        this.admit(entry);
-      }
-      hasWork = this.options.hasDueWork();
-      if (n % 16 === 0 && performance.now() > until) {
-        break;
-      }
-    }
-    if (this.backlog === 0 && !hasWork) {
-      this.queue = [];
-      this.queueHead = 0;
-      this.draining = false;
+  private onDelivered(): void {
+    if (this.deliveries.length === 0) {
       this.deliveredId = this.fetchedId;
-    } else {
-      setImmediate(this.drain);
     }
     this.settleAnnouncements(false);
     this.tellWaiters();
     this.options.onProgress();
-  };
+  }
+
+  /** What must come before an entry is delivered, if anything. */
+  private before(entry: LogEntry): Promise<void> | undefined {
+    const { origin, isResent } = entry;
+    if (isResent && origin && !this.sequences.knows(origin.node)) {
+      return this.lookBack(origin, entry.id);
+    }
+    return this.options.before(entry);
+  }
+
+  /** Finds out whether an entry that was sent again, by a publisher that has not been heard, is in the stream twice. */
+  private async lookBack({ node }: Origin, id: StreamId): Promise<void> {
+    const { signal } = this.stopping;
+    for (let upTo = predecessor(id); !signal.aborted;) {
+      try {
+        const { entries, oldest, atStart } = await this.options.older.upTo(upTo, LOOK_BACK_PAGE);
+        const before = entries.find(({ origin }) => origin?.node === node);
+        if (before) {
+          this.sequences.skipTo(before.origin!);
+        }
+        if (before ?? (atStart || oldest === undefined)) {
+          return;
+        }
+        upTo = predecessor(oldest);
+      } catch {
+        await sleep(this.backoff.next(), undefined, { signal }).catch(() => undefined); // nothing is delivered meanwhile
+      }
+    }
+  }
 
   private admit(entry: LogEntry): void {
     const { origin } = entry;
@@ -458,7 +448,7 @@ export class StreamReader {
 
   private tellGap(origin: string, lost: number, before: StreamId): void {
     this.counters.lost += lost;
-    this.options.onBroken(this.deliveredId!, predecessor(before));
+    this.options.onBroken(this.deliveredId!, before); // ids may follow each other without a gap
     this.options.emit({ type: 'gap', stream: this.options.stream, reason: 'lost', lost, origin, before });
   }
 
@@ -572,20 +562,11 @@ export class StreamReader {
 
   /** Whether this very entry was fetched. */
   private knows({ id, fields }: RawEntry): boolean {
-    try {
-      return this.history.has(id, parseEntry(id, fields));
-    } catch {
-      return this.history.has(id, undefined);
-    }
-  }
-
-  /** Whether as much is fetched ahead of its delivery as may be. */
-  private get isFull(): boolean {
-    return this.backlog >= MAX_AHEAD_ENTRIES || this.queueBytes >= MAX_AHEAD_BYTES;
+    return this.history.has(id, parseEntry(id, fields));
   }
 
   private async drained(): Promise<void> {
-    while (!this.stopping.signal.aborted && this.draining) {
+    while (!this.stopping.signal.aborted && !this.deliveries.isIdle) {
       await this.nextProgress(1_000);
     }
   }
@@ -597,7 +578,7 @@ export class StreamReader {
     if (this.refusedSince !== undefined) {
       const afterMs = Math.round(performance.now() - this.refusedSince);
       this.refusedSince = undefined;
-      this.options.emit({ type: 'stream-usable', stream: this.options.stream, operation: 'read', afterMs });
+      this.options.emit({ type: 'stream-recovered', stream: this.options.stream, operation: 'read', afterMs });
     }
   }
 

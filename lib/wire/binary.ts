@@ -1,4 +1,11 @@
 /**
+ * What Socket.IO's default parser makes of the arguments of an event: what JSON makes of them (`toJSON` called, functions
+ * and undefined left out), but binary data stay what they are.
+ *
+ * @see https://github.com/socketio/socket.io-protocol
+ */
+
+/**
  * Whether a value holds binary data anywhere, so that JSON cannot carry it.
  *
  * @throws TypeError if the value is circular
@@ -33,7 +40,7 @@ function holdsBinary(value: unknown): boolean {
  * The value as JSON would carry it (`toJSON` called, functions and undefined left out), but with its binary data kept:
  * what a client receives must not depend on whether there is a buffer beside.
  *
- * @throws TypeError if the value is circular or holds a BigInt
+ * @throws TypeError if the value is circular or holds a BigInt, or a Blob, which cannot be read at once
  */
 export function toPlain(value: unknown): unknown {
   return ofFiniteDepth(() => plain(value));
@@ -43,14 +50,14 @@ function plain(value: unknown): unknown {
   if (typeof value === 'bigint') {
     throw new TypeError('Do not know how to serialize a BigInt');
   }
+  if (typeof value === 'number') {
+    return Number.isFinite(value) ? value : null;
+  }
   if (typeof value !== 'object' || value === null) {
     return value;
   }
-  if (value instanceof ArrayBuffer) {
-    return new Uint8Array(value);
-  }
   if (isBinary(value)) {
-    return value;
+    return bytesOf(value);
   }
   if (Array.isArray(value)) {
     return value.map((item) => (isOmitted(item) ? null : plain(item)));
@@ -59,13 +66,41 @@ function plain(value: unknown): unknown {
   if (typeof toJSON === 'function') {
     return plain(toJSON.call(value));
   }
+  if (value instanceof Number || value instanceof String || value instanceof Boolean) {
+    return plain(value.valueOf());
+  }
+  if (typeof Blob === 'function' && value instanceof Blob) {
+    throw new TypeError('A Blob or File cannot be sent to other nodes: send what its arrayBuffer() gives');
+  }
   const copy: Record<string, unknown> = {};
   for (const [key, item] of Object.entries(value)) {
     if (!isOmitted(item)) {
-      copy[key] = plain(item);
+      setOwn(copy, key, plain(item));
     }
   }
   return copy;
+}
+
+export function isBinary(value: object): value is ArrayBuffer | ArrayBufferView {
+  return ArrayBuffer.isView(value) || value instanceof ArrayBuffer;
+}
+
+/** The bytes themselves, which are not copied. */
+export function bytesOf(value: ArrayBuffer | ArrayBufferView): Uint8Array {
+  return value instanceof ArrayBuffer
+    ? new Uint8Array(value)
+    : value instanceof Uint8Array
+      ? value
+      : new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+}
+
+/** Sets a property of any name: assigned, `__proto__` would be none. */
+export function setOwn(object: Record<string, unknown>, key: string, value: unknown): void {
+  if (key === '__proto__') {
+    Object.defineProperty(object, key, { value, enumerable: true, configurable: true, writable: true });
+  } else {
+    object[key] = value;
+  }
 }
 
 function ofFiniteDepth<T>(walk: () => T): T {
@@ -76,10 +111,6 @@ function ofFiniteDepth<T>(walk: () => T): T {
       ? new TypeError('A circular reference, or objects nested too deeply, cannot be sent', { cause: error })
       : error;
   }
-}
-
-function isBinary(value: object): boolean {
-  return ArrayBuffer.isView(value) || value instanceof ArrayBuffer;
 }
 
 function isOmitted(value: unknown): boolean {

@@ -1,5 +1,9 @@
-import { hasBinary } from './binary.js';
+import { randomBytes } from 'node:crypto';
+import { hasBinary, toPlain } from './binary.js';
+import { exceedsJson } from './carried.js';
 import { decodeMsgpack, encodeMsgpack } from './msgpack.js';
+import { EVENT } from './requests.js';
+import { isNodeId, nodeOf } from './server-uid.js';
 import type { StreamId } from './stream-id.js';
 import { isSameText, isText, RecurringText, toWholeNumber, type Text } from './text.js';
 
@@ -12,6 +16,8 @@ export const EntryType = {
   SocketsJoin: 4,
   SocketsLeave: 5,
   DisconnectSockets: 6,
+  /** Comes from emitters of others only: servers send theirs by PUB/SUB. */
+  ServerSideEmit: 9,
 } as const;
 
 /** Which sockets a message is for, as it goes over the wire. */
@@ -30,10 +36,26 @@ export interface EventPacket {
 
 /** What is appended to the log. `uid` names the server that sent it, `nsp` the namespace. */
 export type LogMessage = { uid: string; nsp: string } & (
-  | { type: typeof EntryType.Broadcast; data: { packet: EventPacket; opts: WireOptions } }
+  | {
+      type: typeof EntryType.Broadcast;
+      data: { packet: EventPacket; opts: WireOptions };
+      /**
+       * The values of the packet are meant as they are (see `encodeMsgpack`), for the parser of the servers carries more
+       * than JSON; otherwise, as Socket.IO's default parser, they are what JSON and binary data are.
+       */
+      exact?: boolean;
+    }
   | { type: typeof EntryType.SocketsJoin | typeof EntryType.SocketsLeave; data: { opts: WireOptions; rooms: string[] } }
   | { type: typeof EntryType.DisconnectSockets; data: { opts: WireOptions; close: boolean } }
 );
+
+/** What can be read from the log besides. */
+export type ForeignMessage = {
+  uid: string;
+  nsp: string;
+  type: typeof EntryType.ServerSideEmit;
+  data: { packet: unknown[] };
+};
 
 /** Who appended an entry, and as which of its entries in this stream, counted from 1. */
 export interface Origin {
@@ -64,22 +86,31 @@ export interface LogEntry {
    * in between were dropped by the publisher: nobody has them.
    */
   readonly prev?: number | undefined;
+  /**
+   * The number of the last request that its publisher has sent over PUB/SUB, in this namespace, before it appended the
+   * entry; undefined if it has sent none since the entry before.
+   */
+  readonly bus?: number | undefined;
+  /** Why it cannot be understood; undefined if it can, as far as it is not decoded. */
+  readonly problem?: string | undefined;
   /** Whether it may be the second copy of an entry, because the answer to the first was lost. */
   readonly isResent?: boolean | undefined;
 }
 
-/** An entry that cannot be understood. It is passed over. */
+/** A message that cannot be understood. It is passed over. */
 export class InvalidEntryError extends Error {
   override readonly name = 'InvalidEntryError';
 }
 
 /** The fields of an entry. The first four are those of the reference. There are no rooms if it is for all. */
-const FIELDS = ['uid', 'nsp', 'type', 'data', 'rooms', 'seq', 'prev', 'resent'] as const;
+const FIELDS = ['uid', 'nsp', 'type', 'data', 'rooms', 'seq', 'prev', 'resent', 'bus'] as const;
 
-/** Which types of value may hold binary data. */
+/** How a message is encoded. */
 export interface EncodeOptions {
   /** Skips the search for binary data. */
   onlyPlaintext: boolean;
+  /** See {@link LogEntry.bus}. */
+  bus?: number | undefined;
 }
 
 /**
@@ -87,16 +118,29 @@ export interface EncodeOptions {
  *
  * @throws TypeError if the message cannot be serialized (a BigInt, a circular reference)
  */
-export function encodeMessage(message: LogMessage, { onlyPlaintext }: EncodeOptions): string[] {
+export function encodeMessage(message: LogMessage, { onlyPlaintext, bus }: EncodeOptions): string[] {
   const { uid, nsp, type } = message;
   const { rooms } = message.data.opts;
-  const binary = type === EntryType.Broadcast && !onlyPlaintext && hasBinary(message.data.packet.data);
-  const data = binary ? encodeMsgpack(message.data).toString('base64') : JSON.stringify(message.data);
+  const binary = type === EntryType.Broadcast && !onlyPlaintext && isBeyondJson(message);
+  const data = binary ? encodeBeyondJson(message).toString('base64') : JSON.stringify(message.data);
   const fields = ['uid', uid, 'nsp', nsp, 'type', String(type), 'data', data];
   if (rooms.length > 0) {
     fields.push('rooms', JSON.stringify(rooms));
   }
+  if (bus !== undefined) {
+    fields.push('bus', String(bus));
+  }
   return fields;
+}
+
+type BroadcastMessage = Extract<LogMessage, { type: typeof EntryType.Broadcast }>;
+
+function isBeyondJson({ data: { packet }, exact }: BroadcastMessage): boolean {
+  return exact ? exceedsJson(packet.data) : hasBinary(packet.data);
+}
+
+function encodeBeyondJson({ data, exact }: BroadcastMessage): Buffer {
+  return encodeMsgpack(exact ? data : toPlain(data));
 }
 
 /**
@@ -118,22 +162,18 @@ export function encodeOrigin(node: string, seq: number, prev: number, isResent: 
   return fields;
 }
 
-/** What socket.io-adapter and the reference's emitter take for the uid of who serves no sockets, and answers nothing. */
-export const EMITTER_UID = 'emitter';
-
-/** The node of a server's uid: the first server of a node that has a namespace has the node's id, further ones a suffix. */
-export function nodeOf(uid: string): string {
-  const dot = uid.indexOf('.');
-  return dot < 0 ? uid : uid.slice(0, dot);
+/** The rooms of a message as its readers will understand them. */
+export function targetsOf({ data }: LogMessage): readonly string[] {
+  const { rooms } = data.opts;
+  return rooms.every(isRoom) ? rooms : toTargets(rooms);
 }
 
 /**
- * Reads the fields of an entry, names and values by turns, which anybody who can write to the stream may have written.
- *
- * @throws InvalidEntryError
+ * Reads the fields of an entry, names and values by turns, which anybody who can write to the stream may have written. Of
+ * one that cannot be understood, the origin is read if that can be: its number must not seem to be missing.
  */
 export function parseEntry(id: StreamId, fields: readonly unknown[]): LogEntry {
-  let uid, nsp, type, data, rooms, seq, prev, resent: unknown;
+  let uid, nsp, type, data, rooms, seq, prev, resent, bus: unknown;
   let expected = 0;
   for (let i = 0; i + 1 < fields.length; i += 2) {
     const value = fields[i + 1];
@@ -164,26 +204,41 @@ export function parseEntry(id: StreamId, fields: readonly unknown[]): LogEntry {
       case 'resent':
         resent = value;
         break;
+      case 'bus':
+        bus = value;
+        break;
       case undefined: // somebody else's
         break;
     }
   }
+  const publisher = publisherOf(isText(uid) ? uid : '');
+  const origin = isText(seq) ? parseOrigin(publisher, seq) : undefined;
+  const number = isText(type) ? toWholeNumber(type) : NaN;
+  let problem: string | undefined;
   if (!isText(uid) || !isText(nsp) || !isText(type)) {
-    throw new InvalidEntryError('an entry without the fields "uid", "nsp" and "type"');
+    problem = 'an entry without the fields "uid", "nsp" and "type"';
+  } else if (Number.isNaN(number)) {
+    problem = 'the field "type" is no number';
+  } else if (isText(seq) && !origin) {
+    problem = 'the field "seq" is no number, or the uid with it is not of a node';
   }
-  const publisher = publisherOf(uid);
   return {
     id,
     uid: publisher.uid,
-    nsp: namespaces.stringOf(nsp),
-    type: parseType(type),
+    nsp: isText(nsp) ? namespaces.stringOf(nsp) : '',
+    type: problem === undefined ? number : UNKNOWN_TYPE,
     data: isText(data) ? data.toString() : '',
-    origin: isText(seq) ? parseOrigin(publisher, seq) : undefined,
+    origin,
     rooms: isText(rooms) ? parseRooms(rooms.toString()) : isText(seq) ? ALL : undefined,
-    prev: isText(prev) ? parsePrev(prev) : undefined,
+    prev: parseCount(prev),
     isResent: isText(resent),
+    bus: parseCount(bus),
+    problem,
   };
 }
+
+/** The type of what has none. */
+const UNKNOWN_TYPE = -1;
 
 /** @param expected - where it probably is: fields are mostly in this order */
 function indexOfField(name: unknown, expected: number): number {
@@ -198,14 +253,6 @@ function indexOfField(name: unknown, expected: number): number {
 
 const ALL: readonly string[] = [];
 const namespaces = new RecurringText();
-
-function parseType(text: Text): number {
-  const type = toWholeNumber(text);
-  if (Number.isNaN(type)) {
-    throw new InvalidEntryError('the field "type" is no number');
-  }
-  return type;
-}
 
 interface Publisher {
   uid: string;
@@ -224,19 +271,19 @@ function publisherOf(text: Text): Publisher {
     const node = nodeOf(uid);
     lastPublisher = {
       uid,
-      node: /^[\w-]{1,64}$/.test(node) ? node : undefined,
+      node: isNodeId(node) ? node : undefined,
       direct: node + DIRECT_LANE,
     };
   }
   return lastPublisher;
 }
 
-function parsePrev(text: Text): number | undefined {
-  const prev = toWholeNumber(text);
-  return Number.isSafeInteger(prev) ? prev : undefined;
+function parseCount(value: unknown): number | undefined {
+  const count = isText(value) ? toWholeNumber(value) : NaN;
+  return Number.isSafeInteger(count) ? count : undefined;
 }
 
-function parseOrigin({ node, direct }: Publisher, text: Text): Origin {
+function parseOrigin({ node, direct }: Publisher, text: Text): Origin | undefined {
   if (node !== undefined && isDirect(text)) {
     return originOf(direct, toWholeNumber(text.slice(DIRECT_LANE.length)));
   }
@@ -247,22 +294,25 @@ function isDirect(text: Text): boolean {
   return typeof text === 'string' ? text.startsWith(DIRECT_LANE) : text[0] === DIRECT_LANE.charCodeAt(0);
 }
 
-function originOf(node: string | undefined, seq: number): Origin {
-  if (node === undefined || !Number.isSafeInteger(seq) || seq < 1) {
-    throw new InvalidEntryError('the field "seq" is no number, or the uid with it is not of a node');
-  }
-  return { node, seq };
+function originOf(node: string | undefined, seq: number): Origin | undefined {
+  return node === undefined || !Number.isSafeInteger(seq) || seq < 1 ? undefined : { node, seq };
 }
 
 /** How many lists of rooms are known, at most. */
 const MAX_KNOWN_ROOMS = 4_096;
 const knownRooms = new Map<string, readonly string[]>();
 
-/** The same rooms recur, and many entries are kept for a while: they share these arrays. */
-function parseRooms(value: string): readonly string[] {
+/**
+ * The same rooms recur, and many entries are kept for a while: they share these arrays. If the field cannot be understood,
+ * decoding tells the rooms.
+ */
+function parseRooms(value: string): readonly string[] | undefined {
   let rooms = knownRooms.get(value);
   if (!rooms) {
-    rooms = toRooms(parseJson(value));
+    rooms = toRoomsField(value);
+    if (!rooms) {
+      return undefined;
+    }
     if (knownRooms.size === MAX_KNOWN_ROOMS) {
       knownRooms.clear();
     }
@@ -273,11 +323,34 @@ function parseRooms(value: string): readonly string[] {
   return rooms;
 }
 
-function toRooms(value: unknown): string[] {
-  if (!isRooms(value)) {
-    throw new InvalidEntryError('the field "rooms" is not an array of room names');
+function toRoomsField(text: string): readonly string[] | undefined {
+  try {
+    return toTargets(JSON.parse(text));
+  } catch {
+    return undefined;
   }
-  return value;
+}
+
+/** A room that nobody is in, and nobody can join: it is known to this process only. */
+const NOBODY = `nobody ${randomBytes(16).toString('hex')}`;
+
+/**
+ * The rooms of a broadcast. What is no name of a room, such as the `null` that JSON makes of `undefined`, names nobody, as
+ * with Socket.IO's in-memory adapter; a broadcast to nobody must not become one to everybody.
+ *
+ * @throws InvalidEntryError
+ */
+function toTargets(value: unknown): string[] {
+  const rooms = toNames(value);
+  return rooms.length === 0 && (value as unknown[]).length > 0 ? [NOBODY] : rooms;
+}
+
+/** The names of rooms in an array; the rest is left out. @throws InvalidEntryError */
+function toNames(value: unknown): string[] {
+  if (!Array.isArray(value)) {
+    throw new InvalidEntryError('"rooms" or "except" is not an array of room names');
+  }
+  return value.every(isRoom) ? value : value.filter(isRoom);
 }
 
 /**
@@ -285,7 +358,9 @@ function toRooms(value: unknown): string[] {
  *
  * @throws InvalidEntryError
  */
-export function decodeEntry(entry: Pick<LogEntry, 'uid' | 'nsp' | 'type' | 'data'>): LogMessage | undefined {
+export function decodeEntry(
+  entry: Pick<LogEntry, 'uid' | 'nsp' | 'type' | 'data'>,
+): LogMessage | ForeignMessage | undefined {
   const { uid, nsp, type } = entry;
   if (!isEntryType(type)) {
     return undefined;
@@ -294,6 +369,9 @@ export function decodeEntry(entry: Pick<LogEntry, 'uid' | 'nsp' | 'type' | 'data
   if (!isRecord(data)) {
     throw new InvalidEntryError('the field "data" holds no object');
   }
+  if (type === EntryType.ServerSideEmit) {
+    return { uid, nsp, type, data: { packet: toServerSideEvent(data.packet) } };
+  }
   const opts = toWireOptions(data.opts);
   switch (type) {
     case EntryType.Broadcast:
@@ -301,15 +379,12 @@ export function decodeEntry(entry: Pick<LogEntry, 'uid' | 'nsp' | 'type' | 'data
     case EntryType.DisconnectSockets:
       return { uid, nsp, type, data: { close: data.close === true, opts } };
     default:
-      if (!isRooms(data.rooms)) {
-        throw new InvalidEntryError('"rooms" is not an array of room names');
-      }
-      return { uid, nsp, type, data: { rooms: data.rooms, opts } };
+      return { uid, nsp, type, data: { rooms: toNames(data.rooms), opts } };
   }
 }
 
-function isEntryType(type: number): type is LogMessage['type'] {
-  return type >= EntryType.Broadcast && type <= EntryType.DisconnectSockets;
+function isEntryType(type: number): type is (LogMessage | ForeignMessage)['type'] {
+  return (type >= EntryType.Broadcast && type <= EntryType.DisconnectSockets) || type === EntryType.ServerSideEmit;
 }
 
 function decodeData(data: string): unknown {
@@ -335,15 +410,18 @@ function parseJson(text: string): unknown {
 
 /** @throws InvalidEntryError */
 export function toWireOptions(value: unknown): WireOptions {
-  if (!isRecord(value) || !isRooms(value.rooms) || !isRooms(value.except)) {
-    throw new InvalidEntryError('"opts" has no "rooms" and "except" that are arrays of room names');
+  if (!isRecord(value)) {
+    throw new InvalidEntryError('"opts" is no object');
   }
-  return { rooms: value.rooms, except: value.except, flags: isRecord(value.flags) ? value.flags : {} };
+  return {
+    rooms: toTargets(value.rooms),
+    except: toNames(value.except),
+    flags: isRecord(value.flags) ? value.flags : {},
+  };
 }
 
 /** @throws InvalidEntryError */
 export function toPacket(value: unknown): EventPacket {
-  const EVENT = 2;
   if (!isRecord(value) || value.type !== EVENT || !Array.isArray(value.data) || value.data.length === 0) {
     throw new InvalidEntryError('"packet" is not an event packet');
   }
@@ -354,11 +432,26 @@ export function toPacket(value: unknown): EventPacket {
   return packet;
 }
 
+/**
+ * The name and arguments of an event for servers.
+ *
+ * @throws InvalidEntryError
+ */
+export function toServerSideEvent(value: unknown): unknown[] {
+  if (!Array.isArray(value) || typeof value[0] !== 'string') {
+    throw new InvalidEntryError('a serverSideEmit without the name of an event');
+  }
+  return value;
+}
+
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** Rooms are strings; Socket.IO lets numbers pass, and so do we. */
-function isRooms(value: unknown): value is string[] {
-  return Array.isArray(value) && value.every((item) => typeof item === 'string' || typeof item === 'number');
+/**
+ * Whether other servers can have a room of this name. Rooms are strings; Socket.IO lets numbers pass, and so do we. It takes
+ * anything else, too, for the name of a room that nobody has joined: `undefined`, where a lookup found nothing.
+ */
+export function isRoom(value: unknown): value is string {
+  return typeof value === 'string' || Number.isFinite(value);
 }

@@ -1,22 +1,103 @@
-import { Decoder, Encoder } from '@msgpack/msgpack';
-import { toPlain } from './binary.js';
+import { Decoder, Encoder, ExtensionCodec } from '@msgpack/msgpack';
+import { bytesOf, isBinary } from './binary.js';
+import { carry, MAX_DEPTH } from './carried.js';
 
-const MAX_DEPTH = 256;
 /** Bytes. An encoder keeps the buffer of the largest value that it has encoded, a decoder the last. */
 const MAX_KEPT = 64 * 1024;
 
+/**
+ * Extension types, besides that of MessagePack itself for a date. The reference gives what it does not know as an
+ * `ExtData`, and never sends any of them.
+ */
+const ExtensionType = {
+  /** An array of keys and values by turns. */
+  Map: 1,
+  /** An array. */
+  Set: 2,
+  /** Decimal digits. */
+  BigInt: 3,
+  /** The index of its kind in {@link VIEWS}, then its bytes. A `Buffer` and a `Uint8Array` are plain bytes. */
+  View: 4,
+} as const;
+
+const VIEWS = [
+  ArrayBuffer,
+  DataView,
+  ...[Int8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array, Uint32Array],
+  ...[Float32Array, Float64Array, BigInt64Array, BigUint64Array],
+] as const;
+
+const extensions = new ExtensionCodec();
+extend(
+  ExtensionType.Map,
+  (value) => value instanceof Map && encodePlain([...value].flat(1)),
+  (data) => {
+    const items = decodeArray(data);
+    return new Map(items.flatMap((key, i) => (i % 2 === 0 ? [[key, items[i + 1]] as const] : [])));
+  },
+);
+extend(
+  ExtensionType.Set,
+  (value) => value instanceof Set && encodePlain([...value]),
+  (data) => new Set(decodeArray(data)),
+);
+extend(
+  ExtensionType.BigInt,
+  (value) => typeof value === 'bigint' && Buffer.from(String(value)),
+  (data) => BigInt(Buffer.from(data).toString('latin1')),
+);
+extend(
+  ExtensionType.View,
+  (value) => typeof value === 'object' && isBinary(value) && !(value instanceof Uint8Array) && encodeView(value),
+  decodeView,
+);
+
+function extend(
+  type: number,
+  encode: (value: object | bigint) => Uint8Array | false,
+  decode: (data: Uint8Array) => unknown,
+): void {
+  extensions.register({ type, decode, encode: (value: unknown) => encode(value as object | bigint) || null });
+}
+
+function decodeArray(data: Uint8Array): unknown[] {
+  const items = decodeMsgpack(data);
+  if (!Array.isArray(items)) {
+    throw new Error('a MessagePack extension without its items');
+  }
+  return items;
+}
+
+function encodeView(value: ArrayBuffer | ArrayBufferView): Uint8Array {
+  const kind = VIEWS.findIndex((kind) => value instanceof kind);
+  return Buffer.concat([Buffer.of(kind), bytesOf(value)]);
+}
+
+function decodeView(data: Uint8Array): ArrayBuffer | ArrayBufferView {
+  const kind = VIEWS[data[0] ?? -1];
+  if (!kind) {
+    throw new Error('a MessagePack extension with binary data of an unknown kind');
+  }
+  const { buffer } = new Uint8Array(data.subarray(1)); // a copy: the elements of some kinds must be aligned
+  return kind === ArrayBuffer ? buffer : new (kind as new (buffer: ArrayBuffer) => ArrayBufferView)(buffer);
+}
+
 let encoder = newEncoder();
-let decoder = new Decoder();
+let decoder = newDecoder();
 
 /**
- * Encodes a value as JSON would carry it, but with its binary data kept.
+ * Encodes a value so that another process is given the same: what {@link carry} makes of it.
  *
- * @throws TypeError if the value is circular, nested more than 256 deep, or holds a BigInt
+ * @throws TypeError that names what cannot be carried
  */
 export function encodeMsgpack(value: unknown): Buffer {
-  const plain = toPlain(value);
+  return encodePlain(carry(value));
+}
+
+/** @param value - from {@link carry} */
+function encodePlain(value: unknown): Buffer {
   try {
-    const { buffer, byteOffset, byteLength } = encoder.encode(plain);
+    const { buffer, byteOffset, byteLength } = encoder.encode(value);
     if (byteLength > MAX_KEPT) {
       encoder = newEncoder();
     }
@@ -26,9 +107,12 @@ export function encodeMsgpack(value: unknown): Buffer {
     throw new TypeError(`cannot be sent: ${(cause as Error).message}`, { cause });
   }
 }
-
 function newEncoder(): Encoder {
-  return new Encoder({ maxDepth: MAX_DEPTH });
+  return new Encoder({ maxDepth: MAX_DEPTH + 1, extensionCodec: extensions });
+}
+
+function newDecoder(): Decoder {
+  return new Decoder({ extensionCodec: extensions });
 }
 
 /**
@@ -43,7 +127,7 @@ export function decodeMsgpack(bytes: Uint8Array): unknown {
     return decoder.decode(bytes);
   } finally {
     if (bytes.length > MAX_KEPT) {
-      decoder = new Decoder();
+      decoder = newDecoder();
     }
   }
 }

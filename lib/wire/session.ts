@@ -1,3 +1,4 @@
+import { carry, type NotCarried } from './carried.js';
 import { decodeMsgpack, encodeMsgpack } from './msgpack.js';
 import { decodeCut, encodeCut, type Cut } from './cut.js';
 import type { Origin } from './entry.js';
@@ -56,11 +57,16 @@ export function isSessionId(value: unknown): value is string {
   return typeof value === 'string' && SESSION_ID.test(value);
 }
 
-/** Base64 of MessagePack. @throws TypeError if `data` cannot be serialized */
-export function encodeSession(session: Session): string {
-  const { since, forgotten, joined, left, sent, position, ahead, ...rest } = session;
+/**
+ * Base64 of MessagePack.
+ *
+ * @param onLeftOut - called with each part of `data` that cannot be carried to another node, which is left out
+ */
+export function encodeSession(session: Session, onLeftOut: (what: NotCarried) => void = () => undefined): string {
+  const { since, forgotten, joined, left, sent, position, ahead, data, ...rest } = session;
   return encodeMsgpack({
     ...rest,
+    data: carry(data, { onLeftOut }),
     ...(since && { since: encodeCut(since) }),
     ...(forgotten && { forgotten: encodeCut(forgotten) }),
     ...(joined && { joined: joined.map(([room, from]) => [room, encodeCut(from)]) }),

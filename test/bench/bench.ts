@@ -1,4 +1,5 @@
 import { NodeProcess } from '../kit/index.js';
+import type { Builds } from './adapters.js';
 import { Fleet, type Measurement } from './fleet.js';
 import { ADAPTERS, SCENARIOS, takesPart, type AdapterName, type Scenario } from './scenarios.js';
 
@@ -14,6 +15,8 @@ export interface BenchOptions {
   /** Names of scenarios. */
   only?: string[] | undefined;
   adapters?: AdapterName[] | undefined;
+  /** Instead of this package's sources, and beside them. */
+  builds?: Builds | undefined;
   /** A folder for CPU profiles, one of each node in each scenario. */
   profiles?: string | undefined;
   onProgress?: (text: string) => void;
@@ -27,14 +30,16 @@ export interface Result {
 
 /** Runs all adapters by turns, so that whatever else the machine does meets all of them. */
 export async function runBench(options: BenchOptions): Promise<Result[]> {
-  const { rounds, seconds, only, adapters = ADAPTERS, profiles, onProgress = () => undefined } = options;
+  const { rounds, seconds, only, builds = {}, adapters = ADAPTERS, profiles, onProgress = () => undefined } = options;
   const scenarios = SCENARIOS.filter(({ name }) => !only || only.includes(name));
   const clients = await NodeProcess.start(new URL('./clients.child.ts', import.meta.url), { startTimeout: 60_000 });
   const results: Result[] = [];
   for (const recovery of [false, true]) {
     const here = scenarios.filter((scenario) => scenario.recovery === recovery);
-    const competing = adapters.filter((adapter) => here.length > 0 && takesPart(adapter, { recovery }));
-    const fleets = await Promise.all(competing.map((adapter) => Fleet.start(adapter, recovery, clients)));
+    const competing = adapters.filter(
+      (adapter) => here.length > 0 && takesPart(adapter, { recovery }) && (adapter !== 'before' || builds.before),
+    );
+    const fleets = await Promise.all(competing.map((adapter) => Fleet.start(adapter, recovery, clients, builds)));
     const group = here.map((scenario): Result => ({ scenario, rounds: {} }));
     for (let round = 0; round <= rounds; round++) {
       for (const { scenario, rounds: measured } of group) {

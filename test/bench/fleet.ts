@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { NodeProcess, RedisServer } from '../kit/index.js';
+import type { Builds } from './adapters.js';
 import { NODES, RECIPIENTS, type AdapterName, type Scenario } from './scenarios.js';
 
 /** How many messages may be on their way: the same for all, for some lose messages when there are more. */
@@ -43,13 +44,19 @@ export class Fleet {
     private readonly clients: NodeProcess,
   ) {}
 
-  static async start(adapter: AdapterName, recovery: boolean, clients: NodeProcess): Promise<Fleet> {
+  static async start(
+    adapter: AdapterName,
+    recovery: boolean,
+    clients: NodeProcess,
+    builds: Builds = {},
+  ): Promise<Fleet> {
+    const build = adapter === 'ours' || adapter === 'before' ? builds[adapter] : undefined;
     const redis = await RedisServer.start();
     const name = recovery ? `${adapter} with recovery` : adapter;
     const nodes = await Promise.all(
       Array.from({ length: NODES }, (_, i) =>
         NodeProcess.start(new URL('./node.child.ts', import.meta.url), {
-          args: [String(redis.port), adapter, String(i), String(recovery)],
+          args: [String(redis.port), adapter, String(i), String(recovery), ...(build === undefined ? [] : [build])],
           name: `node ${i} of ${name}`,
           startTimeout: 60_000,
         }),

@@ -18,13 +18,16 @@ export interface BenchNode {
 /** How many messages are emitted in one turn of the event loop. */
 const BURST = 20;
 
-/** One node, in a process of its own. Arguments: Redis' port, adapter, index in its fleet, whether recovery is on. */
-const [port, adapter, index, recovery] = process.argv.slice(2);
+/**
+ * One node, in a process of its own. Arguments: Redis' port, adapter, index in its fleet, whether recovery is on, and a module
+ * of `createAdapter` if it is another than the sources'.
+ */
+const [port, adapter, index, recovery, build] = process.argv.slice(2);
 const redis = new Redis({ port: Number(port), host: '127.0.0.1' });
 const node =
   adapter === 'raw'
     ? rawNode(redis, Number(index))
-    : await socketIoNode(adapter as AdapterName, redis, recovery === 'true');
+    : await socketIoNode(adapter as Exclude<AdapterName, 'raw'>, redis, recovery === 'true', build);
 
 let finishProfile: Awaited<ReturnType<typeof recordProfile>>;
 

@@ -29,6 +29,8 @@ export interface Table {
   rows: Row[];
   /** Ours by the reference's: medians of the ratios of each round. */
   ratios: Partial<Record<Metric, number>>;
+  /** Ours by what it was before, if that took part. */
+  progress: Partial<Record<Metric, number>>;
 }
 
 export function tabulate(results: readonly Result[]): Table[] {
@@ -51,9 +53,13 @@ export function tabulate(results: readonly Result[]): Table[] {
           ]
         : [];
     });
-    const { ours = [], reference = [] } = rounds;
-    const ratios = each(metrics, (metric) => median(ours.map((run, i) => over(run[metric], reference[i]?.[metric]))));
-    return { name: scenario.name, title: scenario.title, rows, ratios };
+    const { ours = [], before = [], reference = [] } = rounds;
+    const ratiosTo = (others: Measurement[]): Table['ratios'] =>
+      each(metrics, (metric) => median(ours.map((run, i) => over(run[metric], others[i]?.[metric]))));
+    return {
+      ...{ name: scenario.name, title: scenario.title, rows },
+      ...{ ratios: ratiosTo(reference), progress: ratiosTo(before) },
+    };
   });
 }
 
@@ -61,7 +67,7 @@ export function toMarkdown(tables: readonly Table[]): string {
   return tables.map(toSection).join('\n');
 }
 
-function toSection({ title, rows, ratios }: Table): string {
+function toSection({ title, rows, ratios, progress }: Table): string {
   const metrics = (Object.keys(METRICS) as Metric[]).filter((metric) => rows.some(({ medians }) => metric in medians));
   const line = (cells: string[]): string => `| ${cells.join(' | ')} |`;
   const cell = (metric: Metric, value: number | undefined, digits = METRICS[metric].digits): string =>
@@ -77,10 +83,10 @@ function toSection({ title, rows, ratios }: Table): string {
       ]),
     ),
   ];
-  if (Object.keys(ratios).length > 0) {
-    table.push(
-      line(['**ours / reference**', ...metrics.map((metric) => `**${cell(metric, ratios[metric], 2)}**`), '']),
-    );
+  for (const [name, values] of Object.entries({ 'ours / reference': ratios, 'ours / before': progress })) {
+    if (Object.keys(values).length > 0) {
+      table.push(line([`**${name}**`, ...metrics.map((metric) => `**${cell(metric, values[metric], 2)}**`), '']));
+    }
   }
   return `### ${title}\n\n${table.join('\n')}\n`;
 }
@@ -94,7 +100,7 @@ function over(ours: number | undefined, reference: number | undefined): number |
   return ours === undefined || reference === undefined ? undefined : ours / reference;
 }
 
-function median(values: (number | undefined)[]): number | undefined {
+export function median(values: (number | undefined)[]): number | undefined {
   const known = values.filter((value) => value !== undefined);
   return known.length > 0 ? quantile(known, 0.5) : undefined;
 }

@@ -1,9 +1,13 @@
-/** The Socket.IO adapters that are compared, and the floor: the client's own XADD and XREAD without Socket.IO. */
-export const ADAPTERS = ['ours', 'reference', 'pubsub', 'raw'] as const;
+/**
+ * The Socket.IO adapters that are compared, and the floor: the client's own XADD and XREAD without Socket.IO. `before` is
+ * another build of this package, which takes part if one is given.
+ */
+export const ADAPTERS = ['ours', 'before', 'reference', 'pubsub', 'raw'] as const;
 export type AdapterName = (typeof ADAPTERS)[number];
 
 export const TITLES: Record<AdapterName, string> = {
   ours: 'nestjs-redis-streams-adapter',
+  before: 'nestjs-redis-streams-adapter, before',
   reference: '@socket.io/redis-streams-adapter',
   pubsub: '@socket.io/redis-adapter (PUB/SUB)',
   raw: 'XADD and XREAD, no Socket.IO',
@@ -48,9 +52,9 @@ export const SCENARIOS: readonly Scenario[] = [
   },
 ];
 
-/** Only the two with a log have recovery; the floor is the same with and without. */
+/** Only those with a log have recovery; the floor is the same with and without. */
 export function takesPart(adapter: AdapterName, { recovery }: Pick<Scenario, 'recovery'>): boolean {
-  return !recovery || adapter === 'ours' || adapter === 'reference';
+  return !recovery || (adapter !== 'pubsub' && adapter !== 'raw');
 }
 
 /** What is emitted. `at`: when, in microseconds of this machine's monotonic clock; `run`: during which measurement. */

@@ -1,18 +1,22 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { createAdapter as createPubSub } from '@socket.io/redis-adapter';
-import { createAdapter as createReference } from '@socket.io/redis-streams-adapter';
 import type { Redis } from 'ioredis';
-import { Server, type ServerOptions } from 'socket.io';
-import { createAdapter } from '../../lib/adapter/index.js';
+import { Server } from 'socket.io';
+import { adapterOf, type SocketIoAdapter } from './adapters.js';
 import type { BenchNode } from './node.child.js';
-import { ROOM, type AdapterName, type Message, type Target } from './scenarios.js';
+import { ROOM, type Message, type Target } from './scenarios.js';
 
 /** A plain Socket.IO server with one of the adapters. */
-export async function socketIoNode(adapter: AdapterName, redis: Redis, recovery: boolean): Promise<BenchNode> {
+export async function socketIoNode(
+  name: SocketIoAdapter,
+  redis: Redis,
+  recovery: boolean,
+  build?: string,
+): Promise<BenchNode> {
   const http = createServer();
+  const adapter = await adapterOf(name, redis, build);
   const io = new Server(http, {
-    adapter: await adapterOf(adapter, redis),
+    ...(adapter && { adapter }),
     serveClient: false,
     ...(recovery && { connectionStateRecovery: {} }),
   });
@@ -37,18 +41,4 @@ export async function socketIoNode(adapter: AdapterName, redis: Redis, recovery:
       }
     },
   };
-}
-
-async function adapterOf(adapter: AdapterName, redis: Redis): Promise<ServerOptions['adapter']> {
-  switch (adapter) {
-    case 'ours': {
-      const factory = createAdapter(redis);
-      await factory.node.start();
-      return factory as never;
-    }
-    case 'reference':
-      return createReference(redis, {}) as never;
-    default:
-      return createPubSub(redis, redis.duplicate()) as never;
-  }
 }

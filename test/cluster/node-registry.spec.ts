@@ -1,53 +1,65 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import type { ClusterEvent } from '../../lib/cluster/events.js';
-import { NodeRegistry, type Announcement } from '../../lib/cluster/node-registry.js';
+import { HearingClock } from '../../lib/cluster/hearing-clock.js';
+import { NodeRegistry } from '../../lib/cluster/node-registry.js';
+import type { NodeInfo } from '../../lib/wire/control.js';
 
 const INTERVAL = 1_000;
 const TIMEOUT = 3_000;
 /** How often the registry looks for silent nodes. */
 const CHECK = 200;
 
-describe('the registry of nodes', () => {
+describe('NodeRegistry', () => {
   let now: number;
   let events: string[];
+  /** How often the list, and who is in it, have changed. */
   let changes: number;
+  let memberships: number;
+  let clock: HearingClock;
   let registry: NodeRegistry;
 
   beforeEach(() => {
     now = 0;
     events = [];
-    changes = 0;
+    changes = memberships = 0;
+    clock = new HearingClock(INTERVAL / 2, () => now);
     registry = new NodeRegistry({
       heartbeatInterval: INTERVAL,
       heartbeatTimeout: TIMEOUT,
-      now: () => now,
+      clock,
       emit: (event: ClusterEvent) => {
         if ('node' in event) events.push(`${event.node.id} ${event.type.replace('node-', '')}`);
       },
-      onChange: () => changes++,
+      onHeard: () => changes++,
+      onMembership: () => memberships++,
     });
   });
 
-  const announcement = (id: string, more: Partial<Announcement> = {}): Announcement => ({
+  const info = (id: string, more: Partial<NodeInfo> = {}): NodeInfo => ({
     ...{ id, host: 'host', pid: 1, startedAt: 0, sockets: 0, backlog: 0, servers: 1 },
     ...more,
   });
+
+  function look({ deaf = false } = {}): void {
+    clock.tick(!deaf);
+    registry.check();
+  }
 
   /** Lets time go by, in which these nodes are heard in time. */
   function pass(milliseconds: number, { heard = [] as string[], deaf = false } = {}): void {
     const end = now + milliseconds;
     while (now < end) {
       now += CHECK;
-      if (now % INTERVAL === 0) heard.forEach((id) => registry.heard(announcement(id)));
-      registry.check(deaf);
+      if (now % INTERVAL === 0) heard.forEach((id) => registry.onHeartbeat(info(id)));
+      look({ deaf });
     }
   }
 
   const states = (): Record<string, string> => Object.fromEntries(registry.list().map(({ id, state }) => [id, state]));
 
   test('lists a node that was heard, with what it told last', () => {
-    registry.heard(announcement('a', { host: 'h', pid: 7, startedAt: 5, sockets: 1 }));
-    registry.heard(announcement('a', { host: 'h', pid: 7, startedAt: 5, sockets: 2, backlog: 3 }));
+    registry.onHeartbeat(info('a', { host: 'h', pid: 7, startedAt: 5, sockets: 1 }));
+    registry.onHeartbeat(info('a', { host: 'h', pid: 7, startedAt: 5, sockets: 2, backlog: 3 }));
     expect(registry.list()).toEqual([
       {
         id: 'a',
@@ -65,14 +77,14 @@ describe('the registry of nodes', () => {
   });
 
   test('keeps those up that are heard in time', () => {
-    registry.heard(announcement('a'));
+    registry.onHeartbeat(info('a'));
     pass(60_000, { heard: ['a'] });
     expect([states(), events]).toEqual([{ a: 'up' }, ['a joined']]);
   });
 
-  test('suspects a silent node when its announcement is overdue, and takes it for down after the timeout', () => {
-    registry.heard(announcement('a'));
-    registry.heard(announcement('b'));
+  test('suspects a silent node when its heartbeat is overdue, and takes it for down after the timeout', () => {
+    registry.onHeartbeat(info('a'));
+    registry.onHeartbeat(info('b'));
     pass(2_000, { heard: ['b'] });
     expect(states()).toEqual({ a: 'up', b: 'up' });
     pass(200, { heard: ['b'] });
@@ -87,34 +99,34 @@ describe('the registry of nodes', () => {
   });
 
   test('has a node back that is heard again, suspected or down', () => {
-    registry.heard(announcement('a'));
+    registry.onHeartbeat(info('a'));
     pass(2_400);
-    registry.heard(announcement('a'));
+    registry.onHeartbeat(info('a'));
     pass(3_400);
-    registry.heard(announcement('a'));
+    registry.onHeartbeat(info('a'));
     expect(states()).toEqual({ a: 'up' });
     expect(events).toEqual(['a joined', 'a suspected', 'a back', 'a suspected', 'a down', 'a back']);
   });
 
   test('has a node left that said goodbye, whatever is heard of it later', () => {
-    registry.heard(announcement('a'));
-    registry.left('a');
-    registry.left('a');
-    registry.heard(announcement('a')); // was under way
+    registry.onHeartbeat(info('a'));
+    registry.onGoodbye('a');
+    registry.onGoodbye('a');
+    registry.onHeartbeat(info('a')); // was under way
     pass(10_000);
     expect([states(), events]).toEqual([{ a: 'left' }, ['a joined', 'a left']]);
     expect(registry.isGone('a')).toBe(true);
   });
 
   test('does not know a node that it only heard to say goodbye', () => {
-    registry.left('a');
+    registry.onGoodbye('a');
     expect([registry.list(), events, registry.isGone('a')]).toEqual([[], [], false]);
   });
 
   test('no longer lists those that have been gone for long', () => {
-    registry.heard(announcement('a'));
-    registry.heard(announcement('b'));
-    registry.left('b');
+    registry.onHeartbeat(info('a'));
+    registry.onHeartbeat(info('b'));
+    registry.onGoodbye('b');
     pass(20 * TIMEOUT);
     expect(states()).toEqual({ a: 'down', b: 'left' });
     pass(20 * TIMEOUT);
@@ -122,9 +134,9 @@ describe('the registry of nodes', () => {
   });
 
   test('blames nobody for the time in which its own process was stopped', () => {
-    registry.heard(announcement('a'));
+    registry.onHeartbeat(info('a'));
     now += 60_000;
-    registry.check(false);
+    look();
     pass(1_000);
     expect([states(), events]).toEqual([{ a: 'up' }, ['a joined']]);
     pass(2_400);
@@ -132,7 +144,7 @@ describe('the registry of nodes', () => {
   });
 
   test('blames nobody for the time in which it could not hear', () => {
-    registry.heard(announcement('a'));
+    registry.onHeartbeat(info('a'));
     pass(60_000, { deaf: true });
     expect([states(), events]).toEqual([{ a: 'up' }, ['a joined']]);
     pass(3_200);
@@ -140,7 +152,7 @@ describe('the registry of nodes', () => {
   });
 
   test('does not forget how long somebody had been silent when it became deaf', () => {
-    registry.heard(announcement('a'));
+    registry.onHeartbeat(info('a'));
     pass(2_400);
     pass(10_000, { deaf: true });
     expect(states()).toEqual({ a: 'suspect' });
@@ -149,7 +161,7 @@ describe('the registry of nodes', () => {
   });
 
   test('tells one change of its list for each look, however many have changed', () => {
-    for (let i = 0; i < 10; i++) registry.heard(announcement(`node ${i}`));
+    for (let i = 0; i < 10; i++) registry.onHeartbeat(info(`node ${i}`));
     changes = 0;
     pass(TIMEOUT + CHECK);
     expect(changes).toBe(2); // all suspected, all down
@@ -157,17 +169,37 @@ describe('the registry of nodes', () => {
   });
 
   test('lists a thousand nodes, and lets go of those first that are gone', () => {
-    registry.heard(announcement('gone'));
-    registry.left('gone');
-    for (let i = 0; i < 2_000; i++) registry.heard(announcement(`node ${i}`));
+    registry.onHeartbeat(info('gone'));
+    registry.onGoodbye('gone');
+    for (let i = 0; i < 2_000; i++) registry.onHeartbeat(info(`node ${i}`));
     expect(registry.list().length).toBe(1_000);
     expect(states()).not.toHaveProperty('gone');
     expect(states()).toHaveProperty(['node 1999'], 'up');
   });
 
+  test('says that its members have changed when one comes, goes or comes back, not with each heartbeat', () => {
+    registry.onHeartbeat(info('a'));
+    expect(memberships).toBe(1);
+    pass(60_000, { heard: ['a'] });
+    registry.onHeartbeat(info('a', { sockets: 7 }));
+    expect([memberships, changes]).toEqual([1, 62]);
+    pass(2_400);
+    expect([states(), memberships]).toEqual([{ a: 'suspect' }, 1]); // it is asked still
+    registry.onHeartbeat(info('a'));
+    expect(memberships).toBe(1);
+    pass(TIMEOUT + CHECK);
+    expect([states(), memberships]).toEqual([{ a: 'down' }, 2]);
+    registry.onHeartbeat(info('a'));
+    expect(memberships).toBe(3);
+    registry.onHeartbeat(info('a', { servers: 2 }));
+    expect(memberships).toBe(4);
+    registry.onGoodbye('a');
+    expect(memberships).toBe(5);
+  });
+
   describe('of one that sends and announces nothing', () => {
     test('says that it is unmonitored, after the time in which a node of ours would have announced itself', () => {
-      registry.heardFrom('a', '/chat');
+      registry.onTraffic('a', '/chat');
       pass(TIMEOUT);
       expect([states(), changes]).toEqual([{}, 0]);
       pass(CHECK);
@@ -177,41 +209,41 @@ describe('the registry of nodes', () => {
           ...{ host: 'unknown', pid: 0, startedAt: 0, sockets: 0, backlog: 0 },
         },
       ]);
-      registry.heardFrom('a', '/chat');
-      expect([registry.present(), registry.announced(), events, changes]).toEqual([[], [], [], 1]);
+      registry.onTraffic('a', '/chat');
+      expect([registry.present(), registry.known(), events, changes]).toEqual([[], [], [], 1]);
     });
 
     test('says nothing if it is a server of a node that announces itself, be it before or after', () => {
-      for (const uid of ['a', 'a.1', 'b.2']) registry.heardFrom(uid, '/');
-      registry.heard(announcement('a'));
+      for (const uid of ['a', 'a.1', 'b.2']) registry.onTraffic(uid, '/');
+      registry.onHeartbeat(info('a'));
       pass(2_000, { heard: ['a'] });
-      registry.heard(announcement('b'));
-      for (const uid of ['a', 'a.1', 'b.2']) registry.heardFrom(uid, '/');
+      registry.onHeartbeat(info('b'));
+      for (const uid of ['a', 'a.1', 'b.2']) registry.onTraffic(uid, '/');
       pass(10_000, { heard: ['a', 'b'] });
       expect(states()).toEqual({ a: 'up', b: 'up' });
     });
 
     test('says that it is up as soon as it announces itself', () => {
-      registry.heardFrom('a.1', '/');
+      registry.onTraffic('a.1', '/');
       pass(TIMEOUT + CHECK);
-      registry.heard(announcement('a'));
+      registry.onHeartbeat(info('a'));
       expect(states()).toEqual({ a: 'up' });
     });
 
-    test('says nothing while this node could not have heard an announcement', () => {
-      registry.heardFrom('a', '/');
+    test('says nothing while this node could not have heard a heartbeat', () => {
+      registry.onTraffic('a', '/');
       pass(60_000, { deaf: true });
       now += 60_000; // its process was stopped
-      registry.check(false);
+      look();
       expect(states()).toEqual({});
       pass(TIMEOUT + CHECK);
       expect(states()).toEqual({ a: 'unmonitored' });
     });
 
     test('forgets it when it has not sent anything for long', () => {
-      registry.heardFrom('a', '/');
+      registry.onTraffic('a', '/');
       pass(20 * TIMEOUT);
-      registry.heardFrom('a', '/');
+      registry.onTraffic('a', '/');
       pass(20 * TIMEOUT);
       expect(states()).toEqual({ a: 'unmonitored' });
       pass(10 * TIMEOUT + CHECK);
@@ -219,7 +251,7 @@ describe('the registry of nodes', () => {
     });
 
     test('remembers a hundred of them', () => {
-      for (let i = 0; i < 1_000; i++) registry.heardFrom(`node ${i}`, '/');
+      for (let i = 0; i < 1_000; i++) registry.onTraffic(`node ${i}`, '/');
       pass(TIMEOUT + CHECK);
       expect(registry.list().length).toBe(100);
     });

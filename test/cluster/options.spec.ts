@@ -3,10 +3,10 @@ import fc from 'fast-check';
 import {
   DEFAULT_OPTIONS,
   InvalidOptionError,
+  resolveDisconnectionDuration,
   resolveOptions,
-  streamIndexOf,
-  streamNames,
 } from '../../lib/cluster/options.js';
+import { streamIndexOf, streamNames } from '../../lib/wire/keys.js';
 
 const names = Object.keys(DEFAULT_OPTIONS);
 
@@ -50,6 +50,7 @@ describe('the options', () => {
     ['streamCount', 1.5, 'streamCount: 1.5 is not allowed. Give a whole number from 1 to 1024.'],
     ['streamCount', '3', 'streamCount: "3" is not allowed. Give a whole number from 1 to 1024.'],
     ['channelPrefix', null, 'channelPrefix: null is not allowed. Give a string that is not empty.'],
+    ['referenceNames', 'yes', 'referenceNames: "yes" is not allowed. Give true or false.'],
     ['useShardedPubSub', 'yes', 'useShardedPubSub: "yes" is not allowed. Give true or false.'],
     ['maxLen', -1, 'maxLen: -1 is not allowed. Give a whole number from 1 to 9007199254740991.'],
     ['readCount', NaN, 'readCount: NaN is not allowed. Give a whole number from 1 to 100000.'],
@@ -103,6 +104,26 @@ describe('the options', () => {
       expect(() => resolveOptions(options)).toThrow(`${name}: 1 is not allowed. Give one of the options streamName, `);
     },
   );
+});
+
+describe('maxDisconnectionDuration', () => {
+  test.each([NaN, -1, 0, -Infinity, '60000', null, {}, 5n])('%p is refused by name', (value) => {
+    expect(() => resolveDisconnectionDuration(value)).toThrow(InvalidOptionError);
+    expect(() => resolveDisconnectionDuration(value)).toThrow(
+      'is not allowed. Give a number of milliseconds above 0 (Infinity: without a limit), or leave ' +
+        'connectionStateRecovery out.',
+    );
+  });
+
+  test.each([
+    [120_000, 120_000],
+    [undefined, 120_000],
+    [0.5, 1],
+    [Number.MAX_VALUE, 4_320_000_000_000_000],
+    [Infinity, 4_320_000_000_000_000],
+  ])('%p is %p milliseconds, which Redis takes', (value, expected) => {
+    expect(resolveDisconnectionDuration(value)).toBe(expected);
+  });
 });
 
 describe('streams', () => {

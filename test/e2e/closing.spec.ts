@@ -3,7 +3,7 @@ import { describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { Server } from 'socket.io';
 import { createAdapter } from '../../lib/adapter/index.js';
-import { closeAfterwards, RedisServer } from '../kit/index.js';
+import { closeAfterwards, RedisServer, until } from '../kit/index.js';
 import { connectionsOf } from './deployment.js';
 import { Fleet } from './fleet.js';
 
@@ -30,7 +30,7 @@ describe('io.close()', () => {
     expect(answers).toEqual(['yes']);
 
     await first!.process!.call('close');
-    expect(client.socket.connected).toBe(false);
+    await until(() => !client.socket.connected, { what: 'the client to be disconnected' });
     expect(await first!.process!.release(5_000)).toEqual({ code: 0, signal: null });
     await second!.close();
     expect(await connectionsOf(fleet.deployment)).toEqual([]);

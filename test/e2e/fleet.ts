@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { ServerOptions } from 'socket.io';
-import { streamIndexOf, type RedisStreamsAdapterOptions } from '../../lib/cluster/options.js';
+import type { RedisStreamsAdapterOptions } from '../../lib/cluster/options.js';
+import { streamIndexOf } from '../../lib/wire/keys.js';
 import { NodeProcess, until } from '../kit/index.js';
 import { connectionsOf, startDeployment, type Deployment, type ServerKind, type Topology } from './deployment.js';
 import type { RedisClientKind } from './redis-client.js';

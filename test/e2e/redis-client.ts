@@ -4,7 +4,7 @@ import { Cluster as IovalkeyCluster, Redis as Iovalkey } from 'iovalkey';
 import * as redis6 from 'redis';
 import * as redis4 from 'redis-4';
 import * as redis5 from 'redis-5';
-import { redisSentinelDriver } from '../../lib/redis/node-redis-sentinel.driver.js';
+import { redisSentinelDriver } from '../../lib/redis/drivers/node-redis-sentinel.driver.js';
 
 export type RedisClientKind = 'ioredis 5' | 'ioredis 6' | 'iovalkey' | 'redis 4' | 'redis 5' | 'redis 6';
 

@@ -2,7 +2,7 @@ import { createServer, type Server as HttpServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createAdapter as createReferenceAdapter } from '@socket.io/redis-streams-adapter';
 import { Server, type Namespace, type ServerOptions } from 'socket.io';
-import { createAdapter, type ClusterEvent, type ClusterNode } from '../../lib/adapter/index.js';
+import { createAdapter, type ClusterEvent, type ClusterMember } from '../../lib/adapter/index.js';
 import type { RedisStreamsAdapterOptions } from '../../lib/adapter/index.js';
 import { openRedisClient, type OpenRedisClient, type RedisAddress, type RedisClientKind } from './redis-client.js';
 
@@ -25,7 +25,7 @@ export interface TaskContext {
   /** Why sockets of the main namespace were disconnected. */
   disconnects: string[];
   /** Absent with another adapter than ours. */
-  node?: ClusterNode;
+  node?: ClusterMember;
   /** What the node has told so far. */
   events: ClusterEvent[];
 }
@@ -39,7 +39,7 @@ export class SocketServer implements TaskContext {
   readonly seen: any[] = [];
   readonly disconnects: string[] = [];
   readonly events: ClusterEvent[] = [];
-  readonly node?: ClusterNode;
+  readonly node?: ClusterMember;
   /** What the node has logged. */
   readonly log: string[] = [];
   private readonly http: HttpServer = createServer();

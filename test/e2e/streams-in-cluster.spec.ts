@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { streamIndexOf } from '../../lib/cluster/options.js';
+import { streamIndexOf } from '../../lib/wire/keys.js';
 import type { Deployment } from './deployment.js';
 import { Fleet, referenceIndexOf } from './fleet.js';
 

@@ -33,7 +33,7 @@ describe('rights that are taken away', () => {
       for (const i of numbers(20)) {
         sender.io.emit('msg', 1 + i);
       }
-      await until(() => sender.node.reasons().some((reason) => /NOPERM|permission/i.test(reason)), {
+      await until(() => sender.node.status().reasons.some((reason) => /NOPERM|permission/i.test(reason)), {
         what: 'the reason to be told',
       });
       await redis.command('ACL', 'SETUSER', 'app', ...give.split(' '));
@@ -60,7 +60,9 @@ describe('rights that are taken away', () => {
     sender.io.emit('msg', 0);
     await allReceived([receiver], 1);
     await redis.command('ACL', 'SETUSER', 'default', '-xread', '-xrange');
-    await until(() => sender.node.reasons().some((reason) => reason.includes('NOPERM')), { what: 'the refusal' });
+    await until(() => sender.node.status().reasons.some((reason) => reason.includes('NOPERM')), {
+      what: 'the refusal',
+    });
     for (const i of numbers(200)) {
       sender.io.emit('msg', 1 + i);
     }
@@ -95,7 +97,7 @@ describe('rights that are taken away', () => {
     for (const i of numbers(20)) {
       sender.io.emit('msg', i);
     }
-    await until(() => sender.node.reasons().some((reason) => reason.includes('WRONGPASS')), {
+    await until(() => sender.node.status().reasons.some((reason) => reason.includes('WRONGPASS')), {
       what: 'the reason to be told',
     });
     const tries = async (): Promise<number> => Number((await redis.info('stats')).total_connections_received);
@@ -119,7 +121,7 @@ describe('a server that has become a replica', () => {
     for (const i of numbers(20)) {
       sender.io.emit('msg', i);
     }
-    await until(() => sender.node.reasons().some((reason) => reason.includes('READONLY')), {
+    await until(() => sender.node.status().reasons.some((reason) => reason.includes('READONLY')), {
       what: 'the reason to be told',
     });
     await redis.command('REPLICAOF', 'NO', 'ONE');

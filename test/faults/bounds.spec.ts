@@ -21,7 +21,7 @@ test('nothing grows without a bound over 200,000 messages and 1,500 nodes that c
   const round = async (messages: number, nodes: number): Promise<number> => {
     for (const i of numbers(nodes)) {
       const node = { id: `peer-${sent}-${i}`, host: 'h', pid: 1, startedAt: 1, sockets: 0, backlog: 0, servers: 1 };
-      for (const kind of ['hello', 'bye']) {
+      for (const kind of ['ping', 'goodbye']) {
         const payload = Buffer.from(encode({ kind, node, streams: {} }));
         await client.command('PUBLISH', 'socket.io#heartbeat#socket.io#', payload);
       }

@@ -75,7 +75,7 @@ describe('closing', () => {
     }
     await member.close();
     expect(member.counters.dropped).toBe(30);
-    expect(member.eventsOf('outbox-overflow')).toHaveLength(1);
+    expect(member.eventsOf('outbox-dropped')).toHaveLength(1);
   });
 
   test('twice, and at once with starting, is the same as once', async () => {

@@ -20,7 +20,7 @@ test('a master of a cluster that dies, without a stream of ours, does not hold u
   const ofStream = await redis.masterOf('socket.io');
   const other = redis.alive.find((node) => node !== ofStream)!;
   await other.kill();
-  await until(() => sender.node.reasons().some((reason) => reason.includes('commands')), { what: 'the loss' });
+  await until(() => sender.node.status().reasons.some((reason) => reason.includes('commands')), { what: 'the loss' });
 
   for (const i of numbers(2_000)) {
     sender.io.emit('msg', i);

@@ -42,7 +42,7 @@ describe.each([
       clearInterval(timer);
 
       await allReceived(members, 3 * sent);
-      await until(() => members.every((member) => member.eventsOf('redis-regained').length > 0), {
+      await until(() => members.every((member) => member.eventsOf('redis-reconnected').length > 0), {
         what: 'all nodes to tell that Redis is back',
       });
       for (const { received, events, node, counters } of members) {
@@ -52,7 +52,7 @@ describe.each([
         expect(counters).toMatchObject({ lost: 0, dropped: 0 });
         expect(events.filter(({ type }) => type.startsWith('redis-')).map(({ type }) => type)).toEqual([
           'redis-lost',
-          'redis-regained',
+          'redis-reconnected',
         ]);
         expect(node.status().state).toBe('running');
       }
@@ -87,9 +87,9 @@ describe('an outage that is longer than the outbox holds', () => {
     expect(receiver.received).toEqual(numbers(250).slice(150));
     expect(sender.received).toEqual(numbers(250)); // local clients never wait
     expect(sender.counters.dropped).toBe(150);
-    await until(() => sender.eventsOf('outbox-drained').length > 0, { what: 'the end of the overflow to be told' });
-    expect(sender.eventsOf('outbox-overflow')).toHaveLength(1);
-    expect(sender.eventsOf('outbox-drained')).toMatchObject([{ dropped: 150 }]);
+    await until(() => sender.eventsOf('outbox-accepting').length > 0, { what: 'the end of the overflow to be told' });
+    expect(sender.eventsOf('outbox-dropped')).toHaveLength(1);
+    expect(sender.eventsOf('outbox-accepting')).toMatchObject([{ dropped: 150 }]);
     expect(receiver.counters.lost).toBe(0);
     record('outage longer than the outbox (100) holds, 250 broadcasts', [receiver], 250, sender.counters.dropped);
   });
@@ -180,7 +180,7 @@ describe('a Redis that is connected but silent', () => {
       let sent = 0;
       const timer = setInterval(() => sender.io.emit('msg', sent++), 20);
       await until(() => members.every(({ node }) => node.status().state === 'degraded'), { what: 'both to notice' });
-      expect(receiver.node.reasons().join()).toMatch(/did not answer|connection is lost/);
+      expect(receiver.node.status().reasons.join()).toMatch(/did not answer|connection is lost/);
       await until(() => performance.now() - since >= silence, { what: 'the silence to last', timeout: 2 * silence });
       await resume(redis);
       const back = sent;

@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { Redis, type RedisOptions } from 'ioredis';
-import type { ClusterEvent, OpenOptions, RedisConnection, RedisDriver } from '../../lib/adapter/index.js';
+import type { ClusterEvent } from '../../lib/adapter/index.js';
+import type { OpenOptions, RedisConnection, RedisDriver } from '../../lib/driver/index.js';
 import { driverFor } from '../../lib/redis/driver-for.js';
 import { toInfo } from '../../lib/redis/stream-reply.js';
 import { NodeProcess, RedisServer, TcpProxy, until } from '../kit/index.js';
@@ -231,7 +232,7 @@ describe('what Redis refuses', () => {
     await until(() => sender.node.status().state === 'degraded' && receiver.node.status().state === 'degraded', {
       what: 'both nodes to notice',
     });
-    expect(sender.node.reasons().join()).toContain('WRONGTYPE');
+    expect(sender.node.status().reasons.join()).toContain('WRONGTYPE');
     const calls = async (): Promise<number> => {
       const stats = await redis.info('commandstats');
       return ['cmdstat_xread', 'cmdstat_xadd', 'cmdstat_xrange'].reduce(
@@ -259,7 +260,7 @@ describe('what Redis refuses', () => {
     for (const i of numbers(50)) {
       sender.io.emit('msg', i);
     }
-    await until(() => sender.node.reasons().join().includes('OOM'), { what: 'the refusal to be told' });
+    await until(() => sender.node.status().reasons.join().includes('OOM'), { what: 'the refusal to be told' });
     await redis.command('CONFIG', 'SET', 'maxmemory', '0');
 
     await allReceived([receiver], 50);

@@ -82,14 +82,14 @@ describe('what a node of a later version may send', () => {
       await publish('socket.io#/#', { uid: 'later', nsp: '/', type: 99, data: {} });
       await publish('socket.io#heartbeat#socket.io#', { kind: 'moonrise', node });
     }
-    const heartbeat = { kind: 'beat', node: { ...node, mood: 'good' }, streams: {}, more: 1 };
+    const heartbeat = { kind: 'heartbeat', node: { ...node, mood: 'good' }, streams: {}, more: 1 };
     await publish('socket.io#heartbeat#socket.io#', heartbeat);
     const volatile = { packet: { type: 2, data: ['heard after them'] }, opts: { ...opts, flags: { volatile: true } } };
     const client = await fleet.connect(0);
     await publish('socket.io#/#', { uid: 'later', nsp: '/', type: 3, data: volatile });
     await client.receives(1);
     expect((await told('message-rejected')).sort()).toEqual([
-      'a heartbeat of the unknown kind "moonrise"',
+      'a control message of the unknown kind "moonrise"',
       'the type 99 is not known to this version',
     ]);
     expect(await ours.run(({ node }) => node!.nodes().map(({ id }) => id))).toContain('later');

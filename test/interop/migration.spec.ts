@@ -16,6 +16,7 @@ const options = {
   useShardedPubSub: true,
   maxLen: 1_000_000,
   sessionKeyPrefix: 'chat-session:',
+  referenceNames: true,
 };
 /** The stream of the namespace "/". */
 const STREAM = `chat-${referenceIndexOf('/', options.streamCount)}`;

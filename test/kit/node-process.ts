@@ -12,6 +12,8 @@ export interface NodeProcessOptions {
   env?: Record<string, string>;
   /** Further options of `node`, such as `--expose-gc`. */
   execArgv?: string[];
+  /** The script is JavaScript, and is run as a user's program is. @default false: it is TypeScript */
+  isCompiled?: boolean;
   /** What it is called in errors. @default the script's name */
   name?: string;
   /** Milliseconds until it has called `serve`. @default 15_000 */
@@ -50,7 +52,11 @@ export class NodeProcess {
   private constructor(script: string, options: NodeProcessOptions) {
     this.#name = options.name ?? basename(script);
     this.#child = fork(script, options.args ?? [], {
-      execArgv: ['--disable-warning=ExperimentalWarning', '--import', typescript, ...(options.execArgv ?? [])],
+      execArgv: [
+        '--disable-warning=ExperimentalWarning',
+        ...(options.isCompiled ? [] : ['--import', typescript]),
+        ...(options.execArgv ?? []),
+      ],
       env: { ...process.env, ...options.env },
       serialization: 'advanced',
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],

@@ -16,6 +16,8 @@ export interface RedisProcessOptions {
   port?: number | undefined;
   /** Lines of the configuration file. */
   config: string[];
+  /** Commands that clients do not find, in capitals: they have another name, which only `command` here knows. */
+  hidden?: readonly string[] | undefined;
   args?: string[];
 }
 
@@ -59,7 +61,9 @@ export abstract class RedisProcess {
     if (!this.isRunning) throw new Error(`Redis on port ${this.port} is not running`);
     if (this.#admin && !(await this.#admin.catch(() => undefined))?.isOpen) this.#admin = undefined;
     const admin = await (this.#admin ??= RespClient.connect(this.port, ADMIN));
-    return admin.command(...args);
+    const [name = '', ...rest] = args;
+    const isHidden = this.#options.hidden?.includes(String(name).toUpperCase());
+    return admin.command(isHidden ? `kit-${String(name)}` : name, ...rest);
   }
 
   /** The fields of INFO's section. */
@@ -111,11 +115,12 @@ export abstract class RedisProcess {
   protected async launch(): Promise<this> {
     closeAfterwards(this);
     this.#dir = await mkdtemp(join(tmpdir(), 'kit-redis-'));
-    const { port, config } = this.#options;
+    const { port, config, hidden = [] } = this.#options;
     for (let tries = 1; ; tries++) {
       this.#port = port ?? (await freePort());
       const lines = [`port ${this.#port}`, 'bind 127.0.0.1', `dir ${this.#dir}`, 'daemonize no', 'logfile ""'];
       lines.push(`user ${ADMIN.username} on >${ADMIN.password} ~* &* +@all`, ...config);
+      lines.push(...hidden.map((name) => `rename-command ${name} kit-${name}`));
       await writeFile(this.#configFile, lines.join('\n') + '\n');
       try {
         await this.#spawn();

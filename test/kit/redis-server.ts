@@ -20,6 +20,8 @@ export interface RedisServerOptions {
   replicaOf?: RedisServer;
   /** Be a node of a cluster, of which this is the bus's port. */
   clusterPort?: number;
+  /** Commands that clients do not find, in capitals. */
+  hidden?: string[];
   /** Further lines of the configuration file. */
   config?: string[];
 }
@@ -58,7 +60,12 @@ export class RedisServer extends RedisProcess {
       if (replicaOf.#password !== undefined) config.push(`masterauth ${replicaOf.#password}`);
     }
     if (clusterPort !== undefined) config.push('cluster-enabled yes', `cluster-port ${clusterPort}`);
-    super({ binary: options.binary, port: options.port, config: [...config, ...(options.config ?? [])] });
+    super({
+      binary: options.binary,
+      port: options.port,
+      hidden: options.hidden,
+      config: [...config, ...(options.config ?? [])],
+    });
     this.#password = password;
   }
 

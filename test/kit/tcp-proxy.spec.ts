@@ -45,6 +45,19 @@ test('refuses new connections and keeps open ones, until it accepts again', asyn
   client.close();
 });
 
+test('strands the connections that sent a text, and no others', async () => {
+  const [named, other] = [await RespClient.connect(proxy.port), await RespClient.connect(proxy.port)];
+  await named.command('CLIENT', 'SETNAME', 'lonely');
+  expect(proxy.strand('lonely')).toBe(1);
+  const reply = named.command('PING');
+  expect(await other.command('PING')).toBe('PONG');
+  expect(await stillWaiting(reply)).toBe(true);
+  expect(await (await RespClient.connect(proxy.port)).command('PING')).toBe('PONG');
+  expect((await server.clients()).map(({ name }) => name)).toContain('lonely');
+  proxy.heal();
+  expect(await reply).toBe('PONG');
+});
+
 test('holds everything back as a black hole, and delivers it when healed', async () => {
   const client = await RespClient.connect(proxy.port);
   proxy.blackhole();

@@ -10,7 +10,14 @@ interface Connection {
   server: Socket;
   /** Its replies are dropped from now on. */
   mute: boolean;
+  /** What the client has sent first. */
+  greeting: string;
+  /** Whether nothing passes any more. */
+  stranded: boolean;
 }
+
+/** How much of what a client sends is kept: enough to know by its name what connection it is. */
+const GREETING = 4_096;
 
 interface LostReply {
   command: string;
@@ -102,9 +109,23 @@ export class TcpProxy {
     for (const connection of this.#connections) this.#hold(connection);
   }
 
-  /** Ends `blackhole`. */
+  /**
+   * Leaves connections half-open whose client has sent this text among the first, such as its name: nothing passes on
+   * them, and neither side is told. All other connections, and new ones, work. Returns how many there were.
+   */
+  strand(text: string): number {
+    const chosen = [...this.#connections].filter(({ greeting }) => greeting.includes(text));
+    for (const connection of chosen) {
+      connection.stranded = true;
+      this.#hold(connection);
+    }
+    return chosen.length;
+  }
+
+  /** Ends `blackhole` and `strand`. */
   heal(): void {
     this.#held.clear();
+    for (const connection of this.#connections) connection.stranded = false;
     for (const connection of this.#connections) this.#hold(connection);
   }
 
@@ -136,7 +157,7 @@ export class TcpProxy {
   #connect(client: Socket): void {
     this.accepted++;
     const server = connect({ host: '127.0.0.1', port: this.#target, allowHalfOpen: true, noDelay: true });
-    const connection: Connection = { client, server, mute: this.#swallow };
+    const connection: Connection = { client, server, mute: this.#swallow, greeting: '', stranded: false };
     this.#connections.add(connection);
     for (const socket of [client, server]) {
       socket.on('error', () => undefined);
@@ -147,6 +168,7 @@ export class TcpProxy {
       });
     }
     this.#pipe(client, server, 'toServer', (chunk) => {
+      if (connection.greeting.length < GREETING) connection.greeting += chunk.toString('latin1');
       this.#watchFor(connection, chunk);
       return true;
     });
@@ -174,12 +196,12 @@ export class TcpProxy {
     from.on('end', () => later(() => to.end()));
   }
 
-  #hold({ client, server }: Connection): void {
+  #hold({ client, server, stranded }: Connection): void {
     for (const [socket, direction] of [
       [client, 'toServer'],
       [server, 'toClient'],
     ] as const) {
-      if (this.#held.has(direction)) socket.pause();
+      if (stranded || this.#held.has(direction)) socket.pause();
       else socket.resume();
     }
   }

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import { resolveOptions, streamIndexOf, streamNames } from '../../lib/cluster/options.js';
+import { resolveOptions } from '../../lib/cluster/options.js';
+import { streamIndexOf, streamNames } from '../../lib/wire/keys.js';
 import type { Deployment, Topology } from '../e2e/deployment.js';
 import { Fleet, nameOf, type Row } from '../e2e/fleet.js';
 import type { TaskContext } from '../e2e/socket-server.js';

@@ -1,7 +1,7 @@
 import type { AddressInfo } from 'node:net';
 import type { INestApplication, ModuleMetadata, NestApplicationOptions } from '@nestjs/common';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
-import { Test, type TestingModuleBuilder } from '@nestjs/testing';
+import { Test, type TestingModule, type TestingModuleBuilder } from '@nestjs/testing';
 import { io, type ManagerOptions, type Socket, type SocketOptions } from 'socket.io-client';
 import { RedisStreamsIoAdapter } from 'nestjs-redis-streams-adapter';
 import { closeAfterwards } from '../kit/index.js';
@@ -30,17 +30,25 @@ export async function startApp({ http = 'express', app: options, override, ...me
   return app;
 }
 
+/** A testing module that is initialized, as an application is before it listens; closed after the test. */
+export async function init(metadata: ModuleMetadata): Promise<TestingModule> {
+  const compiled = closeAfterwards(await Test.createTestingModule(metadata).compile());
+  await compiled.init();
+  return compiled;
+}
+
 export function portOf(app: INestApplication): number {
   return (app.getHttpServer().address() as AddressInfo).port;
 }
 
-/** A client that is connected to a port, or to a namespace of its server; disconnected after the test. */
+/** A client that is connected to a port or URL, or to a namespace of its server; disconnected after the test. */
 export async function connect(
-  port: number,
+  port: number | string,
   namespace = '/',
   options: Partial<ManagerOptions & SocketOptions> = {},
 ): Promise<Socket> {
-  const socket = io(`http://127.0.0.1:${port}${namespace}`, { transports: ['websocket'], forceNew: true, ...options });
+  const origin = typeof port === 'string' ? port : `http://127.0.0.1:${port}`;
+  const socket = io(`${origin}${namespace}`, { transports: ['websocket'], forceNew: true, ...options });
   closeAfterwards({ close: () => socket.disconnect() });
   await new Promise<void>((resolve, reject) => {
     socket.once('connect', resolve);

@@ -1,8 +1,7 @@
 import { expect, test } from '@jest/globals';
-import { Test } from '@nestjs/testing';
 import { RedisStreamsAdapterModule, RedisStreamsMonitor } from 'nestjs-redis-streams-adapter';
-import { closeAfterwards, freePort, NodeProcess, RedisServer, until } from '../kit/index.js';
-import { connect, FAST } from './nest-app.js';
+import { freePort, NodeProcess, RedisServer, until } from '../kit/index.js';
+import { connect, FAST, init } from './nest-app.js';
 
 const start = (url: string, startTimeout = 10_000) =>
   NodeProcess.start(new URL('chat-app.child.ts', import.meta.url), {
@@ -13,7 +12,7 @@ const start = (url: string, startTimeout = 10_000) =>
 
 async function watch(redis: RedisServer) {
   const imports = [RedisStreamsAdapterModule.forRoot({ connection: { url: redis.url }, ...FAST })];
-  return closeAfterwards(await Test.createTestingModule({ imports }).compile()).get(RedisStreamsMonitor);
+  return (await init({ imports })).get(RedisStreamsMonitor);
 }
 
 test('a process ends by itself after app.close()', async () => {

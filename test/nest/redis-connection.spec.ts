@@ -1,5 +1,4 @@
 import { describe, expect, jest, test } from '@jest/globals';
-import { Test } from '@nestjs/testing';
 import { type Redis, type Cluster } from 'ioredis';
 import {
   REDIS_STREAMS_CLIENT,
@@ -9,7 +8,7 @@ import {
 } from 'nestjs-redis-streams-adapter';
 import { closeClient, openClient } from '../../lib/nest/redis-connection.js';
 import { closeAfterwards, RedisCluster, RedisSentinel, until } from '../kit/index.js';
-import { FAST } from './nest-app.js';
+import { FAST, init } from './nest-app.js';
 
 async function open<T extends Redis | Cluster = Redis>(connection: RedisConnectionOptions): Promise<T> {
   const client = await openClient(connection);
@@ -20,7 +19,7 @@ async function open<T extends Redis | Cluster = Redis>(connection: RedisConnecti
 async function startNodes(connection: RedisConnectionOptions) {
   const start = async () => {
     const imports = [RedisStreamsAdapterModule.forRoot({ connection, ...FAST })];
-    return closeAfterwards(await Test.createTestingModule({ imports }).compile());
+    return init({ imports });
   };
   const [one, other] = await Promise.all([start(), start()]);
   await until(() => one.get(RedisStreamsMonitor).nodes.length === 2, { what: 'two nodes' });

@@ -184,10 +184,11 @@ test('forceCloseConnections ends the application while clients are connected, an
   await expect(adapter.closed).resolves.toBeUndefined();
 });
 
-test('it cannot be made by hand', () => {
+test('it cannot be made without the node', () => {
   expect(() => new (RedisStreamsIoAdapter as any)({ getHttpServer: () => undefined })).toThrow(
-    'RedisStreamsIoAdapter is not for you to make: import RedisStreamsAdapterModule and write ' +
-      'app.useWebSocketAdapter(app.get(RedisStreamsIoAdapter)).',
+    'node: an object is not allowed. Give RedisStreamsIoAdapter the node of RedisStreamsAdapterModule: ' +
+      'app.useWebSocketAdapter(app.get(RedisStreamsIoAdapter)) or, with a server of your own, ' +
+      'new RedisStreamsIoAdapter(app.get(RedisStreamsNode), httpServer).',
   );
 });
 

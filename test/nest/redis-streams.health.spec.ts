@@ -7,13 +7,18 @@ import {
   RedisStreamsAdapterModule,
   RedisStreamsHealthIndicator,
   RedisStreamsMonitor,
+  type RedisStreamsClusterChecks,
   type RedisStreamsHealthChecks,
 } from 'nestjs-redis-streams-adapter';
 import { RedisServer, TcpProxy, until } from '../kit/index.js';
 import { connect, FAST, portOf, startApp } from './nest-app.js';
 
 let checks: RedisStreamsHealthChecks | undefined;
-beforeEach(() => (checks = undefined));
+let clusterChecks: RedisStreamsClusterChecks | undefined;
+beforeEach(() => {
+  checks = undefined;
+  clusterChecks = undefined;
+});
 
 /** Terminus logs each check that fails. */
 const SilentTerminusModule = TerminusModule.forRoot({ logger: false });
@@ -30,6 +35,12 @@ class HealthController {
   check() {
     return this.health.check([() => this.redisStreams.isHealthy('redis-streams', checks)]);
   }
+
+  @Get('cluster')
+  @HealthCheck()
+  checkCluster() {
+    return this.health.check([() => this.redisStreams.isClusterHealthy('redis-streams', clusterChecks)]);
+  }
 }
 
 @WebSocketGateway()
@@ -44,8 +55,8 @@ const start = (port: number, terminus: any[] = [SilentTerminusModule]) =>
     providers: [Gateway],
   });
 
-async function healthOf(app: INestApplication): Promise<any> {
-  const response = await fetch(`http://127.0.0.1:${portOf(app)}/health`);
+async function healthOf(app: INestApplication, path = '/health'): Promise<any> {
+  const response = await fetch(`http://127.0.0.1:${portOf(app)}${path}`);
   const { details } = (await response.json()) as any;
   return { code: response.status, ...details['redis-streams'] };
 }
@@ -115,33 +126,70 @@ test('is down while Redis hangs', async () => {
   await untilUp(app);
 });
 
-test('is down while fewer nodes than minNodes are up', async () => {
-  const redis = await RedisServer.start();
-  const app = await start(redis.port);
-  checks = { minNodes: 2 };
-  expect(await healthOf(app)).toMatchObject({
-    code: 503,
-    status: 'down',
-    state: 'running',
-    reasons: ['1 of at least 2 nodes is up (minNodes)'],
+describe('isClusterHealthy', () => {
+  const clusterHealthOf = (app: INestApplication) => healthOf(app, '/health/cluster');
+  const untilCluster = (app: INestApplication, status: 'up' | 'down') =>
+    until(
+      async () => {
+        const health = await clusterHealthOf(app);
+        return health.status === status && health;
+      },
+      { what: `the cluster's health to be ${status}` },
+    );
+
+  test('is down while there are fewer nodes than minNodes, and isHealthy, which readiness asks, is up', async () => {
+    const redis = await RedisServer.start();
+    const app = await start(redis.port);
+    clusterChecks = { minNodes: 2 };
+    expect(await clusterHealthOf(app)).toMatchObject({
+      code: 503,
+      status: 'down',
+      state: 'running',
+      reasons: ['1 of at least 2 nodes is there (minNodes)'],
+    });
+    expect(await healthOf(app)).toMatchObject({ code: 200, status: 'up', reasons: [] });
+
+    const other = await start(redis.port);
+    await untilCluster(app, 'up');
+    await other.close();
+    const health = await untilCluster(app, 'down');
+    expect(health.nodes[1].state).toBe('left');
+    expect(await healthOf(app)).toMatchObject({ code: 200, status: 'up' });
   });
 
-  const other = await start(redis.port);
-  await untilUp(app);
-  await other.close();
-  const health = await untilDown(app);
-  expect(health.nodes[1].state).toBe('left');
-});
+  test('does not count nodes without heartbeats, and names them', async () => {
+    const redis = await RedisServer.start();
+    const app = await start(redis.port);
+    clusterChecks = { minNodes: 2 };
+    await redis.command('XADD', 'socket.io', '*', 'uid', 'other', 'nsp', '/', 'type', '4', 'data', '{}');
+    await until(() => app.get(RedisStreamsMonitor).nodes.length === 2, { what: 'the other node' });
+    const health = await clusterHealthOf(app);
+    expect(health).toMatchObject({ code: 503, reasons: ['1 of at least 2 nodes is there (minNodes)'] });
+    expect(health.nodes[1]).toMatchObject({ id: 'other', state: 'unmonitored' });
+  });
 
-test('does not count nodes without heartbeats, and names them', async () => {
-  const redis = await RedisServer.start();
-  const app = await start(redis.port);
-  checks = { minNodes: 2 };
-  await redis.command('XADD', 'socket.io', '*', 'uid', 'other', 'nsp', '/', 'type', '4', 'data', '{}');
-  await until(() => app.get(RedisStreamsMonitor).nodes.length === 2, { what: 'the other node' });
-  const health = await healthOf(app);
-  expect(health).toMatchObject({ code: 503, reasons: ['1 of at least 2 nodes is up (minNodes)'] });
-  expect(health.nodes[1]).toMatchObject({ id: 'other', state: 'unmonitored' });
+  test('counts a node that is suspect, and not one that is down', async () => {
+    const indicator = (state: string) =>
+      new RedisStreamsHealthIndicator({
+        status: () => ({ id: 'a', state: 'running', reasons: [], streams: [] }),
+        nodes: () => [
+          { state: 'up', lastSeen: 0, self: true },
+          { state, lastSeen: 0, self: false },
+        ],
+      } as any);
+    expect(await indicator('suspect').isClusterHealthy('c', { minNodes: 2 })).toMatchObject({ c: { status: 'up' } });
+    expect(await indicator('down').isClusterHealthy('c', { minNodes: 2 })).toMatchObject({ c: { status: 'down' } });
+  });
+
+  test.each<[any, string]>([
+    [{ minNodes: 0 }, 'checks.minNodes: 0 is not allowed. Give a number from 1.'],
+    [{ minNodes: '2' }, 'checks.minNodes: "2" is not allowed'],
+    [{ maxLagMs: 1 }, 'checks.maxLagMs: 1 is not allowed. Give one of the checks minNodes.'],
+  ])('refuses the checks %p', async (wrong, message) => {
+    const redis = await RedisServer.start();
+    const app = await start(redis.port);
+    await expect(app.get(RedisStreamsHealthIndicator).isClusterHealthy('node', wrong)).rejects.toThrow(message);
+  });
 });
 
 test('is down while more broadcasts wait for Redis than allowed', async () => {
@@ -174,28 +222,26 @@ describe('bounds for the reader', () => {
     ...{ id: 'a', state: 'running', reasons: [] },
     streams: [{ name: 'chat', backlog, lagMs, outbox: { entries: 0, bytes: 0 } }],
   });
-  const indicatorFor = (status: unknown) =>
-    new RedisStreamsHealthIndicator(
-      { status: () => status, nodes: () => [{ state: 'up', lastSeen: 0, self: true }] } as any,
-      {
-        check: (key: string) => ({ up: () => ({ [key]: [] }), down: (details: any) => ({ [key]: details.reasons }) }),
-      } as any,
-    );
+  const reasonsOf = async (status: unknown, bounds?: RedisStreamsHealthChecks) => {
+    const node = { status: () => status, nodes: () => [{ state: 'up', lastSeen: 0, self: true }] };
+    const result = await new RedisStreamsHealthIndicator(node as any).isHealthy('r', bounds);
+    expect(result.r.status).toBe(result.r.reasons.length === 0 ? 'up' : 'down');
+    return result.r.reasons;
+  };
 
   test.each([
     [10, 100, []],
     [11, 100, ['11 entries of the stream "chat" wait for delivery (maxBacklog: 10)']],
     [10, 101, ['the stream "chat" is read 101 ms late (maxLagMs: 100)']],
   ])('a backlog of %i and a lag of %i ms', async (backlog, lagMs, reasons) => {
-    const indicator = indicatorFor(statusOf(backlog, lagMs));
-    expect(await indicator.isHealthy('r', { maxBacklog: 10, maxLagMs: 100 })).toEqual({ r: reasons });
+    expect(await reasonsOf(statusOf(backlog, lagMs), { maxBacklog: 10, maxLagMs: 100 })).toEqual(reasons);
   });
 
   test.each([
     ['starting', 'Redis has not been reached yet'],
     ['closed', 'the node is closed'],
   ])('a node that is %s is down', async (state, reason) => {
-    expect(await indicatorFor({ ...statusOf(0, 0), state }).isHealthy('r')).toEqual({ r: [reason] });
+    expect(await reasonsOf({ ...statusOf(0, 0), state })).toEqual([reason]);
   });
 });
 
@@ -212,11 +258,14 @@ test('works with TerminusModule as it is', async () => {
 });
 
 test.each<[any, string]>([
-  [{ minNodes: 0 }, 'checks.minNodes: 0 is not allowed. Give a number from 1.'],
-  [{ minNodes: '2' }, 'checks.minNodes: "2" is not allowed'],
+  [
+    { minNodes: 2 },
+    'checks maxLagMs, maxBacklog, maxOutboxEntries, maxOutboxBytes; how many nodes there are is for isClu',
+  ],
+  [{ maxBacklog: '2' }, 'checks.maxBacklog: "2" is not allowed'],
   [{ maxLagMs: NaN }, 'checks.maxLagMs: NaN is not allowed. Give a number from 0.'],
-  [{ maxLag: 1 }, 'checks.maxLag: 1 is not allowed. Give one of the checks minNodes, maxLagMs'],
-  [null, 'checks: null is not allowed. Give an object such as { minNodes: 2 }.'],
+  [{ maxLag: 1 }, 'checks.maxLag: 1 is not allowed. Give one of the checks maxLagMs'],
+  [null, 'checks: null is not allowed. Give an object with maxLagMs, maxBacklog'],
 ])('refuses the checks %p', async (wrong, message) => {
   const redis = await RedisServer.start();
   const app = await start(redis.port);

@@ -17,7 +17,7 @@ import {
   type RedisStreamsOptionsFactory,
 } from 'nestjs-redis-streams-adapter';
 import { closeAfterwards, freePort, RedisServer, TcpProxy, until } from '../kit/index.js';
-import { connect, FAST, portOf, startApp } from './nest-app.js';
+import { connect, FAST, init, portOf, startApp } from './nest-app.js';
 
 const { forRoot, forRootAsync } = {
   forRoot: RedisStreamsAdapterModule.forRoot.bind(RedisStreamsAdapterModule),
@@ -26,7 +26,7 @@ const { forRoot, forRootAsync } = {
 
 /** A started module, with nothing that listens. */
 async function compile(...imports: any[]) {
-  return closeAfterwards(await Test.createTestingModule({ imports }).compile());
+  return init({ imports });
 }
 
 const failureOf = (starting: Promise<unknown>): Promise<Error> =>
@@ -148,7 +148,7 @@ describe('options', () => {
       { connection: { db: 1 } },
       'Give one of url, host, port, path, sentinels, cluster',
     ],
-    ['a string as the connection', { connection: 'redis://localhost' }, 'Give an object such as { url: "redis:'],
+    ['a number as the connection', { connection: 6379 }, 'Give a URL such as "redis://localhost:6379", or an object'],
     ['a url whose setting is missing', { connection: { url: undefined } }, 'connection.url: undefined is not allowed'],
     ['a host whose setting is empty', { connection: { host: '' } }, 'is the setting that it comes from missing?'],
     [
@@ -240,6 +240,7 @@ describe('the client', () => {
       .useValue(client)
       .compile();
     closeAfterwards(app);
+    await app.init();
     expect(app.get(RedisStreamsMonitor).status.state).toBe('running');
     await app.close();
     expect(client.status).toBe('ready');
@@ -379,12 +380,12 @@ describe('closing', () => {
     expect(performance.now() - startedAt).toBeLessThan(3_000);
   });
 
-  test('of a module that was never initialized closes everything too', async () => {
+  test('of a module that was never initialized has nothing to close: nothing was opened', async () => {
     const redis = await RedisServer.start();
     const compiled = await Test.createTestingModule({
       imports: [forRoot({ connection: { url: redis.url } })],
     }).compile();
-    expect(await redis.clients()).toHaveLength(3);
+    expect(await redis.clients()).toHaveLength(0);
     await compiled.close();
     expect(await redis.clients()).toHaveLength(0);
   });

@@ -1,16 +1,15 @@
 import { expect, test } from '@jest/globals';
-import { Test } from '@nestjs/testing';
 import { config, lastValueFrom, skip, take, toArray, type Observable } from 'rxjs';
 import { WebSocketGateway, WebSocketServer } from '@nestjs/websockets';
 import type { Server } from 'socket.io';
 import { RedisStreamsAdapterModule, RedisStreamsMonitor, type ClusterEvent } from 'nestjs-redis-streams-adapter';
 import { closeAfterwards, RedisServer, TcpProxy, until } from '../kit/index.js';
-import { connect, FAST, portOf, startApp } from './nest-app.js';
+import { connect, FAST, init, portOf, startApp } from './nest-app.js';
 
 /** A node without a server, and its monitor. */
 async function startNode(port: number) {
   const imports = [RedisStreamsAdapterModule.forRoot({ connection: { port }, ...FAST, closeTimeout: 100 })];
-  const app = closeAfterwards(await Test.createTestingModule({ imports }).compile());
+  const app = await init({ imports });
   return { app, monitor: app.get(RedisStreamsMonitor) };
 }
 
@@ -98,8 +97,8 @@ test('events$ tells of Redis that is lost and regained, to those who listen', as
   await redis.stop();
   await until(() => types(events.values).includes('redis-lost'), { what: 'the loss' });
   await redis.restart();
-  await until(() => types(events.values).includes('redis-regained'), { what: 'its return' });
-  expect(events.values).toContainEqual({ type: 'redis-regained', afterMs: expect.any(Number) });
+  await until(() => types(events.values).includes('redis-reconnected'), { what: 'its return' });
+  expect(events.values).toContainEqual({ type: 'redis-reconnected', afterMs: expect.any(Number) });
   expect(record(monitor.events$).values).toEqual([]);
 });
 

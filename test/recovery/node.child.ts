@@ -4,7 +4,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { createAdapter as createReference } from '@socket.io/redis-streams-adapter';
 import { Redis as Redis5 } from 'ioredis-5';
 import { Server } from 'socket.io';
-import type { ClusterNode, RedisStreamsAdapterOptions } from '../../lib/adapter/index.js';
+import type { ClusterMember, RedisStreamsAdapterOptions } from '../../lib/adapter/index.js';
 import { serve } from '../kit/node-process-child.js';
 import { Random } from '../soak/random.js';
 import { startNode, welcome } from './fleet.js';
@@ -99,7 +99,7 @@ serve({
   close: () => close(),
 });
 
-async function startOurs(): Promise<{ io: Server; url: string; node?: ClusterNode; close: () => Promise<unknown> }> {
+async function startOurs(): Promise<{ io: Server; url: string; node?: ClusterMember; close: () => Promise<unknown> }> {
   const { port, adapter, middleware = 0, skipMiddlewares = false, maxDisconnectionDuration = 60_000 } = options;
   const random = new Random(process.pid);
   const member = await startNode({

@@ -3,10 +3,11 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { Server } from 'socket.io';
 import { io, type Socket } from 'socket.io-client';
-import { ClusterNode, createAdapter, type RedisStreamsAdapterFactory } from '../../lib/adapter/index.js';
+import { createAdapter, type RedisStreamsAdapterFactory } from '../../lib/adapter/index.js';
+import { ClusterNode } from '../../lib/cluster/cluster-node.js';
 import type { RedisStreamsAdapterOptions } from '../../lib/cluster/options.js';
 import { closeAfterwards, freePort, RedisCluster, RedisSentinel, RedisServer, servers, until } from '../kit/index.js';
 import { selfSigned } from '../kit/self-signed.js';
@@ -91,6 +92,11 @@ describe('Socket.IO servers on a single server', () => {
   test.each(singleRows.filter(({ hasKeyPrefix }) => hasKeyPrefix))('$name, with a key prefix', ({ create }) =>
     smoke(() => create(redis.port, { keyPrefix: 'app:' }), { useShardedPubSub: true }),
   );
+  afterAll(async () => {
+    const keys = (await redis.command('KEYS', '*')) as string[];
+    expect(keys.length).toBeGreaterThan(0);
+    expect(keys.filter((name) => !name.startsWith('app:'))).toEqual([]);
+  });
 });
 
 describe('Socket.IO servers on a single server with TLS', () => {

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { driverFor } from '../../lib/redis/driver-for.js';
 import { toStreamEntries } from '../../lib/redis/stream-reply.js';
-import { keySlot } from '../../lib/redis/cluster-slots.js';
+import { keySlot } from '../../lib/redis/cluster/cluster-slots.js';
 import { RedisCluster, servers, TcpProxy, until, type RedisServer } from '../kit/index.js';
 import { clusterRows, outcomeOf, Probe, type Address } from './rows.js';
 
@@ -173,23 +174,14 @@ describe.each(clusterRows)('$name with a cluster', ({ name, create, hasKeyPrefix
   });
 
   if (hasKeyPrefix) {
-    test('with a key prefix, commands go to the master of the whole key', async () => {
-      const options = { keyPrefix: 'app:' };
-      const commands = await new Probe(create(cluster.rootNodes, options)).ready();
-      const reader = await new Probe(create(cluster.rootNodes, options), { role: 'reader', key }).ready();
+    test("the client's key prefix is told by the driver, and names go to Redis as they are given", async () => {
+      const client = create(cluster.rootNodes, { keyPrefix: 'app:' });
+      expect(driverFor(client).prefix?.keys).toBe('app:');
+      const commands = await new Probe(client).ready();
+      const reader = await new Probe(client, { role: 'reader', key }).ready();
       await commands.connection.call(['XADD', key, '1-1', 't', '1']);
       expect(toStreamEntries(await reader.connection.call(['XREAD', 'STREAMS', key, '0']))).toHaveLength(1);
-      expect(await (await cluster.masterOf(`app:${key}`)).command('EXISTS', `app:${key}`)).toBe(1);
-      const sharded = await new Probe(create(cluster.rootNodes, options), {
-        role: 'subscriber',
-        sharded: true,
-      }).ready();
-      const publisher = await new Probe(create(cluster.rootNodes, options), { sharded: true }).ready();
-      await sharded.connection.subscribe(['c']);
-      expect(await publisher.connection.countSubscribers(['c'])).toEqual([1]);
-      await publisher.connection.publish('c', Buffer.from('m'));
-      await until(() => sharded.messages.length > 0, { what: 'the message' });
-      expect(sharded.messages).toEqual([['c', 'm']]);
+      expect(await (await cluster.masterOf(key)).command('EXISTS', key)).toBe(1);
     });
   }
 
@@ -245,6 +237,43 @@ describe.each(clusterRows)('$name with a cluster', ({ name, create, hasKeyPrefix
       await one.ready(2);
       expect(await one.connection.call(['SET', key, 'v'])).toBe('OK');
     });
+
+    test.each([{ sharded: false }, { sharded: true }])(
+      'an idle subscriber (sharded: $sharded) that is half-open is replaced by reset',
+      async ({ sharded }) => {
+        const one = await new Probe(mapped(), { role: 'subscriber', sharded, connectionName: 'idle' }).ready();
+        expect(strand('idle')).toBe(sharded ? 3 : 1);
+        one.connection.reset();
+        await one.ready(2);
+        await hears(one, sharded);
+      },
+    );
+
+    test.each([{ sharded: false }, { sharded: true }])(
+      'an idle subscriber (sharded: $sharded) that is half-open is noticed, and replaced, by itself',
+      async ({ sharded }) => {
+        const probe = { interval: 50, timeout: 300 };
+        const one = await new Probe(mapped(), { role: 'subscriber', sharded, connectionName: 'idle', probe }).ready();
+        await one.connection.subscribe([key]);
+        await new Promise((resolve) => setTimeout(resolve, 800));
+        expect(one.events).toEqual(['ready']);
+        // In a cluster with sharded channels, one that leads to a shard of which nothing was to be heard anyway.
+        const [proxy] = proxies.filter((candidate) => candidate.strand('idle') > 0);
+        expect(proxy).toBeDefined();
+        await one.ready(2);
+        await hears(one, sharded);
+      },
+    );
+
+    const strand = (name: string): number => proxies.reduce((sum, proxy) => sum + proxy.strand(name), 0);
+    const hears = async (subscriber: Probe, sharded: boolean): Promise<void> => {
+      const publisher = await new Probe(mapped(), { sharded }).ready();
+      const channels = ['a', 'b', 'c', 'd', 'e', 'f'].map((name) => name + key);
+      await subscriber.connection.subscribe(channels);
+      await Promise.all(channels.map((channel) => publisher.connection.publish(channel, Buffer.from('m'))));
+      await until(() => subscriber.messages.length >= channels.length, { what: 'the messages' });
+      expect(subscriber.messages.map(([channel]) => channel).sort()).toEqual(channels);
+    };
 
     test('when no node can be reached, it is told why, and all is rejected until one can', async () => {
       proxies.forEach((proxy) => proxy.refuse());

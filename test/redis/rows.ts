@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import type { ConnectionListener, OpenOptions, RedisConnection } from '../../lib/redis/driver.js';
 import { driverFor } from '../../lib/redis/driver-for.js';
-import { redisSentinelDriver } from '../../lib/redis/node-redis-sentinel.driver.js';
+import { redisSentinelDriver } from '../../lib/redis/drivers/node-redis-sentinel.driver.js';
 import { closeAfterwards, until } from '../kit/index.js';
 
 // As an application has them: each a copy of its own, of CommonJS.
@@ -121,6 +121,7 @@ export const sentinelRows: Row<{ name: string; addresses: Address[] }>[] = [
 export class Probe {
   readonly events: string[] = [];
   readonly errors: Error[] = [];
+  readonly warnings: string[] = [];
   readonly messages: [channel: string, payload: string][] = [];
   readonly connection: RedisConnection;
 
@@ -132,6 +133,7 @@ export class Probe {
         if (this.events.at(-1) !== 'lost') this.events.push('lost');
       },
       onMessage: (channel, payload) => this.messages.push([channel, payload.toString()]),
+      onWarning: (warning) => this.warnings.push(warning),
     };
     this.connection = closeAfterwards(
       driverFor(client).open({ role: 'commands', connectionName: 'probe', sharded: false, ...options, listener }),

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { driverFor } from '../../lib/redis/driver-for.js';
 import { toInfo, toStreamEntries } from '../../lib/redis/stream-reply.js';
 import { closeAfterwards, RedisServer, servers, TcpProxy, until } from '../kit/index.js';
 import { outcomeOf, Probe, singleRows } from './rows.js';
@@ -283,24 +284,20 @@ describe.each(singleRows)('$name with a single server', ({ name, create, hasKeyP
   });
 
   if (hasKeyPrefix) {
-    test('keys have a prefix, and their owner does not see it', async () => {
-      const { connection } = await probe(create(server.port, { keyPrefix: 'app:' }));
-      await connection.call(['XADD', 'ps', '1-1', 't', '1']);
-      await connection.transaction([
-        ['SET', 'pk', 'v'],
-        ['GET', 'pk'],
-      ]);
-      expect(toStreamEntries(await connection.call(['XREAD', 'COUNT', '1', 'STREAMS', 'ps', '0']))).toHaveLength(1);
-      expect(toInfo(await connection.call(['XINFO', 'STREAM', 'ps'])).get('length')).toBe(1);
-      expect(await server.command('EXISTS', 'app:ps', 'app:pk', 'ps', 'pk')).toBe(2);
-    });
-
     test.each([{ sharded: false }, { sharded: true }])(
-      'channels (sharded: $sharded) keep their names with a key prefix',
+      "the client's key prefix is told by the driver, and names go to Redis as they are given (sharded: $sharded)",
       async ({ sharded }) => {
         const client = create(server.port, { keyPrefix: 'app:' });
+        expect(driverFor(client).prefix?.keys).toBe('app:');
         const one = await probe(client, { role: 'subscriber', sharded });
         const { connection: commands } = await probe(client, { sharded });
+        await commands.call(['XADD', 'ps', '1-1', 't', '1']);
+        await commands.transaction([
+          ['SET', 'pk', 'v'],
+          ['GET', 'pk'],
+        ]);
+        expect(await server.command('EXISTS', 'ps', 'pk')).toBe(2);
+        expect(await server.command('DEL', 'ps', 'pk', 'app:ps', 'app:pk')).toBe(2);
         await one.connection.subscribe(['c']);
         expect(await commands.countSubscribers(['c'])).toEqual([1]);
         await commands.publish('c', Buffer.from('m'));
@@ -337,6 +334,30 @@ describe.each(singleRows)('$name with a single server', ({ name, create, hasKeyP
       }
     });
 
+    test('a user who may not use MULTI is refused, with the reason, until it may', async () => {
+      await server.command('ACL', 'SETUSER', 'single', 'on', '>pw', '~*', '&*', '+@all', '-multi');
+      const client = create(server.port, { username: 'single', password: 'pw' });
+      const one = new Probe(client);
+      await until(() => one.errors.length > 0, { what: 'an attempt' });
+      expect(one.errors[0]!.name).toBe('RedisClientError');
+      expect(one.errors[0]!.message).toMatch(/transactions are needed, and MULTI and EXEC are refused \(NOPERM.*multi/);
+      await new Probe(client, { role: 'reader', key: 's' }).ready();
+      await server.command('ACL', 'SETUSER', 'single', '+multi');
+      await one.ready();
+
+      // The right is taken away while it is connected: what was sent is executed once, and not again and again.
+      await server.command('ACL', 'SETUSER', 'single', '-multi');
+      for (let tries = 0; tries < 20; tries++) {
+        const batch = one.connection.transaction([
+          ['XADD', 'grows', '*', 't', '1'],
+          ['XADD', 'grows', '*', 't', '2'],
+        ]);
+        expect((await outcomeOf(batch)).error?.message).toContain('MULTI');
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      expect(await server.command('XLEN', 'grows')).toBeLessThanOrEqual(2);
+    });
+
     test('a user who may do nothing else, not even INFO, can use Redis', async () => {
       await server.command(
         'ACL',
@@ -350,6 +371,8 @@ describe.each(singleRows)('$name with a single server', ({ name, create, hasKeyP
         '+hello',
         '+client|setname',
         '+set',
+        '+multi',
+        '+exec',
       );
       const one = await probe(create(server.port, { username: 'few', password: 'pw' }));
       expect(await one.connection.call(['SET', 'few', '1'])).toBe('OK');

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { driverFor } from '../../lib/redis/driver-for.js';
-import { Readiness } from '../../lib/redis/readiness.js';
+import { ReconnectRetry } from '../../lib/redis/reconnect-retry.js';
 import { type SessionClaim, type SessionHolder } from '../../lib/session/session-claim.js';
 import { SessionStore } from '../../lib/session/session-store.js';
 import { encodeClaim, encodeSession, type Session } from '../../lib/wire/session.js';
@@ -57,19 +57,19 @@ async function startStores(port: number, count: number) {
       ...{ role: 'commands', connectionName: `store ${i}`, sharded: false },
       listener: {
         onReady: () => {
-          readiness.onReady();
+          reconnectRetry.onReady();
           onReady();
         },
         onLost: () => undefined,
       },
     });
-    const readiness = new Readiness(() => connection, 500);
+    const reconnectRetry = new ReconnectRetry(() => connection, 500);
     closeAfterwards(connection);
     await ready;
     stores.push(
       new SessionStore(connection, {
         ...{ keyPrefix: 's:', nodeId: String(i), checkpoints: true, grace: 1_000, commandTimeout: 2_000 },
-        retry: (run) => readiness.retry(run),
+        retry: (run) => reconnectRetry.run(run),
         peers: {
           whenBack: () => Promise.resolve(),
           canHear: () => Promise.resolve(true),

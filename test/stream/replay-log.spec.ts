@@ -17,14 +17,15 @@ interface Spec {
   type: number;
 }
 
-function toEntry({ nsp, rooms, except, isPlain, type }: Spec, i: number): LogEntry {
+function toEntry({ nsp, rooms, except, isPlain, type }: Spec, i: number, all: Spec[] = []): LogEntry {
+  const unnumbered = all.slice(0, i).filter((other) => other.isPlain).length;
   return {
     id: idOf(i),
     uid: 'sender',
     nsp,
     type,
     data: JSON.stringify({ packet: { type: 2, data: ['msg', i] }, opts: { rooms, except, flags: {} } }),
-    ...(!isPlain && { rooms, origin: { node: 'sender', seq: i + 1 } }),
+    ...(!isPlain && { rooms, origin: { node: 'sender', seq: i + 1 - unnumbered } }),
   };
 }
 

@@ -33,7 +33,7 @@ describe('sequence numbers', () => {
           const before = last.get(node);
           const duplicate = before !== undefined && seq <= before;
           const lost = duplicate || before === undefined ? 0 : seq - before - 1;
-          expect(tracker.admit({ node, seq })).toEqual({ duplicate, lost });
+          expect(tracker.admit({ node, seq })).toEqual({ duplicate, lost, dropped: 0 });
           last.set(node, Math.max(seq, before ?? 0));
         }
       }),

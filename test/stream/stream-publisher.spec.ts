@@ -136,6 +136,6 @@ describe('StreamPublisher', () => {
     append(30);
     await publisher.close(10);
     expect(publisher.dropped).toBe(30);
-    expect(events).toMatchObject([{ type: 'outbox-overflow', dropped: 30 }]);
+    expect(events).toMatchObject([{ type: 'outbox-dropped', dropped: 30 }]);
   });
 });

@@ -10,7 +10,7 @@ const LIB = fileURLToPath(new URL('../../lib/', import.meta.url));
 const LAYERS = [
   ['index.ts'],
   ['nest'],
-  ['adapter', 'emitter'],
+  ['adapter', 'driver', 'emitter'],
   ['cluster'],
   ['session'],
   ['stream'],
@@ -101,12 +101,15 @@ describe('the sources', () => {
     expect(foreign.map(({ file, target }) => `${file} imports ${target}`)).toEqual([]);
   });
 
-  test.each(['adapter/index.ts', 'emitter/index.ts'])('of the subpath %s need no package of Nest', (entry) => {
-    expect(files).toContain(entry);
-    const needed = new Set(packagesOf(entry).filter((name) => !name.startsWith('node:')));
-    expect([...needed].filter((name) => /nest|rxjs|reflect-metadata/.test(name))).toEqual([]);
-    expect([...needed].filter((name) => !['@msgpack/msgpack', 'socket.io-adapter'].includes(name))).toEqual([]);
-  });
+  test.each(['adapter/index.ts', 'driver/index.ts', 'emitter/index.ts'])(
+    'of the subpath %s need no package of Nest',
+    (entry) => {
+      expect(files).toContain(entry);
+      const needed = new Set(packagesOf(entry).filter((name) => !name.startsWith('node:')));
+      expect([...needed].filter((name) => /nest|rxjs|reflect-metadata/.test(name))).toEqual([]);
+      expect([...needed].filter((name) => !['@msgpack/msgpack', 'socket.io-adapter'].includes(name))).toEqual([]);
+    },
+  );
 
   test('import no Redis client: the application brings its own', () => {
     const clients = imports.filter(

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { Decoder, Encoder, PacketType } from 'socket.io-parser';
 import {
   decodeEntry,
+  DIRECT_LANE,
   encodeMessage,
   encodeOrigin,
   EntryType,
@@ -66,7 +67,7 @@ function throughTheLog(message: LogMessage): LogMessage | undefined {
       fields.map((field) => Buffer.from(field)),
     ),
   ).toEqual(entry); // some clients give bytes
-  return decodeEntry(entry);
+  return decodeEntry(entry) as LogMessage | undefined;
 }
 
 /** What a client is given when Socket.IO writes a packet with this data to it. */
@@ -142,6 +143,23 @@ describe('an entry', () => {
     );
     const entry = parseEntry('5-0', [...fields, ...encodeOrigin('abc', 9, 8, false)]);
     expect([entry.id, entry.origin, entry.rooms]).toEqual(['5-0', { node: 'node', seq: 9 }, ['a', 42]]);
+  });
+
+  test('tells its lane, what was dropped before it, whether it was sent again, and the request before it', () => {
+    const opts = { rooms: [], except: [], flags: {} };
+    const fields = encodeMessage(
+      { uid: 'node.1', nsp: '/', type: EntryType.DisconnectSockets, data: { opts, close: true } },
+      { ...PLAIN, bus: 3 },
+    );
+    const entry = parseEntry('5-0', [...fields, ...encodeOrigin(`node${DIRECT_LANE}`, 9, 6, true)]);
+    expect(entry).toMatchObject({ origin: { node: 'node~', seq: 9 }, prev: 6, isResent: true, bus: 3, uid: 'node.1' });
+    const plain = parseEntry('5-0', [...fields.slice(0, 8), ...encodeOrigin('node', 9, 8, false)]);
+    expect([plain.origin, plain.prev, plain.isResent, plain.bus]).toEqual([
+      { node: 'node', seq: 9 },
+      undefined,
+      false,
+      undefined,
+    ]);
   });
 
   test('of the reference tells neither', () => {
@@ -293,12 +311,42 @@ describe('an entry that anybody may have written', () => {
   test.each<[string, string]>([
     ['no object', '[]'],
     ['no options', '{"packet":{"type":2,"data":["x"]}}'],
-    ['rooms that are objects', '{"opts":{"rooms":[{}],"except":[]},"packet":{"type":2,"data":["x"]}}'],
+    ['rooms that are no array', '{"opts":{"rooms":{},"except":[]},"packet":{"type":2,"data":["x"]}}'],
     ['no packet', '{"opts":{"rooms":[],"except":[]}}'],
     ['a packet of another type', '{"opts":{"rooms":[],"except":[]},"packet":{"type":1,"data":["x"]}}'],
     ['a packet without data', '{"opts":{"rooms":[],"except":[]},"packet":{"type":2,"data":[]}}'],
   ])('is refused with a reason when it has %s', (_what, data) => {
     expect(() => decode(EntryType.Broadcast, data)).toThrow(InvalidEntryError);
+  });
+
+  test.each<[string, string[], string[]]>([
+    ['null, as JSON makes it of undefined', ['[null]'], []],
+    ['an object', ['[{}]'], []],
+    ['nothing of an array beside a name', ['["a",null,["b"],7]'], ['a', '7']],
+  ])('is for nobody by a room that is %s', (_what, [rooms], named) => {
+    const data = `{"opts":{"rooms":${rooms},"except":${rooms}},"packet":{"type":2,"data":["x"]}}`;
+    const entry = parseEntry('1-1', ['uid', 'u', 'nsp', '/', 'type', '3', 'data', data, 'rooms', rooms!, 'seq', '1']);
+    const decoded = decodeEntry(entry) as LogMessage;
+    expect(entry.problem).toBeUndefined();
+    expect(decoded.data.opts.except.map(String)).toEqual(named);
+    for (const found of [entry.rooms!, decoded.data.opts.rooms]) {
+      expect(found.length).toBeGreaterThan(0); // it would be for everybody
+      expect(found.filter((room) => !String(room).startsWith('nobody ')).map(String)).toEqual(named);
+    }
+  });
+
+  test.each([
+    ['without a namespace', ['uid', 'node', 'type', '3', 'data', '{}', 'seq', '5']],
+    ['with a type that is no number', ['uid', 'node.1', 'nsp', '/', 'type', 'x', 'data', '{}', 'seq', '5']],
+  ])('keeps its number %s', (_what, fields) => {
+    const { problem, origin } = parseEntry('1-1', fields);
+    expect(problem).toEqual(expect.any(String));
+    expect(origin).toEqual({ node: 'node', seq: 5 });
+  });
+
+  test('whose number is none has no origin, and says so', () => {
+    const entry = parseEntry('1-1', ['uid', 'node', 'nsp', '/', 'type', '3', 'data', '{}', 'seq', '1e9']);
+    expect([entry.origin, entry.problem]).toEqual([undefined, expect.stringContaining('"seq"')]);
   });
 });
 

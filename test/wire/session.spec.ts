@@ -70,11 +70,18 @@ describe('a session', () => {
     expect(({} as Record<string, unknown>).polluted).toBeUndefined();
   });
 
-  test.each<[string, unknown]>([
-    ['a BigInt', { big: 1n }],
-    ['a circular reference', circle()],
-  ])('whose data hold %s cannot be written, and says so', (_what, data) => {
-    expect(() => encodeSession({ ...session, data })).toThrow(TypeError);
+  test('keeps dates, maps, sets, BigInts and binary data in its data as they are', () => {
+    const data = { since: new Date(5), seen: new Map([[1, new Set(['a'])]]), sum: 5n, image: Buffer.from('a') };
+    expect(decodeSession(encodeSession({ ...session, data }), session.pid)?.data).toEqual(data);
+  });
+
+  test('whose data hold a circular reference keeps the rest of them, and says what it left out', () => {
+    const leftOut: string[] = [];
+    const encoded = encodeSession({ ...session, data: { name: 'a', circle: circle() } }, ({ path }) =>
+      leftOut.push(path),
+    );
+    expect(decodeSession(encoded, session.pid)?.data).toMatchObject({ name: 'a' });
+    expect(leftOut).toHaveLength(1);
   });
 
   test('has an id of letters, digits, "-" and "_"', () => {

@@ -1,5 +1,5 @@
 import { io } from '/socket.io/socket.io.esm.min.js';
-import { $, append, element, mark, time } from './dom.js';
+import { $, element, Log, mark, time } from './dom.js';
 import { Inbox } from './inbox.js';
 
 const CUT_SECONDS = 8;
@@ -30,11 +30,17 @@ export class Chat {
   #peopleAsked = 0;
   #countdown;
   #guest;
+  #log = new Log($('messages'), 500);
   #onNode;
+  #onLeft;
 
-  /** @param {{ onNode: (node: { id: string, pid: number }) => void }} listener told on which node the page is */
-  constructor({ onNode }) {
+  /**
+   * @param {{ onNode: (node: { id: string, pid: number }) => void, onLeft: () => void }} listener called when the page
+   *   is connected to a node, and when it is not any more
+   */
+  constructor({ onNode, onLeft }) {
     this.#onNode = onNode;
+    this.#onLeft = onLeft;
     $('name').value = sessionStorage.getItem('name') ?? NAMES[Math.floor(Math.random() * NAMES.length)];
 
     const node = new URLSearchParams(location.search).get('node');
@@ -93,6 +99,8 @@ export class Chat {
     this.#welcome = false;
     $('where').dataset.state = 'away';
     $('where').textContent = 'Not connected';
+    $('people').textContent = '';
+    this.#onLeft();
     this.#note(
       this.#countdown ? 'The connection is cut.' : `The connection to ${this.#node?.node ?? 'the server'} is lost.`,
     );
@@ -139,8 +147,8 @@ export class Chat {
     const line = this.#line({ client: this.#client, name: this.#name, text, at: Date.now() });
     line.dataset.state = 'sending';
     this.#pending.set(number, line);
-    append($('messages'), line);
-    $('messages').scrollTop = $('messages').scrollHeight;
+    this.#log.append(line);
+    this.#log.toEnd();
 
     this.socket.emit('message', { client: this.#client, number, text }, (error, reply) => {
       if (error || !reply.ok) {
@@ -159,7 +167,7 @@ export class Chat {
       this.#pending.delete(message.number);
     }
     if (recovered) this.#startRecovery().missed++;
-    append($('messages'), this.#line(message, recovered));
+    this.#log.append(this.#line(message, recovered));
     this.#tally();
   }
 
@@ -175,7 +183,7 @@ export class Chat {
 
   #note(text) {
     const line = element('li', { className: 'note' }, text);
-    append($('messages'), line);
+    this.#log.append(line);
     return line;
   }
 
@@ -204,7 +212,7 @@ export class Chat {
       this.#room = room;
       this.#inbox.reset();
       this.#pending.clear();
-      $('messages').replaceChildren();
+      this.#log.clear();
       this.#guest?.enter(room);
     }
     this.socket.emit('join', { room, name: this.#name }, () => undefined);

@@ -1,9 +1,16 @@
-import { $, append, element, mark, time } from './dom.js';
+import { $, element, Log, mark, setText, time } from './dom.js';
+import { NumberPlot, StatePlot } from './plots.js';
 
 /** Milliseconds. */
 const RETRY = 1_000;
 const ASK_AGAIN = 1_000;
 const OUT_OF_DATE = 3_000;
+const PLOT_INTERVAL = 1_000;
+/** A rate over less time is mere noise. */
+const MEASURE_INTERVAL = 900;
+/** Values of the view: the largest of all streams, or their sum. */
+const most = (streams, of) => Math.max(...streams.map(of));
+const sum = (streams, of) => streams.reduce((total, stream) => total + of(stream), 0);
 
 const HAPPENED = {
   'node-joined': 'joined',
@@ -18,6 +25,7 @@ export class Cluster {
   #onMove;
   /** The node that the page is on. */
   #here;
+  #hasBegun = false;
   #source;
   #nodes = [];
   #toldAt = 0;
@@ -28,6 +36,17 @@ export class Cluster {
   #supervised = true;
   #askedAt = -Infinity;
   #cards = new Map();
+  /** The id of the node that tells what is shown, and what it told before. */
+  #told;
+  #lag = new NumberPlot($('lag-plot'), 'Lag', ' ms');
+  #rate = new NumberPlot($('rate-plot'), 'Throughput', '/s');
+  #states = new StatePlot($('states'));
+  #events = new Log($('events'), 100);
+  /** The last event that is shown, or will be when the names of nodes are known. */
+  #shownEvent = Promise.resolve();
+  #plottedAt = 0;
+  /** Key, name and state of each card. */
+  #shown = [];
 
   /** @param {{ onMove: (number: number) => void }} listener told to connect the page to that node of the demo */
   constructor({ onMove }) {
@@ -40,14 +59,21 @@ export class Cluster {
   /** To be called when the page is connected to a node. */
   async follow(node) {
     this.#here = node;
+    this.#hasBegun = true;
     await this.#askProcesses();
     this.#watch();
   }
 
+  /** To be called when the page is connected to no node any more. The cluster is then seen by whichever node answers. */
+  leave() {
+    this.#here = undefined;
+    this.#show();
+  }
+
   #watch() {
     this.#source?.close();
-    if (document.hidden || this.#here === undefined) return;
-    const number = this.#processOf(this.#here)?.number;
+    if (document.hidden || !this.#hasBegun) return;
+    const number = this.#here && this.#processOf(this.#here)?.number;
     const source = new EventSource(number === undefined ? 'nodes' : `nodes?node=${number}`);
     this.#source = source;
     source.addEventListener('cluster', ({ data }) => this.#onCluster(JSON.parse(data)));
@@ -69,11 +95,17 @@ export class Cluster {
     if (isNew || performance.now() - this.#askedAt > ASK_AGAIN) void this.#askProcesses();
   }
 
-  #onHappened({ type, node, at, ...details }) {
-    const what = node ? `${this.#nameOf(node)} ${HAPPENED[type]}` : [type, ...Object.values(details)].join(' · ');
-    const line = element('li', {}, element('time', {}, time(at)), ' ', what);
-    line.dataset.type = type;
-    append($('events'), line, 100);
+  #onHappened(event) {
+    this.#shownEvent = this.#shownEvent.then(async () => {
+      // A node that was started just now is not among the processes that the page knows.
+      if (event.node && !this.#processOf(event.node)) await this.#askProcesses();
+      const { type, node, at, ...details } = event;
+      const facts = Object.entries(details).map(([name, value]) => `${name} ${value}`);
+      const what = node ? `${this.#nameOf(node)} ${HAPPENED[type] ?? type}` : [type, ...facts].join(' · ');
+      const line = element('li', {}, element('time', {}, time(at)), ' ', what);
+      line.dataset.type = type;
+      this.#events.append(line);
+    });
   }
 
   // ── the demo's processes ────────────────────────────────────────────────────────────────────────────────────────
@@ -119,8 +151,11 @@ export class Cluster {
       const card = this.#cards.get(one.key) ?? this.#addCard(one);
       card.show(one, one.node !== undefined && one.node.id === this.#here?.id);
     }
-    const up = shown.filter(({ node }) => node?.state === 'up').length;
-    setText($('summary'), `${up} of ${shown.length} up`);
+    this.#shown = shown.map(({ key, name, node, process }) => ({ key, name, state: stateOf(node, process) }));
+    const up = this.#shown.filter(({ state }) => state === 'up').length;
+    const isKnown = this.#nodes.length > 0;
+    setText($('summary'), isKnown ? `${up} of ${shown.length} up` : 'no node answers');
+    this.#plot();
     this.#showAges();
   }
 
@@ -141,10 +176,20 @@ export class Cluster {
   #tick() {
     const isTold = this.#source?.readyState === EventSource.OPEN || performance.now() - this.#toldAt < OUT_OF_DATE;
     if (!isTold && this.#nodes.length > 0) {
-      this.#nodes = []; // no node answers: what was said last is not known to be so any more
+      // No node answers: what was said last is not known to be so any more.
+      this.#nodes = [];
+      this.#showStatus(undefined);
       this.#show();
     }
+    if (performance.now() - this.#plottedAt > PLOT_INTERVAL) this.#plot();
     this.#showAges();
+  }
+
+  #plot() {
+    this.#plottedAt = performance.now();
+    const isKnown = this.#nodes.length > 0;
+    this.#states.add(this.#shown.map((one) => ({ ...one, state: isKnown ? one.state : undefined })));
+    for (const plot of [this.#states, this.#lag, this.#rate]) plot.show();
   }
 
   #showAges() {
@@ -152,15 +197,34 @@ export class Cluster {
     for (const card of this.#cards.values()) card.showAge(now);
   }
 
-  #showStatus({ state, reasons, streams, counters }) {
-    const [{ position, lagMs, outbox, replay }] = streams;
-    setText($('position'), position ?? '–');
-    setText($('lag'), `${lagMs} ms`);
-    setText($('outbox'), `${outbox.entries} waiting`);
-    setText($('replay'), `${replay.entries} entries`);
-    setText($('recoveries'), String(counters.recoveries));
-    $('problem').hidden = state === 'running';
-    setText($('problem'), state === 'running' ? '' : `This node is ${state}: ${reasons.join('; ')}`);
+  /** @param status of the node that tells it; undefined when none does */
+  #showStatus(status) {
+    const teller = status && this.#nodes.find(({ id }) => id === status.id);
+    setText($('view-title'), teller ? `Seen by ${this.#nameOf(teller)}` : 'Seen by no node');
+    this.#measure(status);
+    const streams = status?.streams ?? [];
+    setText($('position'), streams.map(({ position }) => position ?? '–').join(', ') || '–');
+    setText($('outbox'), status ? `${sum(streams, ({ outbox }) => outbox.entries)} waiting` : '–');
+    setText($('replay'), status ? `${sum(streams, ({ replay }) => replay.entries)} entries` : '–');
+    setText($('recoveries'), status ? String(status.counters.recoveries) : '–');
+    const isWell = status === undefined || status.state === 'running';
+    $('problem').hidden = isWell;
+    setText($('problem'), isWell ? '' : `This node is ${status.state}: ${status.reasons.join('; ')}`);
+  }
+
+  /** Plots the lag, and how many entries the node has read since it was looked at last. */
+  #measure(status) {
+    const at = performance.now();
+    const read = status && sum(status.streams, ({ counters }) => counters.read);
+    const before = this.#told;
+    if (status === undefined || before?.id !== status.id) {
+      this.#told = status && { id: status.id, at, read };
+      this.#rate.add(undefined);
+    } else if (at - before.at >= MEASURE_INTERVAL) {
+      this.#told = { id: status.id, at, read };
+      this.#rate.add(((read - before.read) * 1_000) / (at - before.at));
+    }
+    this.#lag.add(status && most(status.streams, ({ lagMs }) => lagMs));
   }
 }
 
@@ -171,7 +235,7 @@ class Card {
   #here = element('span', { className: 'chip' }, 'you are here');
   #facts = { heard: element('dd'), sockets: element('dd'), backlog: element('dd'), process: element('dd') };
   #toggle = element('button', { type: 'button' });
-  #move = element('button', { type: 'button' }, 'Move here');
+  #move = element('button', { type: 'button' }, 'Move');
 
   /** @param actions what its buttons do; without them it has none */
   constructor(name, actions) {
@@ -195,11 +259,11 @@ class Card {
   show({ name, node, process }, isHere) {
     if (node?.lastSeen !== this.#node?.lastSeen && node?.state === 'up') this.#beat();
     this.#node = node;
-    const state = node?.state ?? { running: 'joining', starting: 'starting', stopped: 'down' }[process.state];
+    const state = stateOf(node, process);
     this.root.dataset.state = state;
     setText(this.#badge, state);
     this.#here.hidden = !isHere;
-    const present = state === 'up' || state === 'suspect';
+    const present = state === 'up' || state === 'suspect'; // else its numbers are of the past
     setText(this.#facts.sockets, present ? String(node.sockets) : '–');
     setText(this.#facts.backlog, present ? String(node.backlog) : '–');
     setText(this.#facts.process, processText(node, process));
@@ -236,13 +300,14 @@ class Card {
   }
 }
 
+/** The cluster learns only by silence that a process has ended: until then it is neither up nor known to be down. */
+function stateOf(node, process) {
+  if (process?.state === 'stopped' && (node?.state === 'up' || node === undefined)) return 'ended';
+  return node?.state ?? { running: 'joining', starting: 'starting' }[process?.state] ?? 'unknown';
+}
+
 function processText(node, process) {
   if (!process) return String(node.pid);
   if (process.state === 'stopped') return 'ended';
   return process.state === 'starting' ? 'starting' : String(process.pids.at(-1));
-}
-
-/** Changes a text only if it is another, so that a screen reader is not told the same again. */
-function setText(target, text) {
-  if (target.textContent !== text) target.textContent = text;
 }

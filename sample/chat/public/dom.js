@@ -25,10 +25,49 @@ function hue(name) {
   return Math.round(sum * 137.5) % 360;
 }
 
-/** Appends to a log, keeps its last `most` entries, and its end in view unless the reader has scrolled up. */
-export function append(log, entry, most = 500) {
-  const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
-  log.append(entry);
-  while (log.children.length > most) log.firstElementChild.remove();
-  if (atEnd) log.scrollTop = log.scrollHeight;
+/** Changes a text only if it is another, so that a screen reader is not told the same again. */
+export function setText(target, text) {
+  if (target.textContent !== text) target.textContent = text;
+}
+
+/**
+ * A list of what comes, in a box of its own that scrolls. The end stays in view, also when the box becomes smaller,
+ * unless the reader has scrolled up.
+ */
+export class Log {
+  #list;
+  #box;
+  #most;
+  #atEnd = true;
+
+  /** @param most how many entries are kept */
+  constructor(list, most) {
+    this.#list = list;
+    this.#box = list.parentElement;
+    this.#most = most;
+    this.#box.addEventListener('scroll', () => {
+      this.#atEnd = this.#box.scrollHeight - this.#box.scrollTop - this.#box.clientHeight < 40;
+    });
+    new ResizeObserver(() => this.#follow()).observe(this.#box);
+  }
+
+  append(entry) {
+    this.#list.append(entry);
+    while (this.#list.children.length > this.#most) this.#list.firstElementChild.remove();
+    this.#follow();
+  }
+
+  clear() {
+    this.#list.replaceChildren();
+    this.toEnd();
+  }
+
+  toEnd() {
+    this.#atEnd = true;
+    this.#follow();
+  }
+
+  #follow() {
+    if (this.#atEnd) this.#box.scrollTop = this.#box.scrollHeight;
+  }
 }

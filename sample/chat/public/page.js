@@ -2,4 +2,4 @@ import { Chat } from './chat.js';
 import { Cluster } from './cluster.js';
 
 const cluster = new Cluster({ onMove: (number) => chat.moveTo(number) });
-const chat = new Chat({ onNode: (node) => cluster.follow(node) });
+const chat = new Chat({ onNode: (node) => cluster.follow(node), onLeft: () => cluster.leave() });

@@ -1,0 +1,424 @@
+import { randomBytes } from 'node:crypto';
+import type { BroadcastOptions } from 'socket.io-adapter';
+import type { BusMessage, Census } from '../cluster/request-bus.js';
+import { carry, type NotCarried } from '../wire/carried.js';
+import { isRoom, type EventPacket, type WireOptions } from '../wire/entry.js';
+import { decodeMsgpack, encodeMsgpack } from '../wire/msgpack.js';
+import { parseRequest, type Request, type Response } from '../wire/request-data.js';
+import { RequestType } from '../wire/requests.js';
+import { callApp } from './app-code.js';
+import type { SocketDetails } from './socket-io.js';
+
+/** Milliseconds for an answer, where the application has not said how long. */
+const DEFAULT_TIMEOUT = 5_000;
+/** Milliseconds after which Redis is asked again who is still there to answer. */
+const RECHECK = 250;
+/** Bytes of a piece of an answer, but for its last socket. */
+const PIECE = 128 * 1024;
+
+/** What requests need of the server that makes and answers them. */
+export interface RequestServer {
+  /** Who else has the namespace. It never rejects. */
+  census(): Promise<Census>;
+  /** Sends to all other servers. Rejected if Redis cannot be reached now. */
+  send(request: Request): Promise<void>;
+  /** Sends to one server. Rejected if Redis cannot be reached now. */
+  respond(uid: string, response: Response): Promise<void>;
+  /** Called with what an answer had to leave out. */
+  onLeftOut(what: NotCarried): void;
+  /** What is asked, done on the sockets of this server. */
+  readonly here: {
+    broadcast(packet: EventPacket, opts: BroadcastOptions): void;
+    broadcastWithAck(
+      packet: EventPacket,
+      opts: BroadcastOptions,
+      onClientCount: (clientCount: number) => void,
+      onAck: (response: unknown) => void,
+    ): void;
+    fetchSockets(opts: BroadcastOptions): Promise<SocketDetails[]>;
+    serverSideEmit(event: unknown[]): void;
+  };
+}
+
+/** A request that waits for the answers of other servers. */
+interface Pending {
+  /** Undefined until it is known who is to answer. */
+  survey: Survey | undefined;
+  /** Servers that have answered before that was known. */
+  early: Set<string>;
+  /** Takes a response. Returns whether it was the last one of its server. */
+  take(response: Response, uid: string): boolean;
+  /** Called at the end: with an error if answers are missing. */
+  end(error: Error | undefined): void;
+  timer: NodeJS.Timeout;
+}
+
+/**
+ * Requests to the other servers of a namespace, and their answers.
+ *
+ * A request is sent at the call, and ends when all servers have answered that were there then, when those that have not
+ * are known to be gone, or when its time is over.
+ */
+export class Requests {
+  private readonly pending = new Map<string, Pending>();
+  private recheckTimer: NodeJS.Timeout | undefined;
+  private isRechecking = false;
+
+  constructor(private readonly server: RequestServer) {}
+
+  /** How many requests wait for answers. */
+  get size(): number {
+    return this.pending.size;
+  }
+
+  // ── asking ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * The sockets of the other servers, as they describe them.
+   *
+   * @throws Error if a server does not answer in time, or the request cannot be sent
+   */
+  fetchSockets(opts: WireOptions, timeout = DEFAULT_TIMEOUT): Promise<unknown[]> {
+    const sockets: unknown[] = [];
+    return new Promise((resolve, reject) => {
+      this.ask((requestId) => ({ type: RequestType.FetchSockets, data: { opts, requestId, pieces: true } }), timeout, {
+        take: (response) => {
+          if (response.type !== RequestType.FetchSocketsResponse) {
+            return false;
+          }
+          const { data } = response;
+          data.sockets.forEach((socket) => sockets.push(socket));
+          data.encoded?.forEach((socket) => sockets.push(decodeMsgpack(socket)));
+          return !data.more;
+        },
+        end: (error) => (error ? reject(error) : resolve(sockets)),
+      });
+    });
+  }
+
+  /**
+   * Emits an event to the other servers and collects what each answers.
+   *
+   * @param done - called once, also if not all have answered in time
+   */
+  serverSideEmit(event: unknown[], done: (error: Error | null, responses: unknown[]) => void): void {
+    const responses: unknown[] = [];
+    let refusal: Error | undefined;
+    this.ask(
+      (requestId) => ({ type: RequestType.ServerSideEmit, data: { packet: event, requestId } }),
+      DEFAULT_TIMEOUT,
+      {
+        take: (response, uid) => {
+          if (response.type !== RequestType.ServerSideEmitResponse) {
+            return false;
+          }
+          if (response.data.error === undefined) {
+            responses.push(response.data.packet);
+          } else {
+            refusal = new Error(`the server ${uid} cannot send its answer: ${response.data.error}`);
+          }
+          return true;
+        },
+        end: (error) => callApp(() => done(error ?? refusal ?? null, responses)),
+      },
+    );
+  }
+
+  /**
+   * Broadcasts to the clients of the other servers and passes on what they answer.
+   *
+   * @param timeout - milliseconds; nobody listens any longer
+   * @param onAll - called when all those clients have answered whose server is still there, with how many did
+   */
+  broadcastWithAck(
+    { packet, opts, timeout }: { packet: EventPacket; opts: WireOptions; timeout: number | undefined },
+    onAck: (response: unknown) => void,
+    onAll: (count: number) => void,
+  ): void {
+    let received = 0;
+    const clients = new Map<string, { expected: number | undefined; received: number }>();
+    this.ask((requestId) => ({ type: RequestType.Broadcast, data: { packet, opts, requestId } }), timeout, {
+      take: (response, uid) => {
+        const of = clients.get(uid) ?? { expected: undefined, received: 0 };
+        clients.set(uid, of);
+        if (response.type === RequestType.BroadcastClientCount) {
+          of.expected = response.data.clientCount;
+        } else if (response.type === RequestType.BroadcastAck) {
+          of.received++;
+          received++;
+          callApp(() => onAck(response.data.packet));
+        }
+        return of.expected !== undefined && of.received >= of.expected;
+      },
+      end: (error) => {
+        if (!error) {
+          callApp(() => onAll(received));
+        } // else Socket.IO notices by itself that the time is over
+      },
+    });
+  }
+
+  /** Servers may have come or gone. */
+  async recheck(): Promise<void> {
+    if (this.pending.size === 0 || this.isRechecking) {
+      return;
+    }
+    this.isRechecking = true;
+    try {
+      const present = await this.server.census();
+      for (const [requestId, { survey }] of [...this.pending]) {
+        survey?.narrow(present);
+        this.endIfComplete(requestId);
+      }
+    } finally {
+      this.isRechecking = false;
+      this.scheduleRecheck();
+    }
+  }
+
+  /** Nobody will answer any more: what has come so far is the answer. */
+  close(): void {
+    clearTimeout(this.recheckTimer);
+    for (const requestId of [...this.pending.keys()]) {
+      this.end(requestId);
+    }
+  }
+
+  private ask(
+    request: (requestId: string) => Request,
+    timeout: number | undefined,
+    { take, end }: Pick<Pending, 'take' | 'end'>,
+  ): void {
+    const requestId = randomBytes(8).toString('hex');
+    const timer = setTimeout(() => this.end(requestId, this.lateness(requestId)), timeout);
+    const pending: Pending = { survey: undefined, early: new Set(), take, end, timer };
+    this.pending.set(requestId, pending);
+    // Both at once: who comes between the two need not answer, and what is sent keeps its place in the order.
+    const counting = this.server.census();
+    this.server.send(request(requestId)).catch((cause: Error) => {
+      this.end(requestId, new Error(`the request cannot be sent to other servers: ${cause.message}`, { cause }));
+    });
+    void counting.then((census) => {
+      pending.survey = new Survey(census);
+      pending.early.forEach((uid) => pending.survey!.answer(uid));
+      this.endIfComplete(requestId);
+    });
+    this.scheduleRecheck();
+  }
+
+  private lateness(requestId: string): Error {
+    const { survey } = this.pending.get(requestId)!;
+    const { answered, expected } = survey ?? { answered: new Set(), expected: 'an unknown number' };
+    return new Error(`timeout reached: only ${answered.size} responses received out of ${expected}`);
+  }
+
+  private endIfComplete(requestId: string): void {
+    if (this.pending.get(requestId)?.survey?.isComplete) {
+      this.end(requestId);
+    }
+  }
+
+  private end(requestId: string, error?: Error): void {
+    const pending = this.pending.get(requestId);
+    if (pending) {
+      this.pending.delete(requestId);
+      clearTimeout(pending.timer);
+      pending.end(error);
+    }
+  }
+
+  private scheduleRecheck(): void {
+    clearTimeout(this.recheckTimer);
+    if (this.pending.size > 0) {
+      this.recheckTimer = setTimeout(() => void this.recheck(), RECHECK).unref();
+    }
+  }
+
+  // ── what the bus brings ─────────────────────────────────────────────────────────────────────────────────────────
+
+  /** @throws Error if the message, which anybody may have published, is not one */
+  receive({ uid, type, data }: BusMessage): void {
+    const message = parseRequest({ type, data });
+    switch (message.type) {
+      case RequestType.Broadcast:
+        this.onBroadcast(uid, message.data);
+        return;
+      case RequestType.FetchSockets:
+        void this.onFetchSockets(uid, message.data);
+        return;
+      case RequestType.ServerSideEmit:
+        this.onServerSideEmit(uid, message.data);
+        return;
+      default:
+        this.onResponse(uid, message);
+    }
+  }
+
+  private onResponse(uid: string, response: Response): void {
+    const { requestId } = response.data;
+    const request = this.pending.get(requestId);
+    if (!request || request.survey?.answered.has(uid) || request.early.has(uid)) {
+      return;
+    }
+    if (request.take(response, uid)) {
+      if (request.survey) {
+        request.survey.answer(uid);
+        this.endIfComplete(requestId);
+      } else {
+        request.early.add(uid);
+      }
+    }
+  }
+
+  // ── answering ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  private onBroadcast(
+    uid: string,
+    { packet, opts, requestId }: { packet: EventPacket; opts: WireOptions; requestId?: string },
+  ): void {
+    const { here } = this.server;
+    if (requestId === undefined) {
+      here.broadcast(packet, toBroadcastOptions(opts));
+      return;
+    }
+    here.broadcastWithAck(
+      packet,
+      toBroadcastOptions(opts),
+      (clientCount) => this.respond(uid, { type: RequestType.BroadcastClientCount, data: { requestId, clientCount } }),
+      (response) => this.respond(uid, { type: RequestType.BroadcastAck, data: { requestId, packet: response } }),
+    );
+  }
+
+  private async onFetchSockets(
+    uid: string,
+    { opts, requestId, pieces }: { opts: WireOptions; requestId: string; pieces?: boolean },
+  ): Promise<void> {
+    const sockets = await this.server.here.fetchSockets(toBroadcastOptions(opts));
+    const described = (socket: SocketDetails): unknown => this.describe(socket);
+    const answer = (data: Omit<Extract<Response, { type: 8 }>['data'], 'requestId'>): Promise<void> =>
+      this.server.respond(uid, { type: RequestType.FetchSocketsResponse, data: { requestId, ...data } });
+    try {
+      if (!pieces) {
+        await answer({ sockets: sockets.map(described) });
+        return;
+      }
+      let encoded: Buffer[] = [];
+      let bytes = 0;
+      for (const socket of sockets) {
+        if (bytes >= PIECE) {
+          await answer({ sockets: [], encoded, more: true });
+          encoded = [];
+          bytes = 0;
+        }
+        const last = encodeMsgpack(described(socket));
+        encoded.push(last);
+        bytes += last.length;
+      }
+      await answer({ sockets: [], encoded });
+    } catch {
+      // Redis is away, which is counted; who asked waits no longer than it wants to
+    }
+  }
+
+  /** What a server is given of another's socket. What cannot be carried is left out, and reported. */
+  private describe({ id, handshake, rooms, data }: SocketDetails): unknown {
+    const rest = { ...handshake };
+    delete rest['sessionStore']; // as in the reference: it is the server's, and circular
+    const onLeftOut = (part: string) => {
+      return ({ path, reason }: NotCarried) => this.server.onLeftOut({ path: `${part}.${path}`, reason });
+    };
+    return {
+      id,
+      handshake: carry(rest, { onLeftOut: onLeftOut('handshake') }),
+      rooms: [...rooms].filter(isRoom),
+      data: carry(data, { onLeftOut: onLeftOut('data') }),
+    };
+  }
+
+  private onServerSideEmit(uid: string, { packet, requestId }: { packet: unknown[]; requestId?: string }): void {
+    const event = packet;
+    if (requestId !== undefined) {
+      let isAnswered = false;
+      const answer = (value?: unknown): void => {
+        if (!isAnswered) {
+          isAnswered = true;
+          this.answerEvent(uid, requestId, value);
+        }
+      };
+      callApp(() => this.server.here.serverSideEmit([...event, answer]));
+    } else {
+      callApp(() => this.server.here.serverSideEmit(event));
+    }
+  }
+
+  /** @throws TypeError if the value cannot be sent: to the listener that gave it */
+  private answerEvent(uid: string, requestId: string, value: unknown): void {
+    const type = RequestType.ServerSideEmitResponse;
+    try {
+      this.respond(uid, { type, data: { requestId, packet: carry(value) } });
+    } catch (error) {
+      this.respond(uid, { type, data: { requestId, packet: null, error: (error as Error).message } });
+      throw error;
+    }
+  }
+
+  private respond(uid: string, response: Response): void {
+    this.server.respond(uid, response).catch(() => undefined); // who asked notices by its time
+  }
+}
+
+/**
+ * Who of the other servers has still to answer a request. Servers of the reference adapter have no heartbeat, and their
+ * uids are not known before they answer: of them only the number is known.
+ */
+export class Survey {
+  /** Servers that have answered. */
+  readonly answered = new Set<string>();
+  /** How many servers were to answer. */
+  readonly expected: number;
+  /** Uids that were known at the beginning. */
+  private readonly named: ReadonlySet<string>;
+  /** Those of them that have not answered. */
+  private readonly missing: Set<string>;
+  /** How many of those whose uids were not known have not answered. */
+  private missingOthers: number;
+
+  constructor({ named, others }: Census) {
+    this.named = new Set(named);
+    this.missing = new Set(named);
+    this.missingOthers = others;
+    this.expected = named.size + others;
+  }
+
+  get isComplete(): boolean {
+    return this.missing.size === 0 && this.missingOthers <= 0;
+  }
+
+  /** A server has answered. */
+  answer(uid: string): void {
+    if (!this.answered.has(uid)) {
+      this.answered.add(uid);
+      if (!this.missing.delete(uid)) {
+        this.missingOthers--;
+      }
+    }
+  }
+
+  /** Nobody waits for a server that is not there any more. */
+  narrow(present: Census): void {
+    for (const uid of this.missing) {
+      if (!present.named.has(uid)) {
+        this.missing.delete(uid);
+      }
+    }
+    const answeredOthers = [...this.answered].filter((uid) => !present.named.has(uid)).length;
+    // Some of the others may have become known since.
+    const nowNamed = [...present.named].filter((uid) => !this.named.has(uid) && !this.answered.has(uid)).length;
+    const others = Math.max(0, present.others - answeredOthers) + nowNamed;
+    this.missingOthers = Math.min(this.missingOthers, others);
+  }
+}
+
+export function toBroadcastOptions({ rooms, except, flags }: WireOptions): BroadcastOptions {
+  return { rooms: new Set(rooms), except: new Set(except), flags };
+}

@@ -1,0 +1,99 @@
+import { toPlain } from '../wire/binary.js';
+import { EntryType, isRoom, type LogMessage, type WireOptions } from '../wire/entry.js';
+import { EVENT, RequestType } from '../wire/requests.js';
+import type { DefaultEventsMap, EventArgs, EventNames } from './typed-events.js';
+
+/** What takes the messages of an operator. */
+interface Sender {
+  readonly uid: string;
+  append(message: LogMessage): void;
+  publish(nsp: string, type: number, data: unknown): void;
+}
+
+/**
+ * Which sockets of a namespace are meant. It is not changed by its methods: each makes another one.
+ *
+ * @publicApi
+ */
+export class BroadcastOperator<
+  EmitEvents extends object = DefaultEventsMap,
+  ServerSideEvents extends object = DefaultEventsMap,
+> {
+  /** @internal */
+  constructor(
+    private readonly emitter: Sender,
+    private readonly nsp: string,
+    private readonly opts: WireOptions = { rooms: [], except: [], flags: {} },
+  ) {}
+
+  /** Only to sockets in one of these rooms, or of those named before. */
+  to(rooms: string | string[]): BroadcastOperator<EmitEvents, ServerSideEvents> {
+    return this.with({ rooms: [...new Set([...this.opts.rooms, ...namesOf(rooms)])] });
+  }
+
+  /** @see to */
+  in(rooms: string | string[]): BroadcastOperator<EmitEvents, ServerSideEvents> {
+    return this.to(rooms);
+  }
+
+  /** Only to sockets in none of these rooms. */
+  except(rooms: string | string[]): BroadcastOperator<EmitEvents, ServerSideEvents> {
+    return this.with({ except: [...new Set([...this.opts.except, ...namesOf(rooms).filter(isRoom)])] });
+  }
+
+  /** @param compress - whether the servers compress what they send to clients */
+  compress(compress: boolean): BroadcastOperator<EmitEvents, ServerSideEvents> {
+    return this.with({ flags: { ...this.opts.flags, compress } });
+  }
+
+  /** May be lost, and never waits for Redis. */
+  get volatile(): BroadcastOperator<EmitEvents, ServerSideEvents> {
+    return this.with({ flags: { ...this.opts.flags, volatile: true } });
+  }
+
+  /** @returns true @throws TypeError if an argument cannot be serialized */
+  emit<Event extends EventNames<EmitEvents>>(event: Event, ...args: EventArgs<EmitEvents, Event>): true {
+    const { opts } = this;
+    const packet = { type: EVENT, data: [event, ...args] };
+    if (opts.flags.volatile) {
+      this.emitter.publish(this.nsp, RequestType.Broadcast, toPlain({ packet, opts }));
+    } else {
+      this.append({ type: EntryType.Broadcast, data: { packet, opts } });
+    }
+    return true;
+  }
+
+  socketsJoin(rooms: string | string[]): void {
+    this.append({ type: EntryType.SocketsJoin, data: { opts: this.opts, rooms: namesOf(rooms).filter(isRoom) } });
+  }
+
+  socketsLeave(rooms: string | string[]): void {
+    this.append({ type: EntryType.SocketsLeave, data: { opts: this.opts, rooms: namesOf(rooms).filter(isRoom) } });
+  }
+
+  /** @param close - whether to close the underlying connections */
+  disconnectSockets(close = false): void {
+    this.append({ type: EntryType.DisconnectSockets, data: { opts: this.opts, close } });
+  }
+
+  /** Emits an event to the servers that have the namespace. It is lost if Redis is away. */
+  serverSideEmit<Event extends EventNames<ServerSideEvents>>(
+    event: Event,
+    ...args: EventArgs<ServerSideEvents, Event>
+  ): void {
+    this.emitter.publish(this.nsp, RequestType.ServerSideEmit, { packet: [event, ...args] });
+  }
+
+  private with(opts: Partial<WireOptions>): BroadcastOperator<EmitEvents, ServerSideEvents> {
+    return new BroadcastOperator(this.emitter, this.nsp, { ...this.opts, ...opts });
+  }
+
+  private append(message: Pick<LogMessage, 'type' | 'data'>): void {
+    this.emitter.append({ uid: this.emitter.uid, nsp: this.nsp, ...message } as LogMessage);
+  }
+}
+
+/** What is no name of a room becomes null, which names nobody: it must not go missing, for no room means everybody. */
+function namesOf(rooms: string | string[]): string[] {
+  return [rooms].flat().map((room) => (isRoom(room) ? room : (null as unknown as string)));
+}

@@ -1,0 +1,130 @@
+import {
+  Inject,
+  Injectable,
+  Logger,
+  Module,
+  type DynamicModule,
+  type FactoryProvider,
+  type OnApplicationShutdown,
+  type OnModuleInit,
+} from '@nestjs/common';
+import { ModulesContainer } from '@nestjs/core';
+import { InvalidOptionError } from '../cluster/options.js';
+import { describeEvent } from '../cluster/describe-event.js';
+import { RedisStreamsEmitter } from '../emitter/redis-streams.emitter.js';
+import { closeOnFailure } from './app-lifecycle.js';
+import { clientOf } from './redis-client.provider.js';
+import { closeClient } from './redis-connection.js';
+import { RedisStreamsEmitterHealthIndicator } from './redis-streams-emitter.health.js';
+import {
+  ConfigurableModuleClass,
+  EMITTER_CLIENT,
+  EMITTER_OPTIONS,
+  type ASYNC_OPTIONS_TYPE,
+  type OPTIONS_TYPE,
+  type RedisStreamsEmitterModuleOptions,
+} from './redis-streams-emitter.module-definition.js';
+
+const clientProvider: FactoryProvider<object | undefined> = {
+  provide: EMITTER_CLIENT,
+  inject: [EMITTER_OPTIONS],
+  useFactory: (options: RedisStreamsEmitterModuleOptions | undefined) => clientOf('RedisStreamsEmitterModule', options),
+};
+
+/** @throws InvalidOptionError, RedisClientError */
+const emitterProvider: FactoryProvider<RedisStreamsEmitter> = {
+  provide: RedisStreamsEmitter,
+  inject: [EMITTER_CLIENT, EMITTER_OPTIONS],
+  useFactory: (redisClient: object | undefined, options: RedisStreamsEmitterModuleOptions) => {
+    // eslint-disable-next-line @typescript-eslint/no-unused-vars -- what is left is the emitter's
+    const { client, connection, enabled = true, ...rest } = options;
+    if (typeof enabled !== 'boolean') {
+      throw new InvalidOptionError('enabled', enabled, 'true or false');
+    }
+    const logger = new Logger('RedisStreams');
+    return new RedisStreamsEmitter(enabled ? redisClient : null, rest, (event) => {
+      const { level, text } = describeEvent(event);
+      if (level) {
+        logger[level](text);
+      }
+    });
+  },
+};
+
+/** Opens the emitter with the application, and closes it after all that may emit as the application shuts down. */
+@Injectable()
+class EmitterOwner implements OnModuleInit, OnApplicationShutdown {
+  constructor(
+    private readonly emitter: RedisStreamsEmitter,
+    @Inject(EMITTER_CLIENT) private readonly client: object | undefined,
+    modules: ModulesContainer,
+  ) {
+    closeOnFailure(modules, this);
+  }
+
+  onModuleInit(): void {
+    this.emitter.open();
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.close();
+  }
+
+  async close(): Promise<void> {
+    await this.emitter.close();
+    await closeClient(this.client);
+  }
+}
+
+/**
+ * Makes `RedisStreamsEmitter` a provider: broadcasts to the clients of a cluster from an application that serves no
+ * sockets, such as a worker or a microservice. What waits is sent when the application is closed.
+ *
+ * The application starts without waiting for Redis: broadcasts wait in the outbox.
+ *
+ * @example
+ * ```typescript
+ * @Module({
+ *   imports: [RedisStreamsEmitterModule.forRoot({ connection: 'redis://localhost:6379', streamName: 'chat' })],
+ *   providers: [OrdersWorker],
+ * })
+ * export class WorkerModule {}
+ *
+ * @Injectable()
+ * export class OrdersWorker {
+ *   constructor(private readonly emitter: RedisStreamsEmitter) {}
+ *
+ *   onShipped(order: Order) {
+ *     this.emitter.to(`user:${order.userId}`).emit('order-shipped', order.id);
+ *   }
+ * }
+ * ```
+ *
+ * @publicApi
+ */
+@Module({
+  providers: [clientProvider, emitterProvider, EmitterOwner, RedisStreamsEmitterHealthIndicator],
+  exports: [RedisStreamsEmitter, RedisStreamsEmitterHealthIndicator],
+})
+export class RedisStreamsEmitterModule extends ConfigurableModuleClass {
+  /** With options that are known when the module is imported. */
+  static override forRoot(options: typeof OPTIONS_TYPE): DynamicModule {
+    return super.forRoot(options ?? {}); // what is missing is reported when the application is made
+  }
+
+  /**
+   * With options that `useFactory`, or a `RedisStreamsEmitterOptionsFactory` given as `useClass` or `useExisting`, makes.
+   *
+   * @throws InvalidOptionError if none of the three is given
+   */
+  static override forRootAsync(options: typeof ASYNC_OPTIONS_TYPE): DynamicModule {
+    if (!options?.useFactory && !options?.useClass && !options?.useExisting) {
+      throw new InvalidOptionError(
+        'useFactory',
+        options?.useFactory,
+        'RedisStreamsEmitterModule.forRootAsync a function that returns the options, or "useClass" or "useExisting"',
+      );
+    }
+    return super.forRootAsync(options);
+  }
+}

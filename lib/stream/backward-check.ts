@@ -1,0 +1,85 @@
+import type { LogEntry, Origin } from '../wire/entry.js';
+import { later, STREAM_START, type StreamId } from '../wire/stream-id.js';
+
+/** The oldest entry of a publisher that was seen: its number, that of the entry appended before it, and its id. */
+interface Oldest {
+  readonly seq: number;
+  readonly prev: number;
+  readonly id: StreamId;
+  /** Whether it may be a second copy. */
+  readonly isResent: boolean;
+}
+
+/** How many publishers are remembered, at most. */
+const MAX_PUBLISHERS = 4_096;
+
+/**
+ * Whether entries are missing in what is read of a stream backwards, by the numbers of their publishers: after a failover
+ * the stream may lack what the master had that failed, and whoever reads it later cannot know that but by the numbers.
+ */
+export class BackwardCheck {
+  private readonly publishers: Map<string, Oldest>;
+  /** Publishers whose entry before the oldest one of interest has not been seen. */
+  private readonly open = new Set<string>();
+  /** Entries may be missing before the one with this id. */
+  lostUpTo: StreamId = STREAM_START;
+
+  /** @param after - what was seen of the entries that come after those that will be read */
+  constructor(after?: BackwardCheck) {
+    this.publishers = new Map(after?.publishers);
+    for (const [node, { prev }] of this.publishers) {
+      this.setOpen(node, prev > 0);
+    }
+  }
+
+  /** An entry that was read forwards: only the first of each publisher counts. */
+  addNewer(entry: LogEntry): void {
+    if (entry.origin && !this.publishers.has(entry.origin.node)) {
+      this.set(entry.origin, entry);
+    }
+  }
+
+  /**
+   * The entry before all that were added.
+   *
+   * @param isBeyond - whether it is of interest only to tell whether others are missing
+   */
+  addOlder(entry: LogEntry, isBeyond: boolean): void {
+    const { origin } = entry;
+    const next = origin && this.publishers.get(origin.node);
+    if (!origin || (next && origin.seq >= next.seq)) {
+      return; // the first copy of one that was seen
+    }
+    if (next && origin.seq < next.prev) {
+      this.lostUpTo = later(this.lostUpTo, next.id);
+    }
+    const prev = this.set(origin, entry);
+    this.setOpen(origin.node, !isBeyond && prev > 0);
+  }
+
+  /** Whether more must be read to know that nothing is missing. */
+  get isOpen(): boolean {
+    return this.open.size > 0;
+  }
+
+  /** Whether an entry of a publisher may be the first copy of one that was seen. */
+  mayRepeat(node: string | undefined): boolean {
+    return node !== undefined && this.open.has(node) && this.publishers.get(node)!.isResent;
+  }
+
+  private setOpen(node: string, isOpen: boolean): void {
+    if (isOpen && this.publishers.has(node)) {
+      this.open.add(node);
+    } else {
+      this.open.delete(node);
+    }
+  }
+
+  /** Returns the number of the entry that was appended before it. */
+  private set({ node, seq }: Origin, { prev = seq - 1, id, isResent }: LogEntry): number {
+    if (this.publishers.size < MAX_PUBLISHERS || this.publishers.has(node)) {
+      this.publishers.set(node, { seq, prev, id, isResent: isResent === true });
+    }
+    return prev;
+  }
+}

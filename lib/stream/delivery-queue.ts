@@ -1,0 +1,134 @@
+import type { LogEntry } from '../wire/entry.js';
+import { Fifo } from './fifo.js';
+
+/** How many entries and bytes may be fetched ahead of their delivery. */
+const MAX_AHEAD_ENTRIES = 50_000;
+const MAX_AHEAD_BYTES = 64 * 1024 * 1024;
+/** Milliseconds for which entries are delivered before others get their turn in the event loop. */
+const DELIVERY_SLICE_MS = 8;
+
+export interface DeliveryQueueOptions {
+  /** Asked before an entry is delivered; the delivery, and all after it, waits for the promise, which never rejects. */
+  before(entry: LogEntry): Promise<void> | undefined;
+  deliver(entry: LogEntry): void;
+  /** Whether there is local work to be done before the next entry is delivered. */
+  hasDueWork(): boolean;
+  doDueWork(): void;
+  /** Called after each slice. */
+  onProgress(): void;
+}
+
+/**
+ * The entries that were fetched and wait to be delivered, in order, in slices of the event loop.
+ *
+ * Modes, and what leads out of each:
+ * - idle: nothing waits. Entries and local work lead to `delivering`.
+ * - delivering: a slice is under way, or the next is scheduled. It ends in `idle`, or in:
+ * - waiting: the next entry must not be delivered before something else has come. That leads back to `delivering`; local
+ *   work that becomes due meanwhile waits too, for it comes after entries that wait.
+ * - closed: what waits is not delivered any more.
+ */
+export class DeliveryQueue {
+  private mode: 'idle' | 'delivering' | 'waiting' | 'closed' = 'idle';
+  private readonly entries = new Fifo<LogEntry>();
+  private byteCount = 0;
+  /** The entry whose waiting is over. */
+  private cleared: LogEntry | undefined;
+
+  constructor(private readonly options: DeliveryQueueOptions) {}
+
+  get length(): number {
+    return this.entries.length;
+  }
+
+  get isIdle(): boolean {
+    return this.mode === 'idle' || this.mode === 'closed';
+  }
+
+  /** Whether as much waits as may be fetched ahead. */
+  get isFull(): boolean {
+    return this.length >= MAX_AHEAD_ENTRIES || this.byteCount >= MAX_AHEAD_BYTES;
+  }
+
+  get oldest(): LogEntry | undefined {
+    return this.entries.peek();
+  }
+
+  push(entries: readonly LogEntry[]): void {
+    for (const entry of entries) {
+      this.entries.push(entry);
+      this.byteCount += entry.data.length;
+    }
+    this.resume();
+  }
+
+  /** To be called when local work has become due. */
+  resume(): void {
+    if (this.mode === 'idle') {
+      this.mode = 'delivering';
+      this.slice();
+    }
+  }
+
+  close(): void {
+    this.mode = 'closed';
+    this.entries.clear();
+    this.byteCount = 0;
+  }
+
+  private readonly slice = (): void => {
+    if (this.mode !== 'delivering') {
+      return;
+    }
+    const until = performance.now() + DELIVERY_SLICE_MS;
+    let isLate = false;
+    for (let n = 1; !isLate && this.step(); n++) {
+      isLate = n % 16 === 0 && performance.now() > until;
+    }
+    if (isLate) {
+      setImmediate(this.slice);
+    } else if (this.isDelivering) {
+      this.mode = 'idle';
+    }
+    this.options.onProgress();
+  };
+
+  /** Does the next thing. Returns whether there was one. */
+  private step(): boolean {
+    const { options } = this;
+    if (!this.isDelivering) {
+      return false; // closed by a listener
+    }
+    if (options.hasDueWork()) {
+      options.doDueWork();
+      return true;
+    }
+    const entry = this.entries.peek();
+    if (!entry) {
+      return false;
+    }
+    const wait = this.cleared === entry ? undefined : options.before(entry);
+    if (wait) {
+      this.mode = 'waiting';
+      void wait.then(() => this.onCleared(entry));
+      return false;
+    }
+    this.cleared = undefined;
+    this.entries.shift();
+    this.byteCount -= entry.data.length;
+    options.deliver(entry);
+    return true;
+  }
+
+  private onCleared(entry: LogEntry): void {
+    if (this.mode === 'waiting') {
+      this.cleared = entry;
+      this.mode = 'delivering';
+      this.slice();
+    }
+  }
+
+  private get isDelivering(): boolean {
+    return this.mode === 'delivering';
+  }
+}

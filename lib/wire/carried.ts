@@ -1,0 +1,169 @@
+import { isBinary, setOwn } from './binary.js';
+
+/** How deep a value may be nested. */
+export const MAX_DEPTH = 256;
+
+/** Something in a value that cannot be sent to another process. */
+export interface NotCarried {
+  /** Where it is, such as `user.session.timer`; empty if it is the value itself. */
+  path: string;
+  reason: string;
+}
+
+export interface CarryOptions {
+  /** Called with each part that cannot be carried, which is left out then. Without it, the first one is an error. */
+  onLeftOut?: (what: NotCarried) => void;
+}
+
+/** Objects that mean something only in their own process. */
+const BOUND = /^\[object (Promise|WeakMap|WeakSet|WeakRef|Blob|File|.*Generator|Map Iterator|Set Iterator)\]$/;
+
+/**
+ * A copy of a value that any process can be given: of what JSON knows, of `Date`, `Map`, `Set`, `BigInt` and binary data
+ * (see `encodeMsgpack`). An object that has `toJSON` is what that returns; any other is its own properties. In objects,
+ * properties that are undefined are left out; in arrays, undefined is null.
+ *
+ * @throws TypeError that names what cannot be carried and where it is (functions, symbols, circular references and the
+ *   like), unless there is `onLeftOut`
+ */
+export function carry(value: unknown, options: CarryOptions = {}): unknown {
+  return new Carrier(options).carry(value);
+}
+
+/** Whether a value that {@link carry} gave holds something that JSON would make something else of. */
+export function exceedsJson(value: unknown): boolean {
+  if (typeof value === 'number') {
+    return !Number.isFinite(value);
+  }
+  if (typeof value !== 'object' || value === null) {
+    return typeof value === 'bigint';
+  }
+  if (Array.isArray(value)) {
+    return value.some(exceedsJson);
+  }
+  return isSpecial(value) || Object.values(value).some(exceedsJson);
+}
+
+const LEFT_OUT = Symbol('left out');
+
+class Carrier {
+  /** The objects and the names of their properties that lead to the value that is looked at. */
+  private readonly ancestors: object[] = [];
+  private readonly path: (string | number)[] = [];
+
+  constructor(private readonly options: CarryOptions) {}
+
+  carry(value: unknown): unknown {
+    const carried = this.any(value);
+    return carried === LEFT_OUT ? null : carried;
+  }
+
+  private any(value: unknown): unknown {
+    switch (typeof value) {
+      case 'undefined':
+        return null;
+      case 'number':
+        return value === 0 ? 0 : value; // there is no minus zero in JSON
+      case 'function':
+      case 'symbol':
+        return this.leaveOut(`a ${typeof value} cannot be sent to another process`);
+      case 'object':
+        return value === null ? null : this.object(value);
+      default:
+        return value;
+    }
+  }
+
+  private object(value: object): unknown {
+    if (isBinary(value)) {
+      return value;
+    }
+    if (this.ancestors.includes(value)) {
+      return this.leaveOut('it is a circular reference');
+    }
+    if (this.ancestors.length >= MAX_DEPTH) {
+      return this.leaveOut(`it is nested more than ${MAX_DEPTH} deep`);
+    }
+    this.ancestors.push(value);
+    try {
+      return this.contents(value);
+    } finally {
+      this.ancestors.pop();
+    }
+  }
+
+  private contents(value: object): unknown {
+    if (Array.isArray(value)) {
+      return value.map((item, i) => this.at(i, () => item as unknown, null));
+    }
+    if (value instanceof Date) {
+      return Number.isNaN(value.getTime()) ? null : new Date(value);
+    }
+    if (value instanceof Map) {
+      return new Map([...value].map(([key, item], i) => [this.at(i, () => key, null), this.at(i, () => item, null)]));
+    }
+    if (value instanceof Set) {
+      return new Set([...value].map((item, i) => this.at(i, () => item, null)));
+    }
+    const { toJSON } = value as { toJSON?: unknown };
+    if (typeof toJSON === 'function') {
+      return this.result(() => toJSON.call(value, '') as unknown);
+    }
+    if (value instanceof Number || value instanceof String || value instanceof Boolean || value instanceof BigInt) {
+      return value.valueOf();
+    }
+    if (BOUND.test(Object.prototype.toString.call(value))) {
+      return this.leaveOut(`a ${value.constructor.name} cannot be sent to another process`);
+    }
+    const copy: Record<string, unknown> = {};
+    for (const key of Object.keys(value)) {
+      const item = this.at(key, () => (value as Record<string, unknown>)[key], LEFT_OUT);
+      if (item !== LEFT_OUT) {
+        setOwn(copy, key, item);
+      }
+    }
+    return copy;
+  }
+
+  /** @param otherwise - what is there if it cannot be carried */
+  private at(key: string | number, read: () => unknown, otherwise: unknown): unknown {
+    this.path.push(key);
+    try {
+      const item = this.read(read);
+      const carried = item === undefined ? otherwise : item === LEFT_OUT ? LEFT_OUT : this.any(item);
+      return carried === LEFT_OUT ? otherwise : carried;
+    } finally {
+      this.path.pop();
+    }
+  }
+
+  private result(read: () => unknown): unknown {
+    const value = this.read(read);
+    return value === LEFT_OUT ? LEFT_OUT : this.any(value);
+  }
+
+  /** What a getter or `toJSON` gives, which may throw: it is the application's code. */
+  private read(read: () => unknown): unknown {
+    if (!this.options.onLeftOut) {
+      return read();
+    }
+    try {
+      return read();
+    } catch (error) {
+      return this.leaveOut(`reading it throws: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+
+  private leaveOut(reason: string): typeof LEFT_OUT {
+    const path = this.path.join('.');
+    if (!this.options.onLeftOut) {
+      throw new TypeError(`${path === '' ? 'the value' : `"${path}"`} cannot be sent: ${reason}`);
+    }
+    this.options.onLeftOut({ path, reason });
+    return LEFT_OUT;
+  }
+}
+
+function isSpecial(value: object): boolean {
+  return isBinary(value) || value instanceof Date || value instanceof Map || value instanceof Set;
+}

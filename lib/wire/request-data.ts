@@ -1,0 +1,102 @@
+import { RequestType } from './requests.js';
+import { toPacket, toServerSideEvent, toWireOptions, type EventPacket, type WireOptions } from './entry.js';
+
+/** What a server asks of the others. */
+export type Request =
+  | { type: typeof RequestType.Broadcast; data: { packet: EventPacket; opts: WireOptions; requestId?: string } }
+  | {
+      type: typeof RequestType.FetchSockets;
+      data: {
+        opts: WireOptions;
+        requestId: string;
+        /** Whether the answer may come in pieces: the reference takes the first for the whole. */
+        pieces?: boolean;
+      };
+    }
+  | { type: typeof RequestType.ServerSideEmit; data: { packet: unknown[]; requestId?: string } };
+
+/** What a server answers. */
+export type Response =
+  | {
+      type: typeof RequestType.FetchSocketsResponse;
+      data: {
+        requestId: string;
+        sockets: unknown[];
+        /** Sockets that are encoded, each for itself (see `encodeMsgpack`). Only in a piece. */
+        encoded?: Uint8Array[];
+        /** Whether there are further pieces. */
+        more?: boolean;
+      };
+    }
+  | {
+      type: typeof RequestType.ServerSideEmitResponse;
+      data: {
+        requestId: string;
+        packet: unknown;
+        /** Why there is no answer. */
+        error?: string;
+      };
+    }
+  | { type: typeof RequestType.BroadcastClientCount; data: { requestId: string; clientCount: number } }
+  | { type: typeof RequestType.BroadcastAck; data: { requestId: string; packet: unknown } };
+
+/**
+ * Reads what a message of a channel holds, which anybody may have published.
+ *
+ * @throws Error that says what is wrong
+ */
+export function parseRequest({ type, data }: { type: number; data?: unknown }): Request | Response {
+  if (typeof data !== 'object' || data === null) {
+    throw new Error(`a message of type ${type} without data`);
+  }
+  const fields = data as Record<string, unknown>;
+  switch (type) {
+    case RequestType.Broadcast: {
+      const broadcast = { packet: toPacket(fields.packet), opts: toWireOptions(fields.opts) };
+      return { type, data: { ...broadcast, ...optionalId(fields) } };
+    }
+    case RequestType.FetchSockets: {
+      const request = { opts: toWireOptions(fields.opts), requestId: toRequestId(fields) };
+      return { type, data: { ...request, pieces: fields.pieces === true } };
+    }
+    case RequestType.ServerSideEmit:
+      return { type, data: { packet: toServerSideEvent(fields.packet), ...optionalId(fields) } };
+    case RequestType.FetchSocketsResponse: {
+      const { sockets, encoded = [] } = fields;
+      if (!Array.isArray(sockets) || !isListOfBytes(encoded)) {
+        throw new Error('an answer to fetchSockets without sockets');
+      }
+      return { type, data: { requestId: toRequestId(fields), sockets, encoded, more: fields.more === true } };
+    }
+    case RequestType.ServerSideEmitResponse: {
+      const { packet, error } = fields;
+      return { type, data: { requestId: toRequestId(fields), packet, ...(typeof error === 'string' && { error }) } };
+    }
+    case RequestType.BroadcastClientCount: {
+      const { clientCount } = fields;
+      if (!Number.isSafeInteger(clientCount) || (clientCount as number) < 0) {
+        throw new Error('a number of clients that is none');
+      }
+      return { type, data: { requestId: toRequestId(fields), clientCount: clientCount as number } };
+    }
+    case RequestType.BroadcastAck:
+      return { type, data: { requestId: toRequestId(fields), packet: fields.packet } };
+    default:
+      throw new Error(`the type ${type} is not known to this version`);
+  }
+}
+
+function toRequestId({ requestId }: Record<string, unknown>): string {
+  if (typeof requestId !== 'string') {
+    throw new Error('a message without "requestId"');
+  }
+  return requestId;
+}
+
+function optionalId({ requestId }: Record<string, unknown>): { requestId?: string } {
+  return typeof requestId === 'string' ? { requestId } : {};
+}
+
+function isListOfBytes(value: unknown): value is Uint8Array[] {
+  return Array.isArray(value) && value.every((item) => item instanceof Uint8Array);
+}

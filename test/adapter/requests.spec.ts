@@ -1,0 +1,202 @@
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { Requests, Survey, type RequestServer } from '../../lib/adapter/requests.js';
+import type { Census } from '../../lib/cluster/request-bus.js';
+import { encodeMsgpack } from '../../lib/wire/msgpack.js';
+import type { Request, Response } from '../../lib/wire/request-data.js';
+import { RequestType } from '../../lib/wire/requests.js';
+
+function census(named: string[], others = 0): Census {
+  return { named: new Set(named), others };
+}
+
+describe('Survey', () => {
+  test('is complete when all have answered', () => {
+    const survey = new Survey(census(['a', 'b']));
+    survey.answer('a');
+    survey.answer('a');
+    expect(survey.isComplete).toBe(false);
+    survey.answer('b');
+    expect(survey.isComplete).toBe(true);
+  });
+
+  test('is complete at once when there is nobody to answer', () => {
+    expect(new Survey(census([])).isComplete).toBe(true);
+  });
+
+  test('counts the answers of servers that have no heartbeat', () => {
+    const survey = new Survey(census(['a'], 2));
+    ['a', 'x'].forEach((uid) => survey.answer(uid));
+    expect(survey.isComplete).toBe(false);
+    survey.answer('y');
+    expect(survey.isComplete).toBe(true);
+  });
+
+  test('does not wait for those that are gone', () => {
+    const survey = new Survey(census(['a', 'b'], 2));
+    ['a', 'x'].forEach((uid) => survey.answer(uid));
+    survey.narrow(census(['a'], 1));
+    expect(survey.isComplete).toBe(true);
+  });
+
+  test('waits for those that have become known since it began, not for those that have come since', () => {
+    const survey = new Survey(census([], 2));
+    survey.answer('a');
+    survey.narrow(census(['a', 'b']));
+    expect(survey.isComplete).toBe(false);
+    survey.answer('b');
+    expect(survey.isComplete).toBe(true);
+
+    const later = new Survey(census(['a', 'b']));
+    later.answer('a');
+    later.narrow(census(['a', 'c'], 1));
+    expect(later.isComplete).toBe(true);
+  });
+});
+
+describe('Requests', () => {
+  const opts = { rooms: [], except: [], flags: {} };
+  let present: Census;
+  let sent: Request[];
+  let sending: () => Promise<void>;
+  let requests: Requests;
+
+  beforeEach(() => {
+    present = census(['a', 'b']);
+    sent = [];
+    sending = () => Promise.resolve();
+    const unused = (): never => {
+      throw new Error('not asked for');
+    };
+    const server: RequestServer = {
+      census: async () => present,
+      send: (request) => {
+        sent.push(request);
+        return sending();
+      },
+      respond: unused,
+      onLeftOut: unused,
+      here: { broadcast: unused, broadcastWithAck: unused, fetchSockets: unused, serverSideEmit: unused },
+    };
+    requests = new Requests(server);
+  });
+  afterEach(() => requests.close());
+
+  type Answer<R = Response> = R extends Response ? { type: R['type']; data: Omit<R['data'], 'requestId'> } : never;
+
+  function answer(uid: string, { type, data }: Answer, request = sent.at(-1)!): void {
+    requests.receive({ uid, nsp: '/', type, data: { requestId: request.data.requestId, ...data } });
+  }
+
+  const sockets = (...ids: string[]): Answer => ({ type: RequestType.FetchSocketsResponse, data: { sockets: ids } });
+  const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+  test('ask the others at the call', () => {
+    void requests.fetchSockets(opts);
+    expect(sent).toMatchObject([{ type: RequestType.FetchSockets, data: { pieces: true } }]);
+  });
+
+  test('take the first answer of each server, also before it is known who is to answer', async () => {
+    const fetching = requests.fetchSockets(opts);
+    answer('a', sockets('one'));
+    answer('a', sockets('again'));
+    await settled();
+    answer('b', sockets('two', 'three'));
+    expect(await fetching).toEqual(['one', 'two', 'three']);
+    expect(requests.size).toBe(0);
+  });
+
+  test('put an answer in pieces together', async () => {
+    const fetching = requests.fetchSockets(opts);
+    const piece = (more: boolean, ...ids: string[]): Answer => ({
+      type: RequestType.FetchSocketsResponse,
+      data: { sockets: [], encoded: ids.map(encodeMsgpack), more },
+    });
+    answer('a', piece(true, '1', '2'));
+    answer('b', sockets('of the reference'));
+    answer('a', piece(true, '3'));
+    await settled();
+    expect(requests.size).toBe(1);
+    answer('a', piece(false, '4'));
+    expect(await fetching).toEqual(['1', '2', 'of the reference', '3', '4']);
+  });
+
+  test('take 200,000 sockets in one answer', async () => {
+    present = census(['a']);
+    const fetching = requests.fetchSockets(opts);
+    answer('a', sockets(...Array.from({ length: 100_000 }, String)));
+    expect(await fetching).toHaveLength(100_000);
+    const again = requests.fetchSockets(opts);
+    const type = RequestType.FetchSocketsResponse;
+    answer('a', { type, data: { sockets: Array.from({ length: 200_000 }, String) } });
+    expect(await again).toHaveLength(200_000);
+  });
+
+  test('end at once with an error that says why, if they cannot be sent', async () => {
+    sending = () => Promise.reject(new Error('Redis is away'));
+    await expect(requests.fetchSockets(opts)).rejects.toThrow('cannot be sent to other servers: Redis is away');
+  });
+
+  test('end when a server that they wait for is gone', async () => {
+    const fetching = requests.fetchSockets(opts);
+    answer('a', sockets('one'));
+    await settled();
+    present = census(['a']);
+    await requests.recheck();
+    expect(await fetching).toEqual(['one']);
+  });
+
+  test('end with an error when their time is over, and say how many have answered', async () => {
+    jest.useFakeTimers({ doNotFake: ['setImmediate', 'queueMicrotask'] });
+    try {
+      const outcome = new Promise((resolve) =>
+        requests.serverSideEmit(['event'], (error, responses) => resolve([error?.message, responses])),
+      );
+      answer('b', { type: RequestType.ServerSideEmitResponse, data: { packet: 'b' } });
+      await settled();
+      jest.advanceTimersByTime(5_000);
+      expect(await outcome).toEqual(['timeout reached: only 1 responses received out of 2', ['b']]);
+    } finally {
+      jest.useRealTimers();
+    }
+  });
+
+  test('end without an error when the server closes, with what has come so far', async () => {
+    const fetching = requests.fetchSockets(opts);
+    answer('a', sockets('one'));
+    await settled();
+    requests.close();
+    expect(await fetching).toEqual(['one']);
+  });
+
+  test('say that a server could not send its answer', async () => {
+    const outcome = new Promise((resolve) =>
+      requests.serverSideEmit(['event'], (error, responses) => resolve([error?.message, responses])),
+    );
+    answer('a', { type: RequestType.ServerSideEmitResponse, data: { packet: 'a' } });
+    answer('b', { type: RequestType.ServerSideEmitResponse, data: { packet: null, error: 'a function' } });
+    expect(await outcome).toEqual(['the server b cannot send its answer: a function', ['a']]);
+  });
+
+  test('of a broadcast end when all clients of all servers that are still there have answered', async () => {
+    const responses: unknown[] = [];
+    const counts: number[] = [];
+    const packet = { type: 2, data: ['ask'] };
+    requests.broadcastWithAck(
+      { packet, opts, timeout: 60_000 },
+      (response) => responses.push(response),
+      (count) => counts.push(count),
+    );
+    const count = (clientCount: number): Answer => ({ type: RequestType.BroadcastClientCount, data: { clientCount } });
+    const ack = (packet: string): Answer => ({ type: RequestType.BroadcastAck, data: { packet } });
+    answer('a', ack('before the count'));
+    answer('a', count(2));
+    await settled();
+    answer('b', count(3));
+    answer('b', ack('from b'));
+    answer('a', ack('second'));
+    expect([responses, counts]).toEqual([['before the count', 'from b', 'second'], []]);
+    present = census(['a']);
+    await requests.recheck();
+    expect(counts).toEqual([3]);
+  });
+});

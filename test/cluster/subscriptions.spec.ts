@@ -1,0 +1,132 @@
+import { describe, expect, test } from '@jest/globals';
+import { Member } from '../faults/fleet.js';
+import { observe } from '../faults/record.js';
+import { RedisServer, until } from '../kit/index.js';
+
+const NAMESPACES = 5_000;
+
+describe('the channels of a node', () => {
+  test.each([
+    ['plain', {}],
+    ['sharded', { useShardedPubSub: true }],
+  ])(
+    'of 5,000 namespaces on two nodes are subscribed within seconds, and again after an outage (%s)',
+    async (how, adapter) => {
+      const redis = await RedisServer.start();
+      const members = [
+        await Member.start({ port: redis.port, adapter, client: false }),
+        await Member.start({ port: redis.port, adapter, client: false }),
+      ];
+      const [asking, other] = members as [Member, Member];
+      const subscribe = how === 'plain' ? 'subscribe' : 'ssubscribe';
+      const calls = async (): Promise<number> =>
+        Number(/calls=(\d+)/.exec((await redis.info('commandstats'))[`cmdstat_${subscribe}`] ?? '')?.[1] ?? 0);
+      const areBack = (since: number): Promise<number> =>
+        until(
+          async () => {
+            const last = await asking.io.of(`/${NAMESPACES - 1}`).adapter.serverCount();
+            return (
+              last === 2 &&
+              members.every(({ node }) => node.status().state === 'running') &&
+              (await channelsOf(redis, how)) === 3 * (NAMESPACES + 1) + 1 && // two private ones and a public one of each
+              performance.now() - since
+            );
+          },
+          { what: 'all channels', timeout: 30_000, interval: 50 },
+        );
+
+      const created = performance.now();
+      for (const { io } of members) {
+        for (let i = 0; i < NAMESPACES; i++) io.of(`/${i}`);
+      }
+      const atFirst = await areBack(created);
+      const callsAtFirst = await calls();
+      let answers = 0;
+      other.io.of(`/${NAMESPACES - 1}`).on('who?', (answer: (name: string) => void) => answer(`other ${++answers}`));
+
+      await redis.killClients(({ name }) => name.startsWith('redis-streams:'));
+      await until(() => members.every(({ node }) => node.status().state === 'degraded'), { what: 'the loss' });
+      const lost = performance.now();
+      const again = await areBack(lost);
+      expect(await asking.io.of(`/${NAMESPACES - 1}`).serverSideEmitWithAck('who?')).toEqual(['other 1']);
+      // Nobody was taken for gone meanwhile, and no command named more than 500 channels.
+      expect(members.flatMap(({ events }) => events.filter(({ type }) => type === 'node-down'))).toEqual([]);
+      if (how === 'plain') {
+        expect(callsAtFirst).toBeLessThan(200);
+        expect((await calls()) - callsAtFirst).toBeGreaterThanOrEqual(2 * Math.ceil((2 * NAMESPACES) / 500));
+      }
+      expect(again).toBeLessThan(10_000);
+      observe(
+        `channels of ${NAMESPACES} namespaces on two nodes, ${how} PUB/SUB`,
+        `all subscribed ${Math.round(atFirst)} ms after they were created, ${Math.round(again)} ms after an outage`,
+      );
+    },
+    90_000,
+  );
+
+  test('that Redis refuses are named by the status, spoil no other, and are subscribed as soon as they may be', async () => {
+    const redis = await RedisServer.start({
+      users: { app: 'on >secret ~* +@all resetchannels &socket.io#/# &socket.io#/#* &socket.io#heartbeat#*' },
+    });
+    const user = { username: 'app', password: 'secret' };
+    const member = await Member.start({ port: redis.port, redis: user });
+    const other = await Member.start({ port: redis.port });
+    for (const { io } of [member, other]) {
+      for (let i = 0; i < 20; i++) io.of(`/${i}`);
+    }
+    // The rule for "/" lets the channels of all namespaces pass; so it is taken away, and the connections with it.
+    await redis.command('ACL', 'SETUSER', 'app', 'resetchannels', '&socket.io#/1*', '&socket.io#heartbeat#*');
+    await redis.killClients(({ name }) => name === `redis-streams:${member.node.id}:subscriber`);
+    const refused = (): string | undefined => member.node.status().reasons.find((reason) => reason.includes('NOPERM'));
+    await until(() => refused(), { what: 'the reason' });
+    await until(async () => (await other.io.of('/1').adapter.serverCount()) === 2, {
+      what: 'the channels that it may',
+    });
+    expect(refused()).toMatch(/^the channel "socket\.io#\/.*" \(and 19 more\) cannot be subscribed to: NOPERM/);
+    expect(member.node.status().state).toBe('degraded');
+    expect(await other.io.of('/2').adapter.serverCount()).toBe(1);
+    expect(member.node.nodes().map(({ state }) => state)).toEqual(['up', 'up']); // it hears heartbeats all the time
+
+    const connections = async (): Promise<number> => Number((await redis.info('stats')).total_connections_received);
+    const before = await connections();
+    await redis.command('ACL', 'SETUSER', 'app', '&socket.io#*');
+    await until(() => member.node.status().state === 'running', { what: 'the channels' });
+    expect(await other.io.of('/2').adapter.serverCount()).toBe(2);
+    expect((await connections()) - before).toBe(0);
+  });
+
+  test('are compared whole: a namespace whose name ends like the control channel’s gets its requests', async () => {
+    const redis = await RedisServer.start();
+    const members = [
+      await Member.start({ port: redis.port, client: false }),
+      await Member.start({ port: redis.port, client: false }),
+    ];
+    const names = ['/socket.io#heartbeat#socket.io', '/x#socket.io#heartbeat#socket.io', '/#heartbeat#socket.io'];
+    for (const nsp of names) {
+      members.forEach(({ io }) => io.of(nsp).on('who?', (answer: (name: string) => void) => answer(nsp)));
+      await until(async () => (await members[0]!.io.of(nsp).adapter.serverCount()) === 2, { what: nsp });
+      expect(await members[0]!.io.of(nsp).serverSideEmitWithAck('who?')).toEqual([nsp]);
+    }
+    expect(members.map(({ node }) => node.status().counters.rejectedMessages)).toEqual([0, 0]);
+  });
+
+  test('of namespaces that are closed are not subscribed any more, with what was asked for meanwhile', async () => {
+    const redis = await RedisServer.start();
+    const { io } = await Member.start({ port: redis.port, client: false });
+    const base = await channelsOf(redis, 'plain');
+    for (let round = 0; round < 3; round++) {
+      for (let i = 0; i < 100; i++) io.of(`/${i}`);
+      for (let i = 0; i < 100; i++) if (i % 2 === 0 || round < 2) void (io.of(`/${i}`).adapter.close() as unknown);
+      for (let i = 0; i < 100; i++) io._nsps.delete(`/${i}`);
+    }
+    await until(async () => (await channelsOf(redis, 'plain')) === base + 100, {
+      what: 'two channels of each that is left',
+    });
+  });
+});
+
+/** How many channels have subscribers. */
+async function channelsOf(redis: RedisServer, how: string): Promise<number> {
+  const command = how === 'plain' ? 'CHANNELS' : 'SHARDCHANNELS';
+  return ((await redis.command('PUBSUB', command, 'socket.io#*')) as unknown[]).length;
+}

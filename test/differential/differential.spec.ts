@@ -1,0 +1,89 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { Redis } from 'ioredis';
+import { createAdapter } from '../../lib/adapter/index.js';
+import { RedisServer, until } from '../kit/index.js';
+import { acrossNodes, oneByOne, program, type Program } from './program.js';
+import { Stage, type Outcome } from './stage.js';
+
+/** How many programs each configuration runs. */
+const RUNS = Number(process.env['DIFFERENTIAL_RUNS'] ?? 300);
+/** `DIFFERENTIAL_SEED` repeats the programs of an earlier run. */
+const seed = Number(process.env['DIFFERENTIAL_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+/** Milliseconds for one program: far more than it needs. */
+const PROGRAM_TIMEOUT = 20_000;
+
+interface Configuration {
+  name: string;
+  nodes: number;
+  recovery: boolean;
+  ordering: 'log' | 'local-first';
+}
+
+const configurations: Configuration[] = (['local-first', 'log'] as const).flatMap((ordering) =>
+  [false, true].flatMap((recovery) =>
+    [1, 3].map((nodes) => ({
+      name: `${nodes === 1 ? 'one node' : 'three nodes'}, recovery ${recovery ? 'on' : 'off'}, ordering "${ordering}"`,
+      ...{ nodes, recovery, ordering },
+    })),
+  ),
+);
+
+/**
+ * The programs that all nodes of a configuration must run as one server does.
+ *
+ * With the ordering "log", what is for rooms or for all is delivered when it is read back, while what is for one socket, and
+ * what asks for acknowledgements, is at once: in one turn, the former comes after the latter, and to those who are in the
+ * room then. So each turn does one thing there.
+ */
+function programs({ nodes, ordering }: Configuration): fc.Arbitrary<Program> {
+  if (ordering === 'log') {
+    return program.map(acrossNodes).map(oneByOne);
+  }
+  return nodes === 1 ? program : program.map(acrossNodes);
+}
+
+describe.each(configurations)('What clients see of a program ($name)', (configuration) => {
+  const { nodes, recovery, ordering } = configuration;
+  let redis: RedisServer;
+  let clients: Redis[];
+  let inMemory: Stage;
+  let ours: Stage;
+
+  beforeAll(async () => {
+    redis = await RedisServer.start();
+    clients = Array.from({ length: nodes }, () => new Redis(redis.url));
+    const silent = { log() {}, warn() {}, error() {} };
+    const adapters = clients.map((client) => createAdapter(client, { ordering }, silent));
+    const server = recovery ? { connectionStateRecovery: { maxDisconnectionDuration: 60_000 } } : {};
+    inMemory = await Stage.start([undefined], server);
+    ours = await Stage.start(adapters, server);
+    await Promise.all(adapters.map(({ node }) => node.start()));
+    for (const nsp of ['/', '/second']) {
+      const { adapter } = ours.ios[0]!.of(nsp);
+      await until(async () => (await adapter.serverCount()) === nodes, { what: 'all nodes' });
+    }
+  });
+  afterAll(async () => {
+    await Promise.all([inMemory.close(), ours.close()]);
+    clients.forEach((client) => client.disconnect());
+    await redis.close();
+  });
+
+  test(`is what they see of it with the in-memory adapter (${RUNS} programs, seed ${seed})`, async () => {
+    const property = fc.asyncProperty(programs(configuration), async (code) => {
+      const [expected, actual] = await Promise.all([inMemory.run(code), ours.run(code)]);
+      expect(comparable(actual, expected, nodes)).toEqual(comparable(expected, actual, nodes));
+    });
+    await fc.assert(property, { numRuns: RUNS, seed, timeout: PROGRAM_TIMEOUT });
+  }, 300_000);
+});
+
+/** What must be the same. Volatile events may be dropped, by either. */
+function comparable(outcome: Outcome, other: Outcome, nodes: number): Outcome {
+  const received = outcome.received.map((events, who) => {
+    const names = new Set(other.received[who]!.map(([name]) => name));
+    return events.filter(([name]) => names.has(name) || !String(name).startsWith('volatile'));
+  });
+  return { ...outcome, received, seen: nodes === 1 ? outcome.seen : [] };
+}

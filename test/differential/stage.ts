@@ -1,0 +1,355 @@
+import { once } from 'node:events';
+import { createServer, type Server as HttpServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { Server, type BroadcastOperator, type Namespace, type ServerOptions, type Socket } from 'socket.io';
+import { OWN, roomOf, valueOf, type Program, type Statement, type Target, type Turn } from './program.js';
+import { MARK, RawClient, readable, type Received } from './raw-client.js';
+
+/** Milliseconds that acknowledgements may take; those of clients that were disconnected never come. */
+const ACK_TIMEOUT = 800;
+
+const NSPS = ['/', '/second'] as const;
+/** Which client of which namespace each number stands for. */
+const PLACES = [
+  { client: 0, nsp: '/' },
+  { client: 1, nsp: '/' },
+  { client: 2, nsp: '/' },
+  { client: 3, nsp: '/' },
+  { client: 4, nsp: '/' },
+  { client: 0, nsp: '/second' },
+  { client: 3, nsp: '/second' },
+] as const;
+/** Rooms in which they begin. */
+const ROOMS = [['r1'], ['r1', 'r2'], [], ['r1'], ['r2', 'r3'], ['r1'], ['r1', 'r2']];
+/** What clients answer to events that ask for it. */
+const ANSWERS: unknown[][] = [['from 0'], [Buffer.from([1, 1])], [], ['from 3', 'too much'], [{ from: 4 }]];
+
+/** What happened when a program ran. */
+export interface Outcome {
+  /** What each client received, in the order in which it did. */
+  received: Received[][];
+  /** For each statement that has one: what it gave, in the order of the code. */
+  results: unknown[];
+  /** What the server that acts was told of its own sockets: rooms created, joined, left and deleted; disconnections. */
+  seen: string[];
+}
+
+/** A Socket.IO server, or several that share a Redis, and clients that are connected to them. */
+export class Stage {
+  private readonly https: HttpServer[];
+  private readonly clients: RawClient[] = [];
+  private readonly sockets: Socket[] = [];
+  private readonly ids: string[] = [];
+  private results: unknown[] = [];
+  private seen: string[] = [];
+  private settling: Promise<unknown>[] = [];
+  private marks = 0;
+  /** The last mark that each client has received, as its server knows. */
+  private seenMarks = new Map<string, number>();
+  private turn: Turn | undefined;
+  private count = 0;
+
+  private constructor(
+    readonly ios: Server[],
+    https: HttpServer[],
+  ) {
+    this.https = https;
+  }
+
+  /** @param adapters - of the server that acts, and of the others; undefined: the in-memory adapter */
+  static async start(adapters: readonly unknown[], options: Partial<ServerOptions>): Promise<Stage> {
+    const https = adapters.map(() => createServer());
+    await Promise.all(
+      https.map((http) => {
+        http.listen(0, '127.0.0.1');
+        return once(http, 'listening');
+      }),
+    );
+    const ios = adapters.map(
+      (adapter, i) => new Server(https[i], { ...options, ...(adapter !== undefined && { adapter: adapter as never }) }),
+    );
+    const stage = new Stage(ios, https);
+    stage.prepare(options.connectionStateRecovery !== undefined);
+    return stage;
+  }
+
+  async close(): Promise<void> {
+    this.clients.forEach((client) => client.close());
+    await Promise.all(this.ios.map((io) => io.close()));
+  }
+
+  async run(program: Program): Promise<Outcome> {
+    await this.connect();
+    this.results = [];
+    this.seen = [];
+    this.count = 0;
+    for (const turn of program) {
+      const before = this.seen.length;
+      await this.take(turn);
+      await this.quiet();
+      if (this.clients.some((client) => client.wasDisconnected)) {
+        // Connections that are closed are not closed in the same order each time.
+        this.seen.push(...this.seen.splice(before).sort());
+      }
+    }
+    const received = PLACES.map(({ client, nsp }) => this.clients[client]!.receivedIn(nsp));
+    const outcome = { received, results: this.results, seen: this.seen };
+    this.seen = [];
+    this.clients.forEach((client) => client.leave());
+    while (this.ios.some((io) => NSPS.some((nsp) => io.of(nsp).sockets.size > 0))) {
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    return outcome;
+  }
+
+  private get io(): Server {
+    return this.ios[0]!;
+  }
+
+  private prepare(recovery: boolean): void {
+    for (const io of this.ios) {
+      NSPS.forEach((nsp) => io.of(nsp).on('connection', (socket) => this.onConnection(socket, nsp)));
+    }
+    for (const nsp of NSPS) {
+      const { adapter } = this.io.of(nsp);
+      for (const event of ['create-room', 'join-room', 'leave-room', 'delete-room']) {
+        adapter.on(event, (room: unknown, id?: string) => {
+          const isForeign = this.ios.length > 1 && id === undefined; // a room that only clients of other nodes have
+          if (!isForeign) this.seen.push([nsp, event, this.nameOf(room), this.nameOf(id)].join(' '));
+        });
+      }
+    }
+    ANSWERS.forEach((answer, i) => {
+      const server = Math.max(0, i - 2) % this.ios.length;
+      const { port } = this.https[server]!.address() as AddressInfo;
+      this.clients.push(new RawClient(`http://127.0.0.1:${port}`, recovery, answer));
+    });
+  }
+
+  private async connect(): Promise<void> {
+    const nspsOf = (client: number): string[] =>
+      PLACES.filter((place) => place.client === client).map(({ nsp }) => nsp);
+    await Promise.all(this.clients.map((client, i) => client.open(nspsOf(i))));
+    for (const { client, nsp } of PLACES) {
+      await this.clients[client]!.connect(nsp, { client }); // in this order, which is that of the server's maps
+    }
+  }
+
+  private onConnection(socket: Socket, nsp: string): void {
+    const { client } = socket.handshake.auth as { client: number };
+    const who = PLACES.findIndex((place) => place.client === client && place.nsp === nsp);
+    this.sockets[who] = socket;
+    this.ids[who] = socket.id;
+    Object.assign(socket.data as object, { who });
+    void socket.join(ROOMS[who]!);
+    socket.on(MARK, (mark: number) => {
+      this.seenMarks.set(socket.id, mark);
+    });
+    socket.on('run', (answer: (value: string) => void) => {
+      this.perform(this.turn!);
+      answer('done');
+    });
+    if ((OWN as readonly number[]).includes(who)) {
+      socket.on('disconnect', (reason) => {
+        this.seen.push(`${who} disconnect ${reason.startsWith('server namespace') ? reason : 'of the connection'}`);
+      });
+    }
+  }
+
+  private async take(turn: Turn): Promise<void> {
+    if (turn.sockets) {
+      const { target, then } = turn.sockets;
+      const sockets = await this.operator(target).fetchSockets();
+      sockets.sort((a, b) => this.ids.indexOf(a.id) - this.ids.indexOf(b.id));
+      for (const socket of sockets) {
+        const event = `fetched${this.count++}`;
+        if (then === 'emit') socket.emit(event, 1);
+        else if (then === 'join') socket.join('r3');
+        else if (then === 'leave') socket.leave('r1');
+        else if (then === 'disconnect') socket.disconnect();
+        else this.note(this.settled(socket.timeout(ACK_TIMEOUT).emitWithAck(event)));
+      }
+    } else if (turn.askedBy === undefined) {
+      this.perform(turn);
+    } else {
+      this.turn = turn;
+      const { client, nsp } = PLACES[turn.askedBy]!;
+      await this.clients[client]!.ask(nsp, 'run');
+    }
+  }
+
+  private perform({ statements }: Turn): void {
+    for (const statement of statements) {
+      const before = this.results.length;
+      try {
+        this.execute(statement, `${statement.do} ${this.count++}`);
+      } catch (error) {
+        this.results.splice(before, Infinity, 'an error is thrown');
+      }
+    }
+  }
+
+  private execute(statement: Statement, event: string): void {
+    switch (statement.do) {
+      case 'emit': {
+        const { from, target, flags } = statement;
+        let operator = this.operator(target, from);
+        if (flags.local) operator = operator.local;
+        if (flags.volatile) operator = operator.volatile;
+        if (flags.compress) operator = operator.compress(true);
+        operator.emit(flags.volatile ? `volatile ${event}` : event, ...statement.args.map(valueOf));
+        return;
+      }
+      case 'ask all': {
+        const operator = this.operator(statement.target);
+        const asking = (statement.local ? operator.local : operator).timeout(ACK_TIMEOUT);
+        const args = statement.args.map(valueOf);
+        if (statement.promise) {
+          this.note(this.settled(asking.emitWithAck(event, ...args)));
+        } else {
+          const answered = new Promise((resolve) => {
+            asking.emit(event, ...args, (error: Error | null, responses: unknown) =>
+              resolve([error?.message, responses]),
+            );
+          });
+          this.note(this.settled(answered));
+        }
+        return;
+      }
+      case 'emit to socket': {
+        const { flags } = statement;
+        let socket = this.sockets[statement.who]!;
+        if (flags.volatile) socket = socket.volatile;
+        if (flags.compress) socket = socket.compress(true);
+        socket.emit(flags.volatile ? `volatile ${event}` : event, ...statement.args.map(valueOf));
+        return;
+      }
+      case 'ask socket': {
+        const index = this.results.push('no answer') - 1;
+        const { results } = this;
+        this.sockets[statement.who]!.emit(event, ...statement.args.map(valueOf), (...answer: unknown[]) => {
+          results[index] = readable(answer);
+        });
+        return;
+      }
+      case 'join':
+        void this.sockets[statement.who]!.join(this.roomsOf(statement.rooms));
+        return;
+      case 'leave':
+        this.roomsOf(statement.rooms).forEach((room) => void this.sockets[statement.who]!.leave(room));
+        return;
+      case 'socketsJoin':
+      case 'socketsLeave': {
+        const operator = this.operator(statement.target);
+        const rooms = this.roomsOf(statement.rooms);
+        (statement.local ? operator.local : operator)[statement.do](rooms.length === 1 ? rooms[0]! : rooms);
+        return;
+      }
+      case 'disconnectSockets': {
+        const operator = this.operator(statement.target);
+        (statement.local ? operator.local : operator).disconnectSockets(statement.close);
+        return;
+      }
+      case 'disconnect':
+        this.sockets[statement.who]!.disconnect(statement.close);
+        return;
+      case 'fetchSockets': {
+        const operator = this.operator(statement.target);
+        const fetching = (statement.local ? operator.local : operator).fetchSockets().then((sockets) =>
+          sockets
+            .map(({ id, rooms, data, handshake }) => {
+              const { who, value } = data as { who: number; value: unknown };
+              const names = [...rooms].map((room) => this.nameOf(room));
+              return [this.nameOf(id), who, readable(value), names, handshake.auth.client];
+            })
+            .sort(),
+        );
+        this.note(this.settled(fetching));
+        return;
+      }
+      case 'set data':
+        (this.sockets[statement.who]!.data as { value: unknown }).value = valueOf(statement.value);
+        return;
+      case 'look at rooms':
+        this.results.push([...this.sockets[statement.who]!.rooms].map((room) => this.nameOf(room)));
+    }
+  }
+
+  private operator({ nsp, to, except }: Target, from?: number): BroadcastOperator<any, any> {
+    const namespace: Namespace = this.io.of(nsp);
+    const start = from === undefined ? namespace : this.sockets[from]!;
+    let operator = start.except(this.roomsOf(except));
+    // One after the other and all at once are the same; a single one that is nobody is the everyday case.
+    const rooms = this.roomsOf(to);
+    operator = rooms.length === 1 ? operator.to(rooms[0]!) : operator.to(rooms);
+    return operator as BroadcastOperator<any, any>;
+  }
+
+  private roomsOf(rooms: string[]): string[] {
+    return rooms.map((room) => roomOf(room, (who) => this.ids[who]!));
+  }
+
+  private nameOf(room: unknown): string {
+    const who = this.ids.indexOf(room as string);
+    return who >= 0 ? `@${who}` : typeof room === 'symbol' ? 'symbol' : String(room);
+  }
+
+  /** A promise's outcome becomes the next result. */
+  private note(outcome: Promise<unknown>): void {
+    const { results } = this;
+    const index = results.push('nothing yet') - 1;
+    this.settling.push(outcome.then((value) => (results[index] = value)));
+  }
+
+  private settled(promise: Promise<unknown>): Promise<unknown> {
+    return promise.then(
+      (value) => inAnyOrder(readable(value)),
+      ({ message, responses }: Error & { responses?: unknown }) => [
+        message === 'operation has timed out' ? message : 'an error',
+        inAnyOrder(readable(responses)),
+      ],
+    );
+  }
+
+  /** Waits until everything that was done has come to its end: clients have received it, and their answers are here. */
+  private async quiet(): Promise<void> {
+    await Promise.all(this.settling.splice(0));
+    const mark = ++this.marks;
+    NSPS.forEach((nsp) => this.io.of(nsp).emit(MARK, mark));
+    await Promise.all(PLACES.map(({ client, nsp }) => this.clients[client]!.reaches(nsp, mark)));
+    const isSeen = (): boolean =>
+      PLACES.every(
+        ({ client, nsp }, who) =>
+          !this.clients[client]!.isConnected(nsp) || (this.seenMarks.get(this.ids[who]!) ?? 0) >= mark,
+      );
+    while (!isSeen()) {
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    // An answer that crosses a disconnection makes the server close the connection, sooner or later; so it ends here.
+    this.clients.forEach((client) => client.endIfDisconnected());
+    const areGone = (): boolean =>
+      this.ios.every((io) =>
+        NSPS.every((nsp) => [...io.of(nsp).sockets.values()].every((socket) => this.isOpen(socket))),
+      );
+    while (!areGone()) {
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  private isOpen(socket: Socket): boolean {
+    const { client, nsp } = PLACES[this.ids.indexOf(socket.id)]!;
+    return this.clients[client]!.isConnected(nsp);
+  }
+}
+
+/** Answers of several clients come in any order. */
+function inAnyOrder(value: unknown): unknown {
+  if (!Array.isArray(value)) {
+    return value;
+  }
+  return value
+    .map((item) => (Array.isArray(item) ? inAnyOrder(item) : item) as unknown)
+    .map((item) => [JSON.stringify(item) ?? '', item] as const)
+    .sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
+    .map(([, item]) => item);
+}

@@ -1,0 +1,40 @@
+import { TestEnvironment } from 'jest-environment-node';
+
+/** What keeps a process alive, and a test file may leave behind. */
+const KINDS = ['Timeout', 'TCPSocketWrap', 'TCPServerWrap', 'TCPConnectWrap', 'TLSWrap', 'ProcessWrap'];
+/** Milliseconds. A client of ioredis waits 2 s for a server that does not close its side of a connection. */
+const PATIENCE = 5_000;
+
+/**
+ * The environment of Node, and a promise of each test file: a few seconds after its end nothing of it is left that keeps
+ * the process alive. Else the file fails, and not, as Jest has it, whichever worker happens to end with it.
+ */
+export default class extends TestEnvironment {
+  #file;
+  #before = count();
+
+  constructor(config, context) {
+    super(config, context);
+    this.#file = context.testPath;
+  }
+
+  async teardown() {
+    await super.teardown();
+    const deadline = Date.now() + PATIENCE;
+    for (let left = this.#left(); left.length > 0; left = this.#left()) {
+      if (Date.now() > deadline) throw new Error(`${this.#file} has left open: ${left.join(', ')}`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
+  /** What is open and was not before this file. */
+  #left() {
+    const now = count();
+    return KINDS.filter((kind) => now[kind] > this.#before[kind]).map((kind) => `${now[kind]} ${kind}`);
+  }
+}
+
+function count() {
+  const open = process.getActiveResourcesInfo();
+  return Object.fromEntries(KINDS.map((kind) => [kind, open.filter((one) => one === kind).length]));
+}
