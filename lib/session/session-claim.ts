@@ -90,6 +90,11 @@ export class SessionClaim {
     return this.complete(session);
   }
 
+  /** The newest epoch that Redis has given to this node, as far as it knows. */
+  get confirmedEpoch(): number {
+    return this.isConfirmed ? this.epoch : this.epoch - 1;
+  }
+
   /** `socket.data` as it is now. */
   get data(): unknown {
     return this.holder ? this.holder.data : this.session.data;

@@ -175,16 +175,6 @@ export class SessionRecords {
     await this.ask(['SET', this.key(pid), encoded, 'PX', toLifetime(lifetime)]);
   }
 
-  /** Takes the session of a disconnected client. */
-  async takeStored(pid: string): Promise<Session | undefined> {
-    const key = this.key(pid);
-    const [stored] = await this.transaction([
-      ['GET', key],
-      ['DEL', key],
-    ]);
-    return decodeSession(stored, pid);
-  }
-
   /** Writes sessions of connected clients, by their ids. */
   async writeLive(sessions: ReadonlyMap<string, string>): Promise<void> {
     const mark = this.isMarked ? [] : [MARK, ''];

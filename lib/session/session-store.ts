@@ -118,7 +118,7 @@ export class SessionStore implements ClaimKeeper {
   async release(pid: string, epoch: number): Promise<string | undefined> {
     await this.takeover.whenClaimed(pid);
     const claim = this.claims.get(pid);
-    if (!claim || claim.epoch >= epoch) {
+    if (!claim || claim.confirmedEpoch >= epoch) {
       return undefined;
     }
     await claim.completed;
@@ -175,14 +175,14 @@ export class SessionStore implements ClaimKeeper {
     if (claim.mode !== 'held') {
       return;
     }
+    const wasConfirmed = claim.isConfirmed;
     const isOurs = await this.isOurs(claim);
     if (this.claims.get(claim.pid) !== claim) {
       return;
     }
     if (!isOurs) {
       this.yield(claim);
-    } else if (!claim.isConfirmed) {
-      claim.isConfirmed = true;
+    } else if (!wasConfirmed) {
       claim.touch();
     }
   }
@@ -312,13 +312,16 @@ export class SessionStore implements ClaimKeeper {
   }
 
   /** Resolves to whether a session is still this node's, and claims it again if Redis has lost the claim. */
-  private async isOurs({ pid, nsp, epoch }: SessionClaim): Promise<boolean> {
+  private async isOurs(claim: SessionClaim): Promise<boolean> {
+    const { pid, nsp, epoch } = claim;
     const { nodeId } = this.options;
-    const standing = standingOf(await this.records.claimsOf(pid), epoch, nodeId);
-    if (standing !== 'unclaimed' || epoch === 0) {
-      return standing !== 'superseded';
+    let standing = standingOf(await this.records.claimsOf(pid), epoch, nodeId);
+    if (standing === 'unclaimed' && epoch > 0) {
+      standing = standingOf(await this.records.claim(pid, nsp, epoch), epoch, nodeId);
     }
-    return standingOf(await this.records.claim(pid, nsp, epoch), epoch, nodeId) === 'current';
+    const isOurs = standing !== 'superseded';
+    claim.isConfirmed ||= isOurs;
+    return isOurs;
   }
 
   private add(claim: SessionClaim): void {
@@ -335,8 +338,9 @@ export class SessionStore implements ClaimKeeper {
   private yield(claim: SessionClaim): void {
     claim.yield();
     this.changed.delete(claim);
-    this.removeLive(claim.pid);
-    setTimeout(() => this.end(claim), YIELDED_TIME).unref();
+    this.waiting.delete(claim);
+    // Its live record stays: it is the best there is if this node dies before it is asked. Who has claimed it removes it.
+    setTimeout(() => claim.mode === 'yielded' && this.end(claim), YIELDED_TIME).unref();
   }
 
   private removeLive(pid: string): void {
@@ -432,7 +436,7 @@ export class SessionStore implements ClaimKeeper {
 
   /** Undefined if what the app has put into `socket.data` cannot be serialized. */
   private encode(operation: 'save' | 'checkpoint', claim: SessionClaim): string | undefined {
-    const session = claim.current();
+    const session = { ...claim.current(), epoch: claim.confirmedEpoch };
     try {
       return encodeSession(session);
     } catch (error) {

@@ -146,11 +146,11 @@ export class SessionTakeover {
     const { nodeId } = this.options;
     const { records, claims } = await this.options.retry(() => this.look(take));
     const here = this.claimHere(take);
-    if (here && standingOf(claims, here.epoch, nodeId) === 'superseded') {
+    if (here && standingOf(claims, here.confirmedEpoch, nodeId) === 'superseded') {
       this.options.yield(here);
     } else if (here) {
       const session = here.current();
-      records.push({ kind: 'memory', epoch: here.epoch, owner: nodeId, session, node: undefined });
+      records.push({ kind: 'memory', epoch: here.confirmedEpoch, owner: nodeId, session, node: undefined });
     }
     const decision = decide(records, claims);
     if (decision.kind === 'none') {
@@ -165,7 +165,7 @@ export class SessionTakeover {
     if (standingOf(await claiming, epoch, nodeId) !== 'current') {
       return 'again'; // another was faster
     }
-    return this.complete(take, decision, records);
+    return this.complete(take, decision, records, encoded);
   }
 
   /** The epoch is this node's: what is known of the session is made the newest there is. */
@@ -173,6 +173,7 @@ export class SessionTakeover {
     take: Take,
     decision: Exclude<Decision<SessionRecord>, { kind: 'none' }>,
     records: readonly SessionRecord[],
+    encoded: string | undefined,
   ): Promise<SessionClaim | TakeRefusal> {
     const { pid, nsp, duration } = take;
     const { epoch } = decision;
@@ -183,7 +184,10 @@ export class SessionTakeover {
       session: here?.current() ?? record?.session ?? { sid: '', pid, rooms: [], data: {} },
     });
     this.options.add(claim);
-    const completed = this.findCurrent(take, claim, decision, records);
+    const isNewer = here !== undefined && encodeIfPossible(claim.current()) !== encoded;
+    const completed = isNewer
+      ? this.handOver(claim).then(() => this.findCurrent(take, claim, decision, records))
+      : this.findCurrent(take, claim, decision, records);
     claim.completed = completed.catch(() => undefined);
     try {
       if (!(await completed)) {
@@ -215,14 +219,10 @@ export class SessionTakeover {
     const answer =
       node === undefined || node === this.options.nodeId ? 'gone' : await this.askForCurrent(take, node, claim.epoch);
     claim.isAnswered = answer !== 'silent';
-    let current = typeof answer === 'object' ? answer : undefined;
-    if (answer === 'gone' && node !== undefined) {
-      // It had been disconnected there, and its session was being written.
-      const stored = await this.records.takeStored(pid);
-      current = stored && (stored.epoch ?? claim.epoch) >= claim.epoch - 1 ? stored : undefined;
-    } else {
-      this.options.write('save', this.records.removeStored(pid));
-    }
+    // If it does not say, it may have written more than was found before the claim, or be writing what its client left.
+    const isAsked = node !== undefined && node !== this.options.nodeId;
+    const current = typeof answer === 'object' ? answer : isAsked ? await this.lookAgain(take, claim.epoch) : undefined;
+    this.options.write('save', this.records.removeStored(pid));
     for (const { kind, node } of records) {
       if (kind === 'live') {
         this.options.write('save', this.records.removeLiveOf(node!, pid));
@@ -233,12 +233,27 @@ export class SessionTakeover {
     }
     if (current) {
       claim.session = current;
-      // What is handed out is written before, so that nobody hands out an older one later.
-      await this.options.writeNow(claim).catch(() => undefined);
-    } else {
-      claim.touch();
+      return this.handOver(claim);
     }
+    claim.touch();
     return true;
+  }
+
+  /** What is handed out, and is not in the claim, is written before, so that nobody hands out an older one later. */
+  private async handOver(claim: SessionClaim): Promise<true> {
+    await this.options.writeNow(claim).catch(() => undefined);
+    return true;
+  }
+
+  /** The session as it was written before the epoch that this node has claimed. */
+  private async lookAgain(take: Take, epoch: number): Promise<Session | undefined> {
+    const { records, claims } = await this.options.retry(() => this.look(take));
+    const isBefore = (at: number | undefined): boolean => at === undefined || at < epoch;
+    const decision = decide(
+      records.filter((record) => isBefore(record.epoch)),
+      new Map([...claims].filter(([at]) => isBefore(at))),
+    );
+    return decision.kind === 'claim' && decision.epoch === epoch ? decision.record.session : undefined;
   }
 
   /** Resolves to whether it was this node that deleted it, as far as it can know. */
