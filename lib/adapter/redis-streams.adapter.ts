@@ -425,7 +425,7 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
   }
 
   private census(): Promise<Census> {
-    return this.node.census(this);
+    return this.closed ? Promise.resolve({ named: new Set<string>(), others: 0 }) : this.node.census(this);
   }
 
   // ── listeners of the application ────────────────────────────────────────────────────────────────────────────────

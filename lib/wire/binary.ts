@@ -1,3 +1,5 @@
+import { types } from 'node:util';
+
 /**
  * What Socket.IO's default parser makes of the arguments of an event: what JSON makes of them (`toJSON` called, functions
  * and undefined left out), but binary data stay what they are.
@@ -82,12 +84,12 @@ function plain(value: unknown): unknown {
 }
 
 export function isBinary(value: object): value is ArrayBuffer | ArrayBufferView {
-  return ArrayBuffer.isView(value) || value instanceof ArrayBuffer;
+  return ArrayBuffer.isView(value) || types.isArrayBuffer(value);
 }
 
 /** The bytes themselves, which are not copied. */
 export function bytesOf(value: ArrayBuffer | ArrayBufferView): Uint8Array {
-  return value instanceof ArrayBuffer
+  return types.isArrayBuffer(value)
     ? new Uint8Array(value)
     : value instanceof Uint8Array
       ? value

@@ -1,3 +1,4 @@
+import { types } from 'node:util';
 import { isBinary, setOwn } from './binary.js';
 
 /** How deep a value may be nested. */
@@ -96,13 +97,13 @@ class Carrier {
     if (Array.isArray(value)) {
       return value.map((item, i) => this.at(i, () => item as unknown, null));
     }
-    if (value instanceof Date) {
+    if (types.isDate(value)) {
       return Number.isNaN(value.getTime()) ? null : new Date(value);
     }
-    if (value instanceof Map) {
+    if (types.isMap(value)) {
       return new Map([...value].map(([key, item], i) => [this.at(i, () => key, null), this.at(i, () => item, null)]));
     }
-    if (value instanceof Set) {
+    if (types.isSet(value)) {
       return new Set([...value].map((item, i) => this.at(i, () => item, null)));
     }
     const { toJSON } = value as { toJSON?: unknown };
@@ -165,5 +166,5 @@ class Carrier {
 }
 
 function isSpecial(value: object): boolean {
-  return isBinary(value) || value instanceof Date || value instanceof Map || value instanceof Set;
+  return isBinary(value) || types.isDate(value) || types.isMap(value) || types.isSet(value);
 }

@@ -1,3 +1,4 @@
+import { types } from 'node:util';
 import { Decoder, Encoder, ExtensionCodec } from '@msgpack/msgpack';
 import { bytesOf, isBinary } from './binary.js';
 import { carry, MAX_DEPTH } from './carried.js';
@@ -30,7 +31,7 @@ const VIEWS = [
 const extensions = new ExtensionCodec();
 extend(
   ExtensionType.Map,
-  (value) => value instanceof Map && encodePlain([...value].flat(1)),
+  (value) => types.isMap(value) && encodePlain([...value].flat(1)),
   (data) => {
     const items = decodeArray(data);
     return new Map(items.flatMap((key, i) => (i % 2 === 0 ? [[key, items[i + 1]] as const] : [])));
@@ -38,7 +39,7 @@ extend(
 );
 extend(
   ExtensionType.Set,
-  (value) => value instanceof Set && encodePlain([...value]),
+  (value) => types.isSet(value) && encodePlain([...value]),
   (data) => new Set(decodeArray(data)),
 );
 extend(
