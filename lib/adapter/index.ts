@@ -25,6 +25,7 @@ export type {
   EntryRejected,
   OutboxAccepting,
   OutboxDropped,
+  MessageRefused,
   StreamEvent,
   StreamGap,
   StreamRecovered,
@@ -32,6 +33,7 @@ export type {
   StreamReplaced,
   StreamStatus,
 } from '../stream/events.js';
+export { MessageTooLargeError } from '../stream/message-size.js';
 export type { RedisStreamsLogger } from '../cluster/logger.js';
 export { InvalidOptionError, type RedisStreamsAdapterOptions } from '../cluster/options.js';
 export { RedisClientError, RedisTimeoutError } from '../redis/driver.js';

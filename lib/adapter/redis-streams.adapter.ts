@@ -9,6 +9,7 @@ import {
   decodeEntry,
   DIRECT_LANE,
   EntryType,
+  isRoom,
   type EventPacket,
   type ForeignMessage,
   type LogEntry,
@@ -20,7 +21,7 @@ import { RequestType } from '../wire/requests.js';
 import type { StreamLog } from '../stream/stream-log.js';
 import { callApp } from './app-code.js';
 import { corkFlushes } from './cork-flushes.js';
-import { isRoom, Requests, toBroadcastOptions } from './requests.js';
+import { Requests, toBroadcastOptions } from './requests.js';
 import { SessionRecovery } from './session-recovery.js';
 import type { NamespaceLike, SocketDetails, SocketLike } from './socket-io.js';
 

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { BroadcastOptions } from 'socket.io-adapter';
 import type { BusMessage, Census } from '../cluster/request-bus.js';
 import { carry, type NotCarried } from '../wire/carried.js';
-import type { EventPacket, WireOptions } from '../wire/entry.js';
+import { isRoom, type EventPacket, type WireOptions } from '../wire/entry.js';
 import { decodeMsgpack, encodeMsgpack } from '../wire/msgpack.js';
 import { parseRequest, type Request, type Response } from '../wire/request-data.js';
 import { RequestType } from '../wire/requests.js';
@@ -421,12 +421,4 @@ export class Survey {
 
 export function toBroadcastOptions({ rooms, except, flags }: WireOptions): BroadcastOptions {
   return { rooms: new Set(rooms), except: new Set(except), flags };
-}
-
-/**
- * Whether other servers can have a room of this name. Socket.IO takes any value for a room's name, and so for that of one
- * that nobody has joined: `undefined`, where a lookup found nothing.
- */
-export function isRoom(room: unknown): room is string {
-  return typeof room === 'string' || Number.isFinite(room);
 }

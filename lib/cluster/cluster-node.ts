@@ -243,7 +243,8 @@ export class ClusterNode implements ClusterMember {
       deliver: (entry, own) => this.deliver(entry, own),
       whenRequestHandled: (entry) => (this.awaitsRequests(entry, subscriptions) ? order.whenHandled(entry) : undefined),
       onlyPlaintext: options.onlyPlaintext,
-      ordering: options.ordering ?? 'log',
+      maxMessageBytes: options.maxMessageBytes,
+      ordering: options.ordering ?? 'local-first',
       readers: {
         count: () => this.nodeCount,
         present: () => [this.id, ...this.registry.present().map(({ id }) => id)],

@@ -54,6 +54,13 @@ export function describeEvent(event: ClusterEvent): { level: keyof RedisStreamsL
         level: 'error',
         text: `stream "${event.stream}": the outbox takes broadcasts again; ${event.dropped} were dropped`,
       };
+    case 'message-refused':
+      return {
+        level: 'error',
+        text:
+          `stream "${event.stream}": ${event.message} of ${event.namespace}, of ${event.bytes} bytes, was refused and is ` +
+          `dropped: ${event.error.message}. Set maxMessageBytes to have such calls fail, or raise the limit of the server`,
+      };
     case 'entry-rejected':
       return {
         level: 'warn',

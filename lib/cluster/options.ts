@@ -65,11 +65,10 @@ export interface RedisStreamsAdapterOptions {
   onlyPlaintext?: boolean;
 
   /**
-   * When a node delivers its own broadcasts to its own clients: `log`, when it reads them back, so that all clients of
-   * all nodes see one order; `local-first`, at once, so that it works even while Redis is away. Connection state
-   * recovery needs `log`. Without recovery, `socket.emit()` is no broadcast: it goes to its client at once, and may come
-   * before broadcasts that were sent earlier and are on their way through the log.
-   * @default "log" with connection state recovery, "local-first" without
+   * When a node delivers its own broadcasts to its own clients. `local-first`: at once, in the order of the code, also while
+   * Redis is away, as a single server does. `log`: what is for rooms or for all when it is read back, so that all clients of
+   * all nodes see one order; what is for one socket at once there, too.
+   * @default "local-first"
    */
   ordering?: 'log' | 'local-first';
   /**
@@ -83,6 +82,12 @@ export interface RedisStreamsAdapterOptions {
    * @default 134_217_728 (128 MiB)
    */
   outboxMaxBytes?: number;
+  /**
+   * How many bytes a broadcast may take, encoded; a larger one fails at the call with a MessageTooLargeError. Set it to what
+   * Redis and a proxy before it accept: what they refuse later is dropped and reported as `message-refused`.
+   * @default 0 (no limit)
+   */
+  maxMessageBytes?: number;
   /**
    * How many entries of each stream a node keeps in memory for connection state recovery.
    * @default 20_000
@@ -174,6 +179,7 @@ const OPTIONS: { readonly [Name in keyof ResolvedOptions]-?: Option<ResolvedOpti
   ordering: { default: undefined, rule: isOneOf('log', 'local-first') },
   outboxMaxEntries: { default: 100_000, rule: isWhole(1) },
   outboxMaxBytes: { default: 128 * MEBIBYTE, rule: isWhole(1) },
+  maxMessageBytes: { default: 0, rule: isWhole(0) },
   replayMaxEntries: { default: 20_000, rule: isWhole(0) },
   replayMaxBytes: { default: 64 * MEBIBYTE, rule: isWhole(0) },
   sessionCheckpoints: { default: true, rule: isFlag },

@@ -1,4 +1,5 @@
-import { EntryType, type LogMessage, type WireOptions } from '../wire/entry.js';
+import { toPlain } from '../wire/binary.js';
+import { EntryType, isRoom, type LogMessage, type WireOptions } from '../wire/entry.js';
 import { EVENT, RequestType } from '../wire/requests.js';
 import type { DefaultEventsMap, EventArgs, EventNames } from './typed-events.js';
 
@@ -27,7 +28,7 @@ export class BroadcastOperator<
 
   /** Only to sockets in one of these rooms, or of those named before. */
   to(rooms: string | string[]): BroadcastOperator<EmitEvents, ServerSideEvents> {
-    return this.with({ rooms: [...new Set([...this.opts.rooms, ...[rooms].flat()])] });
+    return this.with({ rooms: [...new Set([...this.opts.rooms, ...namesOf(rooms)])] });
   }
 
   /** @see to */
@@ -37,7 +38,7 @@ export class BroadcastOperator<
 
   /** Only to sockets in none of these rooms. */
   except(rooms: string | string[]): BroadcastOperator<EmitEvents, ServerSideEvents> {
-    return this.with({ except: [...new Set([...this.opts.except, ...[rooms].flat()])] });
+    return this.with({ except: [...new Set([...this.opts.except, ...namesOf(rooms).filter(isRoom)])] });
   }
 
   /** @param compress - whether the servers compress what they send to clients */
@@ -52,21 +53,22 @@ export class BroadcastOperator<
 
   /** @returns true @throws TypeError if an argument cannot be serialized */
   emit<Event extends EventNames<EmitEvents>>(event: Event, ...args: EventArgs<EmitEvents, Event>): true {
-    const data = { packet: { type: EVENT, data: [event, ...args] }, opts: this.opts };
-    if (this.opts.flags.volatile) {
-      this.emitter.publish(this.nsp, RequestType.Broadcast, data);
+    const { opts } = this;
+    const packet = { type: EVENT, data: [event, ...args] };
+    if (opts.flags.volatile) {
+      this.emitter.publish(this.nsp, RequestType.Broadcast, toPlain({ packet, opts }));
     } else {
-      this.append({ type: EntryType.Broadcast, data });
+      this.append({ type: EntryType.Broadcast, data: { packet, opts } });
     }
     return true;
   }
 
   socketsJoin(rooms: string | string[]): void {
-    this.append({ type: EntryType.SocketsJoin, data: { opts: this.opts, rooms: [rooms].flat() } });
+    this.append({ type: EntryType.SocketsJoin, data: { opts: this.opts, rooms: namesOf(rooms).filter(isRoom) } });
   }
 
   socketsLeave(rooms: string | string[]): void {
-    this.append({ type: EntryType.SocketsLeave, data: { opts: this.opts, rooms: [rooms].flat() } });
+    this.append({ type: EntryType.SocketsLeave, data: { opts: this.opts, rooms: namesOf(rooms).filter(isRoom) } });
   }
 
   /** @param close - whether to close the underlying connections */
@@ -89,4 +91,9 @@ export class BroadcastOperator<
   private append(message: Pick<LogMessage, 'type' | 'data'>): void {
     this.emitter.append({ uid: this.emitter.uid, nsp: this.nsp, ...message } as LogMessage);
   }
+}
+
+/** What is no name of a room becomes null, which names nobody: it must not go missing, for no room means everybody. */
+function namesOf(rooms: string | string[]): string[] {
+  return [rooms].flat().map((room) => (isRoom(room) ? room : (null as unknown as string)));
 }

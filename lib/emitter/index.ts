@@ -8,12 +8,14 @@ export type { DefaultEventsMap, EventArgs, EventNames } from './typed-events.js'
 export { InvalidOptionError } from '../cluster/options.js';
 export { RedisClientError } from '../redis/driver.js';
 export type {
-  EntryRejectedEvent,
-  GapEvent,
-  OutboxDrainedEvent,
-  OutboxOverflowEvent,
+  EntryRejected,
+  MessageRefused,
+  OutboxAccepting,
+  OutboxDropped,
   StreamEvent,
-  StreamRefusedEvent,
-  StreamReplacedEvent,
-  StreamUsableEvent,
+  StreamGap,
+  StreamRecovered,
+  StreamRefused,
+  StreamReplaced,
 } from '../stream/events.js';
+export { MessageTooLargeError } from '../stream/message-size.js';

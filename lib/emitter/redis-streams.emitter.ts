@@ -5,6 +5,7 @@ import { driverFor } from '../redis/driver-for.js';
 import type { RedisConnection, RedisDriver } from '../redis/driver.js';
 import { outsideContext } from '../redis/outside-context.js';
 import type { StreamEvent } from '../stream/events.js';
+import { checkSize } from '../stream/message-size.js';
 import { Lane } from '../stream/lane.js';
 import { sizeOf, StreamPublisher } from '../stream/stream-publisher.js';
 import { encodeMessage, type LogMessage } from '../wire/entry.js';
@@ -25,6 +26,7 @@ export type RedisStreamsEmitterOptions = Pick<
   | 'onlyPlaintext'
   | 'outboxMaxEntries'
   | 'outboxMaxBytes'
+  | 'maxMessageBytes'
   | 'commandTimeout'
   | 'closeTimeout'
 >;
@@ -230,8 +232,9 @@ export class RedisStreamsEmitter<
 
   /** @internal */
   append(message: LogMessage): void {
-    const { streamCount, onlyPlaintext } = this.options;
+    const { streamCount, onlyPlaintext, maxMessageBytes } = this.options;
     const fields = encodeMessage(message, { onlyPlaintext });
+    checkSize(fields, maxMessageBytes);
     this.open();
     const index = streamIndexOf(message.nsp, streamCount);
     const lane = this.lanes[index]!;

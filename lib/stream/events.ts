@@ -60,6 +60,21 @@ export interface OutboxDropped {
   dropped: number;
 }
 
+/**
+ * Redis, or a proxy before it, refused a message because of itself: it is too large. It was dropped and is counted; all
+ * others are appended. The clients of the node that sent it may have been given it, those of other nodes are not.
+ */
+export interface MessageRefused {
+  type: 'message-refused';
+  stream: string;
+  namespace: string;
+  /** What it is, such as `the event "upload"`. */
+  message: string;
+  /** About how large it is, encoded. */
+  bytes: number;
+  error: Error;
+}
+
 /** The outbox was full and is being emptied: broadcasts are taken again without others being dropped for them. */
 export interface OutboxAccepting {
   type: 'outbox-accepting';
@@ -76,72 +91,20 @@ export interface EntryRejected {
   reason: string;
 }
 
-/** Entries were lost before this node could read them: trimmed, deleted, or not in the replica that took over. */
-export interface GapEvent {
-  type: 'gap';
-  stream: string;
-  /** How many. */
-  lost: number;
-  /** The node that had published them. */
-  origin: string;
-  /** The entry before which they would have come. */
-  before: StreamId;
-}
-
-/** The stream was deleted, emptied or replaced, or its history rewound by a failover. Reading goes on at `position`. */
-export interface StreamReplacedEvent {
-  type: 'stream-replaced';
-  stream: string;
-  reason: 'deleted' | 'rewound' | 'recreated';
-  position: StreamId;
-}
-
-/** Redis refuses to let the stream be read or written; emitted once, until `stream-usable`. */
-export interface StreamRefusedEvent {
-  type: 'stream-refused';
-  stream: string;
-  operation: 'read' | 'append';
-  error: Error;
-}
-
-/** The stream can be read or written again. */
-export interface StreamUsableEvent {
-  type: 'stream-usable';
-  stream: string;
-  operation: 'read' | 'append';
-  afterMs: number;
-}
-
-/** Broadcasts that waited for Redis were dropped, the oldest first, because the outbox was full. */
-export interface OutboxOverflowEvent {
-  type: 'outbox-overflow';
-  stream: string;
-  dropped: number;
-}
-
-/** The outbox takes broadcasts again. */
-export interface OutboxDrainedEvent {
-  type: 'outbox-drained';
-  stream: string;
-  /** How many were lost since the overflow began. */
-  dropped: number;
-}
-
-/** An entry was passed over. Emitted once for each reason. */
-export interface EntryRejectedEvent {
-  type: 'entry-rejected';
-  stream: string;
-  id: StreamId;
-  reason: string;
-}
-
 /**
  * What happens to a stream, as data.
  *
  * @publicApi
  */
 export type StreamEvent =
-  StreamGap | StreamReplaced | StreamRefused | StreamRecovered | OutboxDropped | OutboxAccepting | EntryRejected;
+  | StreamGap
+  | StreamReplaced
+  | StreamRefused
+  | StreamRecovered
+  | OutboxDropped
+  | OutboxAccepting
+  | MessageRefused
+  | EntryRejected;
 
 /** One stream, as this node reads and writes it. */
 export interface StreamStatus {

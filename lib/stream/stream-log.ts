@@ -17,6 +17,7 @@ import { Fences } from './fences.js';
 import { FlowControl, type Readers } from './flow-control.js';
 import { Lane } from './lane.js';
 import type { OutboxLimits } from './outbox.js';
+import { checkSize } from './message-size.js';
 import { OwnEntries } from './own-entries.js';
 import { ReplayLog, type OlderEntries, type Replay, type ReplayLogOptions } from './replay-log.js';
 import type { Recipient } from './room-index.js';
@@ -32,6 +33,8 @@ export interface StreamLogOptions {
   commandTimeout: number;
   /** Milliseconds of silence after which a node counts as down. */
   heartbeatTimeout: number;
+  /** How large a message may be, encoded; 0 or absent: as large as Redis takes it. */
+  maxMessageBytes?: number;
   /** Skips the search for binary data in what is appended. */
   onlyPlaintext: boolean;
   /**
@@ -212,10 +215,11 @@ export class StreamLog {
    * Takes an entry, encoded as it is now. It is appended as soon as all before it are.
    *
    * @returns its number among this node's entries
-   * @throws TypeError if the message cannot be serialized (a BigInt, a circular reference)
+   * @throws TypeError if the message cannot be serialized (a BigInt, a circular reference); MessageTooLargeError
    */
   append(message: LogMessage, { lane, bus }: AppendOptions = {}): Origin {
     const fields = encodeMessage(message, { onlyPlaintext: this.options.onlyPlaintext, bus });
+    checkSize(fields, this.options.maxMessageBytes ?? 0);
     const own = lane === 'direct' ? this.atOnce : this.main;
     const origin = own.next();
     this.knownOffset = undefined;

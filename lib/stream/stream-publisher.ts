@@ -1,5 +1,6 @@
 import { Backoff } from '../redis/backoff.js';
-import type { Command, RedisConnection } from '../redis/driver.js';
+import { RedisTimeoutError, type Command, type RedisConnection } from '../redis/driver.js';
+import { replyCode } from '../redis/reply-code.js';
 import { Patience } from '../redis/patience.js';
 import { encodeOrigin } from '../wire/entry.js';
 import { STREAM_START, type StreamId } from '../wire/stream-id.js';
@@ -7,10 +8,16 @@ import type { OutboxDropped, StreamEvent } from './events.js';
 import { Fifo } from './fifo.js';
 import type { FlowControl } from './flow-control.js';
 import type { Lane } from './lane.js';
+import { isTooLarge, isWithoutTransactions, nameOf } from './message-size.js';
 import { Outbox, type OutboxEntry, type OutboxLimits } from './outbox.js';
 
 const BATCH_ENTRIES = 512;
 const BATCH_BYTES = 1024 * 1024;
+/** However often batches are refused for their size, they are not made smaller than this. */
+const MIN_BATCH_BYTES = 16 * 1024;
+/** An entry at least this large, during which the connection was lost MAX_LOSSES times in a row, is dropped. */
+const SUSPECT_BYTES = 256 * 1024;
+const MAX_LOSSES = 4;
 
 export interface StreamPublisherOptions {
   stream: string;
@@ -39,7 +46,8 @@ export type NewEntry = Pick<OutboxEntry, 'lane' | 'seq' | 'fields' | 'bytes'>;
  * - holding: entries wait for readers: flow control does not let more be appended. Each sign of a reader
  *   ({@link onReaders}) leads to another look.
  * - disconnected: entries wait for the connection. Its return ({@link onReady}) leads on.
- * - backing-off: a batch failed. It is kept, with its numbers, and sent again after a pause, or when the connection is
+ * - backing-off: a batch failed. It is kept, with its numbers, and sent again after a pause (or a part of it, if it was
+ *   refused for its size: what is too large is found so, and dropped), or when the connection is
  *   back; should its first try have been executed though the answer was lost, readers know the second by its numbers, and
  *   those that do not know this node's numbers are warned by the field `resent`.
  * - closed: nothing is taken or sent any more.
@@ -56,8 +64,16 @@ export class StreamPublisher {
   /** Entries that are under way, or must be sent again. */
   private batch: readonly OutboxEntry[] = [];
   private batchBytes = 0;
+  /** How many entries of the batch are sent at once. Less than all if it was refused: one may be what is refused. */
+  private sendCount = 0;
   /** Whether the batch was sent before. */
   private isResent = false;
+  /** How often in a row the connection was lost while the entry at the head was sent alone. */
+  private losses = 0;
+  /** Whether another command was answered right before it was sent. */
+  private isConnectionProved = false;
+  /** How large batches are: smaller if a server refuses larger ones, and single entries if it allows no transactions. */
+  private batchLimit = { entries: BATCH_ENTRIES, bytes: BATCH_BYTES };
   /** How many entries were ever taken. */
   private taken = 0;
   private lastId: StreamId = STREAM_START;
@@ -205,9 +221,10 @@ export class StreamPublisher {
   private fillBatch(): void {
     const batch: OutboxEntry[] = [];
     let bytes = 0;
-    let room = this.outbox.isEmpty ? 0 : Math.min(BATCH_ENTRIES, this.flow?.window() ?? BATCH_ENTRIES);
+    const { entries: most } = this.batchLimit;
+    let room = this.outbox.isEmpty ? 0 : Math.min(most, this.flow?.window() ?? most);
     for (let entry = this.outbox.peek(); entry && room-- > 0; entry = this.outbox.peek()) {
-      if (batch.length > 0 && bytes + entry.bytes > BATCH_BYTES) {
+      if (batch.length > 0 && bytes + entry.bytes > this.batchLimit.bytes) {
         break;
       }
       this.outbox.shift();
@@ -216,6 +233,8 @@ export class StreamPublisher {
     }
     this.batch = batch;
     this.batchBytes = bytes;
+    this.sendCount = batch.length;
+    this.losses = 0;
     this.isResent = false;
   }
 
@@ -224,6 +243,10 @@ export class StreamPublisher {
     const commands = this.commands();
     const timeout = this.patience.milliseconds;
     try {
+      if (this.losses > 0) {
+        await connection.call(['XLEN', this.options.stream], timeout); // if that fails already, it is not the entry
+        this.isConnectionProved = true;
+      }
       const ids =
         commands.length === 1
           ? await connection.call(commands[0]!, timeout)
@@ -234,12 +257,12 @@ export class StreamPublisher {
     }
   }
 
-  /** The batch as commands; the last one trims the stream for all of them. */
+  /** What is to be sent of the batch, as commands; the last one trims the stream for all of them. */
   private commands(): Command[] {
     const { stream, maxLen } = this.options;
     const before = new Map<Lane, number>();
-    return this.batch.map(({ lane, seq, fields }, i) => {
-      const trim = i === this.batch.length - 1 ? ['MAXLEN', '~', String(maxLen)] : [];
+    return this.batch.slice(0, this.sendCount).map(({ lane, seq, fields }, i) => {
+      const trim = i === this.sendCount - 1 ? ['MAXLEN', '~', String(maxLen)] : [];
       const prev = before.get(lane) ?? lane.appended;
       before.set(lane, seq);
       return ['XADD', stream, ...trim, '*', ...fields, ...encodeOrigin(lane.node, seq, prev, this.isResent)];
@@ -247,18 +270,17 @@ export class StreamPublisher {
   }
 
   private onAppended(id: StreamId): void {
-    const { batch } = this;
-    for (const { lane, seq } of batch) {
+    const count = this.sendCount;
+    for (const { lane, seq } of this.batch.slice(0, count)) {
       lane.appended = seq;
       lane.pending--;
     }
     this.lastId = id;
-    this.appendedTotal += batch.length;
-    this.batch = [];
-    this.batchBytes = 0;
+    this.appendedTotal += count;
+    this.shorten(count);
     this.error = undefined;
     this.flow?.resume();
-    this.flow?.onAppended(id, batch.length);
+    this.flow?.onAppended(id, count);
     this.backoff.reset();
     this.patience.reset();
     const { options } = this;
@@ -279,9 +301,12 @@ export class StreamPublisher {
   }
 
   private onFailed(error: Error): void {
-    this.error = error;
     this.isResent = true;
     this.patience.onFailure(error);
+    if (this.mode !== 'closed' && this.findRefused(error)) {
+      return;
+    }
+    this.error = error;
     this.flow?.interrupt();
     // A connection that was lost is reported by its owner; here only what Redis itself refuses is.
     if (this.connection.ready && this.refusedSince === undefined) {
@@ -289,6 +314,66 @@ export class StreamPublisher {
       this.options.emit({ type: 'stream-refused', stream: this.options.stream, operation: 'append', error });
     }
     this.enter('backing-off');
+  }
+
+  /**
+   * If something in the batch may be what is refused, because of itself: looks for it, or drops it if it is found. Returns
+   * whether the next try follows already.
+   */
+  private findRefused(error: Error): boolean {
+    if (isWithoutTransactions(error) && this.sendCount > 1) {
+      this.batchLimit.entries = this.sendCount = 1;
+      return false; // what may have been appended all the same is appended again, and known by its number
+    }
+    const sent = this.batch.slice(0, this.sendCount);
+    const wasLost = replyCode(error) === undefined && !(error instanceof RedisTimeoutError);
+    const isSuspect = wasLost && sent.some(({ bytes }) => bytes >= SUSPECT_BYTES);
+    if (!isTooLarge(error) && !isSuspect) {
+      this.losses = 0;
+      return false;
+    }
+    if (sent.length > 1) {
+      const largest = sent.reduce((most, { bytes }, i) => (bytes > sent[most]!.bytes ? i : most), 0);
+      this.sendCount = Math.max(1, largest); // first what comes before the largest, then that alone, then the rest
+      if (!isSuspect) {
+        this.batchLimit.bytes = Math.max(MIN_BATCH_BYTES, this.batchLimit.bytes / 2);
+      }
+    } else if (isTooLarge(error) || (this.isConnectionProved && ++this.losses >= MAX_LOSSES)) {
+      this.batchLimit.bytes = BATCH_BYTES; // it was not the batch
+      this.refuse(sent[0]!, error);
+    } else {
+      this.losses = Math.max(1, this.losses);
+    }
+    this.isConnectionProved = false;
+    if (isTooLarge(error)) {
+      this.proceed();
+    } else {
+      this.enter('backing-off');
+    }
+    return true;
+  }
+
+  /** The entry at the head cannot be appended, and is dropped, so that all others can. */
+  private refuse(entry: OutboxEntry, error: Error): void {
+    const { lane, seq, fields, bytes } = entry;
+    lane.onDropped(seq, lane.appended);
+    this.droppedTotal++;
+    this.shorten(1);
+    this.options.onDropped?.(entry);
+    this.options.emit({
+      ...{ type: 'message-refused', stream: this.options.stream, message: nameOf(fields) },
+      ...{ namespace: fields[3]!, bytes, error },
+    });
+    this.notifyWaiters();
+  }
+
+  /** The first entries of the batch are done; the rest is sent next. */
+  private shorten(count: number): void {
+    const done = this.batch.slice(0, count);
+    this.batch = this.batch.slice(count);
+    this.batchBytes -= done.reduce((sum, { bytes }) => sum + bytes, 0);
+    this.sendCount = this.batchLimit.entries === 1 ? Math.min(1, this.batch.length) : this.batch.length;
+    this.losses = 0;
   }
 
   /** The only place where the mode changes, and where what belongs to a mode begins and ends. */

@@ -448,7 +448,10 @@ function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** Rooms are strings; Socket.IO lets numbers pass, and so do we. */
-function isRoom(value: unknown): value is string {
-  return typeof value === 'string' || typeof value === 'number';
+/**
+ * Whether other servers can have a room of this name. Rooms are strings; Socket.IO lets numbers pass, and so do we. It takes
+ * anything else, too, for the name of a room that nobody has joined: `undefined`, where a lookup found nothing.
+ */
+export function isRoom(value: unknown): value is string {
+  return typeof value === 'string' || Number.isFinite(value);
 }

@@ -33,6 +33,7 @@ const events: { [Type in ClusterEvent['type']]: Extract<ClusterEvent, { type: Ty
     { type: 'outbox-dropped', stream, reason: 'closed', dropped: 2 },
   ],
   'outbox-accepting': [{ type: 'outbox-accepting', stream, dropped: 5 }],
+  'message-refused': [{ type: 'message-refused', stream, namespace: '/', message: 'the event "x"', bytes: 9, error }],
   'entry-rejected': [{ type: 'entry-rejected', stream, id: '5-0', reason: 'broken JSON' }],
 };
 
@@ -53,7 +54,14 @@ describe('describeEvent: the line of each event', () => {
       Object.entries(events).map(([type, of]) => [type, describeEvent(of[0] as ClusterEvent).level]),
     );
     const errors = Object.keys(levels).filter((type) => levels[type] === 'error');
-    expect(errors).toEqual(['gap', 'stream-replaced', 'stream-refused', 'outbox-dropped', 'outbox-accepting']);
+    expect(errors).toEqual([
+      'gap',
+      'stream-replaced',
+      'stream-refused',
+      'outbox-dropped',
+      'outbox-accepting',
+      'message-refused',
+    ]);
     expect(levels['node-suspected']).toBeUndefined();
   });
 });

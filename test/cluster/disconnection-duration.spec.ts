@@ -16,7 +16,7 @@ describe('connectionStateRecovery.maxDisconnectionDuration', () => {
         await Member.start({ port: redis.port, server }),
         await Member.start({ port: redis.port, server, client: false }),
       ];
-      first.io.emit('msg', 1);
+      second.io.emit('msg', 1);
       await until(() => first.received.length === 1, { what: 'an offset' });
       const { _pid, _lastOffset } = first.socket as unknown as { _pid: string; _lastOffset: string };
       first.socket.io.engine.close();

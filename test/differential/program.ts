@@ -219,10 +219,19 @@ export function acrossNodes(program: Program): Program {
       const copy = structuredClone(statement);
       if ('local' in copy) copy.local = false;
       if ('flags' in copy) delete (copy.flags as Flags).local;
-      if (copy.do === 'socketsJoin') copy.rooms = copy.rooms.map((room) => (isSent(room) ? room : 'r3'));
+      if (copy.do === 'socketsJoin' || copy.do === 'join') copy.rooms = copy.rooms.map((room) => (isSent(room) ? room : 'r3'));
       return copy;
     });
     const isFetch = (statement: Statement): boolean => statement.do === 'fetchSockets';
     return { ...turn, statements: [...statements.filter((one) => !isFetch(one)), ...statements.filter(isFetch)] };
   });
+}
+
+/** The program with one statement in each turn, and no acknowledgement behind it. */
+export function oneByOne(program: Program): Program {
+  return program.flatMap<Turn>(({ statements, sockets }) =>
+    sockets
+      ? [{ askedBy: undefined, statements: [], sockets }]
+      : statements.map((statement) => ({ askedBy: undefined, statements: [statement], sockets })),
+  );
 }

@@ -6,7 +6,7 @@ import { OWN, roomOf, valueOf, type Program, type Statement, type Target, type T
 import { MARK, RawClient, readable, type Received } from './raw-client.js';
 
 /** Milliseconds that acknowledgements may take; those of clients that were disconnected never come. */
-const ACK_TIMEOUT = 400;
+const ACK_TIMEOUT = 800;
 
 const NSPS = ['/', '/second'] as const;
 /** Which client of which namespace each number stands for. */

@@ -68,6 +68,7 @@ class Opened {
     const opened = closeAfterwards(new Opened(port, nodeId, options));
     opened.log.start();
     await opened.log.whenOpen();
+    await until(() => opened.connections.every(({ ready }) => ready), { what: 'the connections to be ready' });
     return opened;
   }
 
@@ -140,9 +141,8 @@ describe('StreamLog', () => {
       { n: 3, offset: '0-0,a:3' },
     ]);
     expect(await missed(a.log, decodeCut('0-0,a:1')!, ['room'])).toEqual([{ n: 3, offset: '0-0,a:3' }]);
-    expect(a.log.lastGivenTo(client(['elsewhere']), cutAt('0-0'))).toEqual({
-      position: '0-0',
-      ahead: [{ node: 'a', seq: 2 }],
+    expect(a.log.lastGivenTo(client(['elsewhere']), cutAt('0-0'))).toMatchObject({
+      own: { origin: { node: 'a', seq: 2 } },
     });
     const replay = a.log.replay(cutAt('0-0'), client());
     expect(replay.end()[0]!.entry.data).toContain('before');
@@ -227,7 +227,7 @@ describe('StreamLog', () => {
     longest = 0;
     await until(() => done === 90_000, { what: 'all to be done', timeout: 20_000 });
     clearInterval(timer);
-    expect(longest).toBeLessThan(200); // quadratic, and in one piece, it was 4.7 s
+    expect(longest).toBeLessThan(500); // slices of 8 ms; quadratic, and in one piece, it was 4.7 s
   }, 30_000);
 
   test('keeps local work that waits within the bounds of the outbox', async () => {

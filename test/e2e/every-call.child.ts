@@ -1,0 +1,134 @@
+import { createServer } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import { Server } from 'socket.io';
+import { io as connect } from 'socket.io-client';
+import { createAdapter } from '../../lib/adapter/index.js';
+import { freePort } from '../kit/free-port.js';
+import { RedisServer } from '../kit/redis-server.js';
+
+/**
+ * Calls everything that the API of a server has at every moment of a node's life, and prints as JSON what no application
+ * could have caught, and what was thrown at a call. A process of its own: an uncaught rejection ends it.
+ */
+const problems: string[] = [];
+let moment = '';
+process.on('unhandledRejection', (error) => problems.push(`${moment}: unhandled rejection: ${String(error)}`));
+process.on('uncaughtException', (error) => problems.push(`${moment}: uncaught exception: ${String(error)}`));
+
+const port = await freePort();
+const redis = new Redis(port, '127.0.0.1', { retryStrategy: () => 50 });
+redis.on('error', () => undefined);
+const adapter = createAdapter(
+  redis,
+  { heartbeatInterval: 200, heartbeatTimeout: 600, commandTimeout: 500, closeTimeout: 300, startTimeout: 300 },
+  { log() {}, warn() {}, error() {} },
+);
+const http = createServer();
+const recovery =
+  process.argv[2] === 'recovery' ? { connectionStateRecovery: { maxDisconnectionDuration: 60_000 } } : {};
+const io = new Server(http, { adapter: adapter as never, ...recovery });
+await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
+const { port: serverPort } = http.address() as { port: number };
+const client = connect(`http://127.0.0.1:${serverPort}`, { transports: ['websocket'] });
+client.on('ask', (...args: unknown[]) => (args.at(-1) as (answer: string) => void)('answer'));
+await new Promise<void>((resolve) => client.once('connect', resolve));
+const [socket] = [...io.sockets.sockets.values()] as [NonNullable<ReturnType<typeof io.sockets.sockets.get>>];
+
+/** Outcomes of calls that have one, by name. */
+const outcomes: Record<string, Record<string, string>> = {};
+
+async function callAll(name: string): Promise<void> {
+  moment = name;
+  const own: Record<string, string> = (outcomes[name] = {});
+  const pending: Promise<unknown>[] = [];
+  const settle = (call: string, promise: Promise<unknown>): void => {
+    pending.push(
+      promise.then(
+        (value) => (own[call] = Array.isArray(value) ? `${value.length}` : String(value)),
+        (error: Error) => (own[call] = `rejected: ${error.message}`),
+      ),
+    );
+  };
+  const calls: Record<string, () => unknown> = {
+    emit: () => io.emit('event', 1),
+    'emit binary': () => io.emit('event', Buffer.from('a')),
+    'emit to a room': () => io.to('room').except('other').emit('event'),
+    'emit to nobody': () => io.to(undefined as never).emit('event'),
+    'local emit': () => io.local.emit('event'),
+    'volatile emit': () => io.volatile.emit('event'),
+    'compressed emit': () => io.compress(true).emit('event'),
+    'socket.emit': () => socket.emit('event'),
+    'socket.broadcast.emit': () => socket.broadcast.emit('event'),
+    'socket.volatile.emit': () => socket.volatile.emit('event'),
+    'socket.emit with acknowledgement': () => socket.timeout(200).emit('ask', () => undefined),
+    'socket.emitWithAck': () => settle('socket.emitWithAck', socket.timeout(200).emitWithAck('ask')),
+    'emit with acknowledgements': () => io.timeout(200).emit('ask', () => undefined),
+    'local emit with acknowledgements': () => io.local.timeout(200).emit('ask', () => undefined),
+    'socket.broadcast with acknowledgements': () => socket.broadcast.timeout(200).emit('ask', () => undefined),
+    emitWithAck: () => settle('emitWithAck', io.timeout(200).emitWithAck('ask')),
+    'local emitWithAck': () => settle('local emitWithAck', io.local.timeout(200).emitWithAck('ask')),
+    'emitWithAck to nobody': () =>
+      settle(
+        'emitWithAck to nobody',
+        io
+          .to(null as never)
+          .timeout(200)
+          .emitWithAck('ask'),
+      ),
+    fetchSockets: () => settle('fetchSockets', io.timeout(200).fetchSockets()),
+    'local fetchSockets': () => settle('local fetchSockets', io.local.fetchSockets()),
+    socketsJoin: () => io.socketsJoin('room'),
+    'socketsJoin of no room': () => io.socketsJoin(undefined as never),
+    socketsLeave: () => io.socketsLeave('room'),
+    'local socketsJoin': () => io.local.socketsJoin('room'),
+    'disconnectSockets of nobody': () => io.in('nobody').disconnectSockets(true),
+    'socket.join': () => socket.join('room'),
+    'socket.leave': () => socket.leave('room'),
+    serverSideEmit: () => io.serverSideEmit('event', 1),
+    'serverSideEmit with acknowledgement': () => io.serverSideEmit('event', () => undefined),
+    serverSideEmitWithAck: () => settle('serverSideEmitWithAck', io.serverSideEmitWithAck('event')),
+    allSockets: () => settle('allSockets', io.allSockets()),
+    serverCount: () => settle('serverCount', io.of('/').adapter.serverCount()),
+    addSockets: () =>
+      settle('addSockets', Promise.resolve(io.of('/').adapter.addSockets({ rooms: new Set(['nobody']) }, ['room']))),
+    'a new namespace': () => io.of(`/${name}`).emit('event'),
+    status: () => adapter.node.status(),
+    nodes: () => adapter.node.nodes(),
+  };
+  for (const [call, run] of Object.entries(calls)) {
+    try {
+      run();
+    } catch (error) {
+      problems.push(`${name}: ${call} throws ${String(error)}`);
+    }
+  }
+  const late = sleep(8_000, 'late');
+  if ((await Promise.race([Promise.all(pending), late])) === 'late') {
+    problems.push(`${name}: some calls have no outcome after 8 s: ${Object.keys(own).join(', ')} have`);
+  }
+}
+
+await callAll('starting without Redis');
+let server = await RedisServer.start({ port });
+await adapter.node.start();
+while (adapter.node.status().state !== 'running') await sleep(20);
+await callAll('running');
+await server.close();
+await callAll('Redis just gone');
+await sleep(700);
+await callAll('Redis away');
+server = await RedisServer.start({ port });
+await callAll('Redis just back');
+while (adapter.node.status().state !== 'running') await sleep(20);
+await callAll('running again');
+const closing = io.close();
+await callAll('closing');
+await closing;
+await callAll('closed');
+client.close();
+redis.disconnect();
+await server.close();
+await sleep(300);
+console.log(JSON.stringify({ problems, outcomes }));
+process.exit(0);

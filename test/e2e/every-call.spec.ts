@@ -1,0 +1,42 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { describe, expect, test } from '@jest/globals';
+
+const run = promisify(execFile);
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const CHILD = fileURLToPath(new URL('./every-call.child.ts', import.meta.url));
+const MOMENTS = [
+  ...['starting without Redis', 'running', 'Redis just gone', 'Redis away', 'Redis just back', 'running again'],
+  ...['closing', 'closed'],
+];
+
+interface Result {
+  problems: string[];
+  outcomes: Record<string, Record<string, string>>;
+}
+
+describe.each(['recovery', 'no recovery'])(
+  'Every call of the API, at every moment of the life of a node (%s)',
+  (recovery) => {
+    test('throws nothing, rejects nothing that nobody can catch, and has an outcome in time', async () => {
+      const args = ['--import', './scripts/typescript.mjs', CHILD, recovery];
+      const { stdout } = await run(process.execPath, args, { cwd: ROOT, timeout: 110_000 });
+      const { problems, outcomes } = JSON.parse(stdout.trim().split('\n').at(-1)!) as Result;
+      expect(problems).toEqual([]);
+      expect(Object.keys(outcomes)).toEqual(MOMENTS);
+      for (const moment of MOMENTS.slice(0, -2)) {
+        // The client of this node answers, Redis or not; there is no other node.
+        expect({ moment, ...outcomes[moment] }).toMatchObject({
+          moment,
+          'local emitWithAck': '1',
+          emitWithAck: '1',
+          'emitWithAck to nobody': '0',
+          'local fetchSockets': '1',
+          serverCount: '1',
+          fetchSockets: '1',
+        });
+      }
+    }, 120_000);
+  },
+);

@@ -1,0 +1,84 @@
+import { describe, expect, test } from '@jest/globals';
+import { MessageTooLargeError } from '../../lib/adapter/index.js';
+import { RedisServer, TcpProxy, until } from '../kit/index.js';
+import { allReceived, Member, numbers } from './fleet.js';
+
+describe('a message that Redis refuses because of itself', () => {
+  test('is found in its batch, dropped and reported, and all others are received in order', async () => {
+    const redis = await RedisServer.start({ config: ['proto-max-bulk-len 1mb'] });
+    const [sender, receiver] = [await Member.start({ port: redis.port }), await Member.start({ port: redis.port })];
+    for (const i of numbers(100)) {
+      if (i === 30 || i === 60) sender.io.emit('upload', 'x'.repeat(2 * 1024 * 1024));
+      sender.io.emit('msg', i);
+    }
+    await allReceived([receiver], 100);
+    expect(receiver.received).toEqual(numbers(100));
+    const refused = sender.eventsOf('message-refused');
+    expect(refused).toMatchObject([
+      { message: 'the event "upload"', namespace: '/' },
+      { message: 'the event "upload"', namespace: '/' },
+    ]);
+    expect(receiver.eventsOf('gap').every((gap) => 'reason' in gap && gap.reason === 'dropped')).toBe(true);
+    expect(sender.counters).toMatchObject({ dropped: 2 });
+    await until(() => sender.node.status().reasons.length === 0, { what: 'the sender to be well' });
+    sender.io.emit('msg', 101);
+    await allReceived([receiver], 101);
+    expect(receiver.counters).toMatchObject({ lost: 0 });
+  }, 60_000);
+
+  test('fails at the call when it is larger than maxMessageBytes, and nothing else is affected', async () => {
+    const redis = await RedisServer.start();
+    const options = { maxMessageBytes: 100_000 };
+    const [sender, receiver] = [
+      await Member.start({ port: redis.port, adapter: options }),
+      await Member.start({ port: redis.port }),
+    ];
+    sender.io.emit('msg', 1);
+    for (const text of ['x'.repeat(100_000), '☃'.repeat(40_000)]) {
+      expect(() => sender.io.emit('upload', text)).toThrow(MessageTooLargeError);
+      expect(() => sender.io.emit('upload', text)).toThrow(/"upload".* bytes, and maxMessageBytes is 100000/);
+    }
+    sender.io.emit('upload', '☃'.repeat(30_000)); // 90,000 bytes
+    sender.io.emit('msg', 2);
+    await allReceived([receiver], 2);
+    expect(sender.counters.appended).toBe(3);
+  });
+
+  test('is not what an outage is taken for: a large one is kept however often the connection is cut', async () => {
+    const redis = await RedisServer.start();
+    const proxy = await TcpProxy.start(redis.port);
+    const [sender, receiver] = [await Member.start({ port: proxy.port }), await Member.start({ port: redis.port })];
+    proxy.blackhole('toServer');
+    sender.io.emit('upload', 'x'.repeat(1024 * 1024));
+    sender.io.emit('msg', 1);
+    for (let i = 0; i < 8; i++) {
+      proxy.cut();
+      await new Promise((resolve) => setTimeout(resolve, 300));
+    }
+    proxy.heal();
+    await allReceived([receiver], 1);
+    expect([sender.counters.dropped, sender.counters.appended]).toEqual([0, 2]);
+  }, 60_000);
+});
+
+describe('a user who may not use transactions, of a server that is not checked', () => {
+  test('appends one by one, each once and in order', async () => {
+    const redis = await RedisServer.start({ users: { app: 'on >secret ~* &* +@all -multi' } });
+    const login = { username: 'app', password: 'secret' };
+    const [sender, receiver] = [
+      await Member.start({ port: redis.port, redis: login, adapter: { skipServerCheck: true } }),
+      await Member.start({ port: redis.port }),
+    ];
+    for (const i of numbers(300)) sender.io.emit('msg', i);
+    await allReceived([receiver], 300);
+    expect(receiver.received).toEqual(numbers(300));
+    expect(receiver.counters.lost).toBe(0);
+    await until(() => sender.node.status().streams[0]!.outbox.entries === 0, { what: 'all to be appended' });
+    // What the first try has appended is in the stream twice; nothing else is.
+    const length = Number(await redis.command('XLEN', 'socket.io'));
+    expect(length).toBeLessThanOrEqual(600);
+    for (const i of numbers(300)) sender.io.emit('msg', 300 + i);
+    await allReceived([receiver], 600);
+    expect(Number(await redis.command('XLEN', 'socket.io'))).toBe(length + 300);
+  }, 60_000);
+});
