@@ -10,8 +10,12 @@ import { RedisStreamsAdapter } from './redis-streams.adapter.js';
  * @publicApi
  */
 export interface RedisStreamsAdapterFactory {
-  (nsp: unknown): RedisStreamsAdapter;
-  new (nsp: unknown): RedisStreamsAdapter;
+  /**
+   * Makes the adapter of a namespace. Only Socket.IO calls it, with `new`. Its type fits the `Adapter` of any copy of
+   * socket.io-adapter: that class has private fields, so no class but its own copy's is one in the eyes of TypeScript.
+   */
+  (nsp: unknown): never;
+  new (nsp: unknown): never;
   /** This process as a member of the cluster: its state, the other nodes, events. */
   readonly node: ClusterMember;
 }
