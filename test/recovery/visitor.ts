@@ -134,13 +134,22 @@ export class Visitor {
   }
 }
 
-/** The offsets of what was received, if they do not grow: messages that came twice or out of order. */
+/**
+ * What was received after something that its sender had sent later, of messages that are named after their sender and
+ * numbered: `sender 12`.
+ */
 export function disordered(received: Received[]): Received[] {
-  return received.filter(({ offset }, i) => i > 0 && !isBefore(received[i - 1]!.offset!, offset!));
+  const last = new Map<string, number>();
+  return received.filter(({ value }) => {
+    const [sender, number] = parts(value);
+    const isLate = number <= (last.get(sender) ?? -1);
+    last.set(sender, Math.max(number, last.get(sender) ?? -1));
+    return isLate;
+  });
 }
 
-function isBefore(a: string, b: string): boolean {
-  const [aMs, aSeq] = a.split('-').map(BigInt) as [bigint, bigint];
-  const [bMs, bSeq] = b.split('-').map(BigInt) as [bigint, bigint];
-  return aMs < bMs || (aMs === bMs && aSeq < bSeq);
+function parts(value: unknown): [sender: string, number: number] {
+  const text = String(value);
+  const space = text.lastIndexOf(' ');
+  return [text.slice(0, Math.max(0, space)), Number(text.slice(space + 1))];
 }
