@@ -125,7 +125,7 @@ export class SessionStore implements ClaimKeeper {
     if (this.claims.get(pid) !== claim || !claim.isHere) {
       return undefined;
     }
-    const encoded = this.encode('save', claim);
+    const encoded = this.encode('save', claim, claim.confirmedEpoch);
     this.end(claim);
     this.removeLive(pid);
     return encoded;
@@ -435,8 +435,8 @@ export class SessionStore implements ClaimKeeper {
   }
 
   /** Undefined if what the app has put into `socket.data` cannot be serialized. */
-  private encode(operation: 'save' | 'checkpoint', claim: SessionClaim): string | undefined {
-    const session = { ...claim.current(), epoch: claim.confirmedEpoch };
+  private encode(operation: 'save' | 'checkpoint', claim: SessionClaim, epoch = claim.epoch): string | undefined {
+    const session = { ...claim.current(), epoch };
     try {
       return encodeSession(session);
     } catch (error) {
