@@ -30,7 +30,9 @@ describe('a client that comes back', () => {
     io.emit('msg', 5);
 
     await receives(visitor, 6);
-    expect(visitor.values).toEqual(numbers(6));
+    // What its node sends it is given at once, and may come before what another node sent earlier.
+    expect((visitor.values as number[]).filter((value) => value < 3)).toEqual([0, 1, 2]);
+    expect((visitor.values as number[]).filter((value) => value >= 3)).toEqual([3, 4, 5]);
     expect(visitor.visits[1]!.recovered).toBe(true);
     expect(disordered(visitor.received)).toEqual([]);
   });
@@ -544,8 +546,8 @@ describe('what the server sees of a client that comes back', () => {
     expect(after).toMatchObject({ id: before!.id, recovered: true });
     expect(after!.data).toEqual({
       user: { name: 'Zoë' },
-      photo: new Uint8Array([1, 2, 3]),
-      since: '1970-01-01T00:00:00.000Z',
+      photo: Buffer.from([1, 2, 3]),
+      since: new Date(0),
     });
     expect(after!.rooms).toEqual(new Set([visitor.sid, 'red', 'blue']));
     expect(visitor.visits.map(({ sid }) => sid)).toEqual([before!.id, before!.id]);

@@ -107,12 +107,7 @@ export class Ledger {
       ...{ sent: this.messages.length, expected: 0, received: 0, recoveries: 0, refused: 0 },
       ...{ missing: 0, doubled: 0, misdelivered: 0, disordered: 0 },
     };
-    const offsets = new Map<unknown, string | undefined>();
     for (const [client, visitor] of visitors.entries()) {
-      for (const { value, offset } of visitor.received) {
-        report.disordered += Number((offsets.get(value) ?? offset) !== offset);
-        offsets.set(value, offset);
-      }
       const expected = new Set(this.expectedOf(client));
       const ids = visitor.values as string[];
       const distinct = new Set(ids);

@@ -1,4 +1,6 @@
 import { io as connect, type ManagerOptions, type Socket, type SocketOptions } from 'socket.io-client';
+import { decodeCut, isInCut, type Cut } from '../../lib/wire/cut.js';
+import { compareStreamIds } from '../../lib/wire/stream-id.js';
 import { closeAfterwards, until } from '../kit/index.js';
 
 export interface VisitorOptions extends Partial<ManagerOptions & SocketOptions> {
@@ -134,13 +136,13 @@ export class Visitor {
   }
 }
 
-/** The offsets of what was received, if they do not grow: messages that came twice or out of order. */
+/** What was received with an offset that does not go on from the one before: it came twice, or out of order. */
 export function disordered(received: Received[]): Received[] {
-  return received.filter(({ offset }, i) => i > 0 && !isBefore(received[i - 1]!.offset!, offset!));
+  return received.filter(({ offset }, i) => i > 0 && !goesOn(decodeCut(received[i - 1]!.offset)!, decodeCut(offset)!));
 }
 
-function isBefore(a: string, b: string): boolean {
-  const [aMs, aSeq] = a.split('-').map(BigInt) as [bigint, bigint];
-  const [bMs, bSeq] = b.split('-').map(BigInt) as [bigint, bigint];
-  return aMs < bMs || (aMs === bMs && aSeq < bSeq);
+/** Whether a cut holds more than another that was given before it. */
+function goesOn(before: Cut, cut: Cut): boolean {
+  const further = compareStreamIds(cut.position, before.position);
+  return further > 0 || (further === 0 && cut.ahead.some((origin) => !isInCut({ id: undefined, origin }, before)));
 }
