@@ -219,7 +219,8 @@ export function acrossNodes(program: Program): Program {
       const copy = structuredClone(statement);
       if ('local' in copy) copy.local = false;
       if ('flags' in copy) delete (copy.flags as Flags).local;
-      if (copy.do === 'socketsJoin' || copy.do === 'join') copy.rooms = copy.rooms.map((room) => (isSent(room) ? room : 'r3'));
+      if (copy.do === 'socketsJoin' || copy.do === 'join')
+        copy.rooms = copy.rooms.map((room) => (isSent(room) ? room : 'r3'));
       return copy;
     });
     const isFetch = (statement: Statement): boolean => statement.do === 'fetchSockets';

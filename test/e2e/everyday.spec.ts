@@ -120,7 +120,7 @@ describe('With a parser of the application', () => {
       const ios = await Promise.all(
         [0, 1].map(async () => {
           const client = new Redis(redis.url);
-        closeAfterwards({ close: () => client.disconnect() });
+          closeAfterwards({ close: () => client.disconnect() });
           const adapter = createAdapter(client, { ...FAST, ordering }, silent);
           const io = closeAfterwards(new Server(0, { adapter: adapter as never, parser }));
           await adapter.node.start();
@@ -184,13 +184,13 @@ describe('RedisStreamsEmitter', () => {
     const emitter = new RedisStreamsEmitter(client);
     closeAfterwards(emitter);
     const nobodies: unknown[] = [undefined, null, 7n, Symbol('s'), { id: 1 }, NaN, []];
-    for (const nobody of nobodies as string[]) {
+    for (const nobody of nobodies as (string | string[])[]) {
       if (!Array.isArray(nobody)) {
         emitter.to(nobody).emit('for nobody');
         emitter.to(nobody).volatile.emit('for nobody');
         emitter.to(nobody).disconnectSockets();
       }
-      emitter.to([nobody, 'nowhere'].flat() as string[]).emit('for nobody');
+      emitter.to(['nowhere', ...(Array.isArray(nobody) ? nobody : [nobody])]).emit('for nobody');
       emitter.socketsJoin(nobody);
       emitter.socketsLeave(nobody);
       emitter.except(nobody).emit('for all');

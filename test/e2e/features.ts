@@ -602,7 +602,7 @@ export function describeFeatures(row: Row): void {
             io.emit('hello', circle);
           },
         ],
-        ['a BigInt, for servers', ({ io }) => void io.serverSideEmit('hello', 1n)],
+        ['a function, for servers', ({ io }) => void io.serverSideEmit('hello', { call: () => 1 })],
         ['a BigInt, volatile', ({ io }) => void io.volatile.emit('hello', 1n)],
       ])('%s is refused with a TypeError by our nodes, and breaks nothing', async (_what, emit) => {
         const clients = await fleet.connectToEach({ rooms: ['room'] });

@@ -30,9 +30,9 @@ describe('a client that comes back', () => {
     io.emit('msg', 5);
 
     await receives(visitor, 6);
-    // What each node has sent comes in its order.
-    expect(visitor.values.filter((n) => n <= 2)).toEqual([0, 1, 2]);
-    expect(visitor.values.filter((n) => n > 2)).toEqual([3, 4, 5]);
+    // What its node sends it is given at once, and may come before what another node sent earlier.
+    expect((visitor.values as number[]).filter((value) => value < 3)).toEqual([0, 1, 2]);
+    expect((visitor.values as number[]).filter((value) => value >= 3)).toEqual([3, 4, 5]);
     expect(visitor.visits[1]!.recovered).toBe(true);
   });
 

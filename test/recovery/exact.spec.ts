@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { RedisServer, until } from '../kit/index.js';
 import { Random } from '../soak/random.js';
 import { startNode } from './fleet.js';
-import { disordered, Visitor } from './visitor.js';
+import { disordered, notGoingOn, Visitor } from './visitor.js';
 import { Ledger, startLoad } from './ledger.js';
 
 /** Pairs of messages that came in different orders to different clients. */
@@ -75,6 +75,7 @@ describe('clients that are cut at random while three nodes broadcast', () => {
       expect(report).toMatchObject({ missing: 0, doubled: 0, misdelivered: 0, refused: 0 });
       const toRooms = (id: unknown): boolean => ledger.addressingOf(id as string)?.to !== 'client';
       for (const { received } of visitors) {
+        expect(notGoingOn(received)).toEqual([]);
         // In the order `log`, what is for one client overtakes what its node has sent to rooms.
         expect(disordered(received.filter(({ value }) => ordering === 'local-first' || toRooms(value)))).toEqual([]);
         expect(disordered(received.filter(({ value }) => !toRooms(value)))).toEqual([]);

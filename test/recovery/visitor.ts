@@ -1,4 +1,6 @@
 import { io as connect, type ManagerOptions, type Socket, type SocketOptions } from 'socket.io-client';
+import { decodeCut, isInCut, type Cut } from '../../lib/wire/cut.js';
+import { compareStreamIds } from '../../lib/wire/stream-id.js';
 import { closeAfterwards, until } from '../kit/index.js';
 
 export interface VisitorOptions extends Partial<ManagerOptions & SocketOptions> {
@@ -152,4 +154,15 @@ function parts(value: unknown): [sender: string, number: number] {
   const text = String(value);
   const space = text.lastIndexOf(' ');
   return [text.slice(0, Math.max(0, space)), Number(text.slice(space + 1))];
+}
+
+/** What was received with an offset that does not go on from the one before: it came twice, or out of order. */
+export function notGoingOn(received: Received[]): Received[] {
+  return received.filter(({ offset }, i) => i > 0 && !goesOn(decodeCut(received[i - 1]!.offset)!, decodeCut(offset)!));
+}
+
+/** Whether a cut holds more than another that was given before it. */
+function goesOn(before: Cut, cut: Cut): boolean {
+  const further = compareStreamIds(cut.position, before.position);
+  return further > 0 || (further === 0 && cut.ahead.some((origin) => !isInCut({ id: undefined, origin }, before)));
 }
