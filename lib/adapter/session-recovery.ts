@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Session as SocketIoSession } from 'socket.io-adapter';
 import type { ClusterNode } from '../cluster/cluster-node.js';
 import type { RecoveryRefusal } from '../cluster/events.js';
@@ -19,6 +20,9 @@ export const OFFSET_EVENT = 'redis-streams:offset';
 const NO_OFFSET = '-';
 /** Milliseconds that a recovery waits: for this node to come to where its client was, for an earlier socket to be gone. */
 const PATIENCE = 10_000;
+/** How often a session is taken back from other connections of its client, and about how many milliseconds later. */
+const MAX_TRIES = 5;
+const TAKEN_PAUSE = 200;
 /** How many of the rooms that a client has left are remembered. */
 const MAX_LEFT = 100;
 
@@ -299,7 +303,13 @@ export class SessionRecovery {
    * @param offset - from the client: what came with the last entry that it was given; undefined if it has received none
    */
   async restore(pid: unknown, offset: unknown): Promise<SocketIoSession | undefined> {
-    const outcome = this.node.isClosing ? 'unknown' : await this.tryRestore(pid, offset);
+    let outcome = this.node.isClosing ? 'unknown' : await this.tryRestore(pid, offset);
+    // Which of two connections of a client is the one that it still has, nobody can know. Whoever loses the session to
+    // another tries again, by when that may be gone; the client would be told that it is new otherwise.
+    for (let tries = 1; outcome === 'taken' && tries < MAX_TRIES && !this.node.isClosing; tries++) {
+      await sleep(TAKEN_PAUSE * (0.5 + Math.random()));
+      outcome = await this.tryRestore(pid, offset);
+    }
     if (this.node.isClosing) {
       return new Promise(() => undefined); // its connection is about to be closed, and another node can recover it
     }

@@ -20,7 +20,12 @@ export interface ClaimKeeper {
   finish(claim: SessionClaim): void;
 }
 
+/** Stands for a session that is not known yet. */
+export const UNKNOWN: Session = { sid: '', pid: '', rooms: [], data: {} };
+
 export interface SessionClaimOptions {
+  pid: string;
+  /** {@link UNKNOWN} until it is found, or until a socket holds it. */
   session: Session;
   epoch: number;
   /** The id of this node. */
@@ -70,9 +75,9 @@ export class SessionClaim {
 
   constructor(
     private readonly keeper: ClaimKeeper,
-    { session, epoch, owner, nsp, duration, isConfirmed, isSettled }: SessionClaimOptions,
+    { pid, session, epoch, owner, nsp, duration, isConfirmed, isSettled }: SessionClaimOptions,
   ) {
-    this.pid = session.pid;
+    this.pid = pid;
     this.session = session;
     this.epoch = epoch;
     this.owner = owner;
@@ -98,14 +103,19 @@ export class SessionClaim {
     return this.holder ? this.holder.data : this.session.data;
   }
 
+  /** Whether the session has been found: before, there is nothing to be written or handed out. */
+  private get isKnown(): boolean {
+    return this.holder !== undefined || this.session !== UNKNOWN;
+  }
+
   /** Whether the session is here, for who has claimed it. */
   get isHere(): boolean {
-    return this.isUsable || this.mode === 'yielded';
+    return this.isUsable || (this.isKnown && this.mode === 'yielded');
   }
 
   /** Whether there is something to take over: not what is deleted, nor what has waited too long to be written. */
   get isUsable(): boolean {
-    return this.mode === 'held' || (this.mode === 'saving' && this.until > performance.now());
+    return this.isKnown && (this.mode === 'held' || (this.mode === 'saving' && this.until > performance.now()));
   }
 
   /** @param isChanged - whether the session is another than it was when it was claimed */
@@ -118,14 +128,14 @@ export class SessionClaim {
 
   /** To be called when the session has changed. */
   touch(): void {
-    if (this.mode === 'held') {
+    if (this.mode === 'held' && this.isKnown) {
       this.keeper.touch(this);
     }
   }
 
   /** The client is gone: its session is kept for when it comes back. @param session - as it was when it left */
   giveBack(session: SessionState = this.current()): void {
-    if (this.mode === 'held') {
+    if (this.mode === 'held' && this.isKnown) {
       this.session = this.complete(session);
       this.until = performance.now() + this.duration;
       this.mode = 'saving';

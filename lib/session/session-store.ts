@@ -1,9 +1,9 @@
 import { performance } from 'node:perf_hooks';
 import type { RedisConnection } from '../redis/driver.js';
 import { carry, type NotCarried } from '../wire/carried.js';
-import { encodeSession, type Session } from '../wire/session.js';
+import { encodeSession } from '../wire/session.js';
 import { NOBODY, standingOf } from './ownership.js';
-import { SessionClaim, type ClaimKeeper, type SessionHolder } from './session-claim.js';
+import { SessionClaim, UNKNOWN, type ClaimKeeper, type SessionHolder } from './session-claim.js';
 import { SessionRecords } from './session-records.js';
 import { SessionTakeover, type SessionPeers, type TakeOptions, type TakeRefusal } from './session-takeover.js';
 
@@ -95,9 +95,8 @@ export class SessionStore implements ClaimKeeper {
   /** The session of a client that is new. @param duration - milliseconds for which it can come back */
   open(pid: string, nsp: string, duration: number, holder: SessionHolder): SessionClaim {
     const owner = this.options.nodeId;
-    const session: Session = { sid: '', pid, rooms: [], data: {} };
     const claim = new SessionClaim(this, {
-      ...{ session, nsp, duration, owner, epoch: 0, isConfirmed: true, isSettled: true },
+      ...{ pid, session: UNKNOWN, nsp, duration, owner, epoch: 0, isConfirmed: true, isSettled: true },
     });
     this.claims.set(pid, claim);
     claim.hold(holder, true);

@@ -1,6 +1,6 @@
 import { decodeSession, encodeSession, type Session } from '../wire/session.js';
 import { decide, standingOf, type Decision } from './ownership.js';
-import { SessionClaim, type ClaimKeeper } from './session-claim.js';
+import { SessionClaim, UNKNOWN, type ClaimKeeper } from './session-claim.js';
 import type { FoundSession, SessionRecord, SessionRecords } from './session-records.js';
 
 /** Milliseconds that a node has to release a client that has come elsewhere. */
@@ -79,7 +79,10 @@ interface Take extends TakeOptions {
  *    it still has of the client. Records of before are deleted.
  */
 export class SessionTakeover {
+  /** Of each session the take that came last; those before it have their turn first. */
   private readonly takes = new Map<string, Take>();
+  /** Of each session the take whose turn it is. */
+  private readonly active = new Map<string, Take>();
   private looks: { take: Take; settle: (found: FoundSession) => void; fail: (error: Error) => void }[] = [];
   private isLooking = false;
 
@@ -102,11 +105,11 @@ export class SessionTakeover {
 
   /** Resolves when it is known whether this node has got the epoch that it is claiming, if it is. */
   async whenClaimed(pid: string): Promise<void> {
-    await this.takes.get(pid)?.claiming?.catch(() => undefined);
+    await this.active.get(pid)?.claiming?.catch(() => undefined);
   }
 
   onReleased(pid: string, answer: string | null): void {
-    this.takes.get(pid)?.onRelease?.(answer);
+    this.active.get(pid)?.onRelease?.(answer);
   }
 
   async close(): Promise<void> {
@@ -115,6 +118,7 @@ export class SessionTakeover {
 
   private async takeInTurn(take: Take, before: Promise<unknown> | undefined): Promise<SessionClaim | TakeRefusal> {
     await before;
+    this.active.set(take.pid, take);
     try {
       for (let attempts = 1; attempts <= MAX_ATTEMPTS; attempts++) {
         if (!this.options.isReady() && this.claimHere(take) && take.wasOnlyHere()) {
@@ -132,6 +136,8 @@ export class SessionTakeover {
       }
       this.options.onError('take', error as Error);
       return 'redis-away';
+    } finally {
+      this.active.delete(take.pid);
     }
   }
 
@@ -180,8 +186,8 @@ export class SessionTakeover {
     const record = decision.kind === 'claim' ? decision.record : undefined;
     const here = record?.kind === 'memory' ? this.claimHere(take) : undefined;
     const claim = new SessionClaim(this.options.keeper, {
-      ...{ epoch, nsp, duration, owner: this.options.nodeId, isConfirmed: true, isSettled: false },
-      session: here?.current() ?? record?.session ?? { sid: '', pid, rooms: [], data: {} },
+      ...{ pid, epoch, nsp, duration, owner: this.options.nodeId, isConfirmed: true, isSettled: false },
+      session: here?.current() ?? record?.session ?? UNKNOWN,
     });
     this.options.add(claim);
     const isNewer = here !== undefined && encodeIfPossible(claim.current()) !== encoded;
@@ -190,9 +196,14 @@ export class SessionTakeover {
       : this.findCurrent(take, claim, decision, records);
     claim.completed = completed.catch(() => undefined);
     try {
-      if (!(await completed)) {
-        claim.discard();
-        return record ? 'taken' : 'unknown';
+      switch (await completed) {
+        case 'missing':
+          claim.discard();
+          return record ? 'taken' : 'unknown';
+        case 'superseded':
+          this.options.yield(claim);
+          return 'taken';
+        case 'found':
       }
     } catch (error) {
       claim.giveBack(); // it is this node's, and is written when Redis is back
@@ -201,19 +212,22 @@ export class SessionTakeover {
     return claim.isReleased ? 'taken' : claim;
   }
 
-  /** Resolves to whether there is a session to be had. */
+  /**
+   * `missing`: there is no session, or a node of the reference has it. `superseded`: another node has claimed it again while
+   * this one waited for an answer.
+   */
   private async findCurrent(
     take: Take,
     claim: SessionClaim,
     decision: Exclude<Decision<SessionRecord>, { kind: 'none' }>,
     records: readonly SessionRecord[],
-  ): Promise<boolean> {
+  ): Promise<'found' | 'missing' | 'superseded'> {
     const { pid } = take;
     const record = decision.kind === 'claim' ? decision.record : undefined;
     if (record?.kind === 'stored') {
       claim.touch();
       // A node of the reference takes a session by deleting it: whoever has deleted it has it.
-      return this.removeStored(pid);
+      return (await this.removeStored(pid)) ? 'found' : 'missing';
     }
     const node = decision.kind === 'ask' ? decision.node : decision.record.node;
     const answer =
@@ -222,6 +236,9 @@ export class SessionTakeover {
     // If it does not say, it may have written more than was found before the claim, or be writing what its client left.
     const isAsked = node !== undefined && node !== this.options.nodeId;
     const current = typeof answer === 'object' ? answer : isAsked ? await this.lookAgain(take, claim.epoch) : undefined;
+    if (current === 'superseded') {
+      return 'superseded'; // and what is written now is not this node's to delete
+    }
     this.options.write('save', this.records.removeStored(pid));
     for (const { kind, node } of records) {
       if (kind === 'live') {
@@ -229,25 +246,28 @@ export class SessionTakeover {
       }
     }
     if (!record && !current) {
-      return false;
+      return 'missing';
     }
     if (current) {
       claim.session = current;
       return this.handOver(claim);
     }
     claim.touch();
-    return true;
+    return 'found';
   }
 
   /** What is handed out, and is not in the claim, is written before, so that nobody hands out an older one later. */
-  private async handOver(claim: SessionClaim): Promise<true> {
+  private async handOver(claim: SessionClaim): Promise<'found'> {
     await this.options.writeNow(claim).catch(() => undefined);
-    return true;
+    return 'found';
   }
 
-  /** The session as it was written before the epoch that this node has claimed. */
-  private async lookAgain(take: Take, epoch: number): Promise<Session | undefined> {
+  /** The session as it was written before the epoch that this node has claimed, if it has that still. */
+  private async lookAgain(take: Take, epoch: number): Promise<Session | 'superseded' | undefined> {
     const { records, claims } = await this.options.retry(() => this.look(take));
+    if (standingOf(claims, epoch, this.options.nodeId) === 'superseded') {
+      return 'superseded';
+    }
     const isBefore = (at: number | undefined): boolean => at === undefined || at < epoch;
     const decision = decide(
       records.filter((record) => isBefore(record.epoch)),
@@ -301,10 +321,10 @@ export class SessionTakeover {
    * client is sent away.
    */
   private takeWithoutRedis(take: Take): SessionClaim {
-    const { nsp, duration } = take;
+    const { pid, nsp, duration } = take;
     const here = this.claimHere(take)!;
     const claim = new SessionClaim(this.options.keeper, {
-      ...{ nsp, duration, owner: this.options.nodeId, isConfirmed: false, isSettled: true },
+      ...{ pid, nsp, duration, owner: this.options.nodeId, isConfirmed: false, isSettled: true },
       session: here.current(),
       epoch: here.isConfirmed ? here.epoch + 1 : here.epoch,
     });

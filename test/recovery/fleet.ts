@@ -87,6 +87,7 @@ export function welcome(namespace: Namespace, middleware: NodeOptions['middlewar
       void socket.join(room);
       done?.();
     });
+    socket.on('rooms', (answer: (rooms: string[]) => void) => answer([...socket.rooms]));
     socket.on('leave', (room: string, done?: () => void) => {
       void socket.leave(room);
       done?.();

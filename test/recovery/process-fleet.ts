@@ -1,4 +1,4 @@
-import { NodeProcess, RedisServer, until } from '../kit/index.js';
+import { NodeProcess, RedisServer, TcpProxy, until } from '../kit/index.js';
 import type { ClusterNodeStatus } from '../../lib/adapter/index.js';
 import type { ChildOptions } from './node.child.js';
 
@@ -6,6 +6,8 @@ import type { ChildOptions } from './node.child.js';
 export interface FleetNode {
   process: NodeProcess;
   url: string;
+  /** The network between it and Redis. */
+  network: TcpProxy;
 }
 
 /** Nodes in processes of their own, with this package's adapter or the reference. */
@@ -25,13 +27,14 @@ export class ProcessFleet {
   }
 
   async add(): Promise<FleetNode> {
-    const options: ChildOptions = { ...this.options, port: this.redis.port };
+    const network = await TcpProxy.start(this.redis.port);
+    const options: ChildOptions = { ...this.options, port: network.port };
     const process = await NodeProcess.start(new URL('./node.child.ts', import.meta.url), {
       name: `node ${this.started++}`,
       args: [JSON.stringify(options)],
       startTimeout: 60_000,
     });
-    const node = { process, url: await process.call<string>('url') };
+    const node = { process, url: await process.call<string>('url'), network };
     this.nodes.push(node);
     return node;
   }
@@ -40,6 +43,7 @@ export class ProcessFleet {
   async kill(node: FleetNode): Promise<void> {
     this.remove(node);
     await node.process.kill();
+    node.network.close();
   }
 
   /** It closes as a server does that is replaced by another. */
@@ -47,6 +51,7 @@ export class ProcessFleet {
     this.remove(node);
     await node.process.call('close');
     await node.process.close();
+    node.network.close();
   }
 
   /** Waits until all that was sent is in the log, and has been read by all nodes. Those of the reference do not tell. */
@@ -68,7 +73,7 @@ export class ProcessFleet {
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.nodes.splice(0).map(({ process }) => process.close()));
+    await Promise.all(this.nodes.splice(0).map(({ process, network }) => process.close().then(() => network.close())));
     await this.redis.close();
   }
 

@@ -24,7 +24,8 @@ const end = Date.now() + minutes * 60_000;
 let bad = 0;
 for (let run = 0; Date.now() < end; run++, seed++) {
   const seconds = Math.min(60, Math.max(10, Math.round((end - Date.now()) / 1_000)));
-  bad += await (values.recovery ? recovery(seconds) : delivery(seconds, run % 2 ? 'local-first' : 'log'));
+  const ordering = run % 2 ? 'log' : 'local-first';
+  bad += await (values.recovery ? recovery(seconds, ordering) : delivery(seconds, ordering));
 }
 await closeFrom(0);
 console.log(bad === 0 ? 'nothing missing, doubled or out of order' : `${bad} anomalies`);
@@ -37,9 +38,9 @@ async function delivery(seconds: number, ordering: 'log' | 'local-first'): Promi
   return anomalies(report);
 }
 
-async function recovery(seconds: number): Promise<number> {
-  console.log(`seed ${seed}, ${seconds} s`);
-  const report = await soakRecovery({ seed, seconds, log });
+async function recovery(seconds: number, ordering: 'log' | 'local-first'): Promise<number> {
+  console.log(`seed ${seed}, ${ordering}, ${seconds} s`);
+  const report = await soakRecovery({ seed, seconds, ordering, log });
   console.log(JSON.stringify(report));
   return anomaliesOf(report);
 }

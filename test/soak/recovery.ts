@@ -1,4 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { io as connect, type Socket } from 'socket.io-client';
+import type { ClusterNodeStatus } from '../../lib/adapter/index.js';
 import { TcpProxy, until } from '../kit/index.js';
 import { visit } from '../recovery/fleet.js';
 import { anomalies, Ledger, type LedgerReport } from '../recovery/ledger.js';
@@ -12,6 +14,8 @@ export interface RecoverySoakOptions {
   seconds: number;
   /** @default 40 */
   clients?: number;
+  /** @default "local-first" */
+  ordering?: 'local-first' | 'log';
   /** Told what is done. */
   log?: (line: string) => void;
   /** Told of each client that was not recovered, or that misses something. */
@@ -25,6 +29,9 @@ export interface RecoverySoakReport extends LedgerReport {
   actions: Record<string, number>;
   /** Sockets that are left without a client, or clients that are connected twice. */
   ghosts: number;
+  /** How often the rooms of a recovered client were compared, and how often they were older than they may be. */
+  compared: number;
+  rolledBack: number;
   /** Sessions that are left in Redis though their clients are connected elsewhere. */
   leftovers: number;
 }
@@ -33,19 +40,82 @@ const NODES = 3;
 const INTERVAL = 8;
 const ADAPTER = { heartbeatInterval: 200, heartbeatTimeout: 800, maxLen: 10_000_000 };
 
-/** A client, and the network between it and its node. */
+/** Milliseconds for which a change of rooms may not be written, if its node is cut off, frozen or killed. */
+const UNWRITTEN = 4_000;
+/** Rooms that clients join and leave; nothing is sent to them. */
+const EXTRA_ROOMS = ['one', 'two', 'three', 'four', 'five'];
+
+/** A client, the network between it and its node, and the rooms that it has joined and left. */
 class Guest {
   private readonly networks: TcpProxy[] = [];
+  private readonly extras: Socket[] = [];
+  private rooms = new Set<string>();
+  /** The last change of rooms that its node has acknowledged, and whether another may have been made since. */
+  private changedAt = -Infinity;
+  private isChanging = false;
+  compared = 0;
+  rolledBack = 0;
 
   private constructor(
     readonly visitor: Visitor,
     private readonly choose: () => FleetNode,
-  ) {}
+    private readonly onAnomaly: (line: string) => void,
+  ) {
+    visitor.socket.on('connect', () => void this.compareRooms().catch(() => undefined));
+  }
 
-  static async arrive(rooms: string[], choose: () => FleetNode): Promise<Guest> {
+  /** Joins a room that it is not in, or leaves one. */
+  async move(room: string): Promise<void> {
+    const isIn = this.rooms.has(room);
+    this.isChanging = true;
+    try {
+      await this.visitor.socket.timeout(500).emitWithAck(isIn ? 'leave' : 'join', room);
+    } catch {
+      return; // it was cut off meanwhile: nobody knows
+    }
+    if (isIn) {
+      this.rooms.delete(room);
+    } else {
+      this.rooms.add(room);
+    }
+    this.changedAt = performance.now();
+    this.isChanging = false;
+  }
+
+  /** After each recovery it is in the rooms that it was in, unless they changed right before. */
+  private async compareRooms(): Promise<void> {
+    const isCertain = !this.isChanging && performance.now() - this.changedAt > UNWRITTEN;
+    const rooms = (await this.visitor.socket.timeout(2_000).emitWithAck('rooms')) as string[];
+    const actual = new Set(rooms.filter((room) => EXTRA_ROOMS.includes(room)));
+    if (this.visitor.socket.recovered && isCertain) {
+      this.compared++;
+      if (actual.size !== this.rooms.size || [...actual].some((room) => !this.rooms.has(room))) {
+        this.rolledBack++;
+        this.onAnomaly(`${this.visitor.sid} was in ${[...this.rooms].join()} and is in ${[...actual].join()}`);
+      }
+    }
+    this.rooms = actual;
+    this.isChanging = false;
+  }
+
+  /** Leaves its node without that noticing, and comes back thrice within milliseconds, each time to another node. */
+  async halfOpenAndThreefold(pause: number): Promise<void> {
+    const { pid, offset } = this.visitor;
+    await this.halfOpen();
+    for (let i = 0; i < 2; i++) {
+      const { url } = this.choose();
+      const auth = { pid, offset };
+      const extra = connect(url, { transports: ['websocket'], forceNew: true, reconnection: false, auth });
+      this.extras.push(extra);
+      setTimeout(() => cutOff(extra), 200).unref();
+      await sleep(pause);
+    }
+  }
+
+  static async arrive(rooms: string[], choose: () => FleetNode, onAnomaly: (line: string) => void): Promise<Guest> {
     const network = await TcpProxy.start(portOf(choose()));
     const visitor = await visit({ url: urlOf(network) }, { rooms });
-    const guest = new Guest(visitor, choose);
+    const guest = new Guest(visitor, choose, onAnomaly);
     guest.networks.push(network);
     visitor.socket.io.on('reconnect_attempt', () => guest.network.target(portOf(choose())));
     return guest;
@@ -78,8 +148,14 @@ class Guest {
 
   close(): void {
     this.visitor.close();
+    this.extras.forEach(cutOff);
     this.networks.forEach((network) => network.close());
   }
+}
+
+/** Without a goodbye, which would end the session. */
+function cutOff({ io }: Socket): void {
+  (io as unknown as { engine?: { close(): void } }).engine?.close();
 }
 
 /** Three nodes under load; clients are cut off, nodes killed, frozen, replaced and cut from Redis; then all is counted. */
@@ -87,15 +163,16 @@ export async function soakRecovery({
   seed,
   seconds,
   clients = 40,
+  ordering = 'local-first',
   log = () => undefined,
   onAnomaly = console.log,
 }: RecoverySoakOptions): Promise<RecoverySoakReport> {
   const random = new Random(seed);
-  const fleet = await ProcessFleet.start({ kind: 'ours', adapter: ADAPTER, middleware: 30 }, NODES);
+  const fleet = await ProcessFleet.start({ kind: 'ours', adapter: { ...ADAPTER, ordering }, middleware: 30 }, NODES);
   const ledger = new Ledger();
   const guests: Guest[] = [];
   for (let i = 0; i < clients; i++) {
-    guests.push(await Guest.arrive(ledger.roomsOf(i), () => random.pick(fleet.nodes)));
+    guests.push(await Guest.arrive(ledger.roomsOf(i), () => random.pick(fleet.nodes), onAnomaly));
   }
   const visitors = guests.map(({ visitor }) => visitor);
   await fleet.nodes[0]!.process.call('emit', 'first');
@@ -111,6 +188,9 @@ export async function soakRecovery({
   const ofClients: Record<string, () => unknown> = {
     'some are cut': () => some(0.2).forEach((guest) => guest.cut(random.pick(['close', 'destroy']))),
     'some are half-open': () => Promise.all(some(0.1).map((guest) => guest.halfOpen())),
+    'some come back thrice at once': () =>
+      Promise.all(some(0.05).map((guest) => guest.halfOpenAndThreefold(random.between(0, 5)))),
+    'some join and leave rooms': () => Promise.all(some(0.02).map((guest) => guest.move(random.pick(EXTRA_ROOMS)))),
   };
   const ofNodes: Record<string, () => Promise<unknown>> = {
     'a node is killed': async () => {
@@ -128,6 +208,22 @@ export async function soakRecovery({
       process.pause();
       await sleep(random.between(50, 1_500));
       process.resume();
+    },
+    'a node is cut off from Redis alone': async () => {
+      const { network } = random.pick(fleet.nodes);
+      if (random.next() < 0.5) {
+        network.refuse();
+        network.cut();
+      } else {
+        network.blackhole();
+      }
+      await sleep(random.between(50, 2_000));
+      network.heal();
+      await network.accept().catch(() => undefined);
+    },
+    'an answer of Redis is lost': async () => {
+      const { network } = random.pick(fleet.nodes);
+      await Promise.race([network.loseReplyTo(random.pick(['HSETNX', 'XADD', 'HSET', 'DEL', 'SET'])), sleep(500)]);
     },
     "nodes' connections to Redis are cut": () => {
       const which = random.pick([':commands', ':reader', '']);
@@ -148,15 +244,31 @@ export async function soakRecovery({
   };
   await Promise.all([repeatedly(ofClients, 120), repeatedly(ofNodes, 1_000), repeatedly(ofAll, 8_000)]);
 
-  await until(() => guests.every(({ isHere }) => isHere), { what: 'all clients to be back', timeout: 30_000 });
+  await until(() => guests.every(({ isHere }) => isHere), { what: 'all clients to be back', timeout: 30_000 }).catch(
+    async (error: Error) => {
+      const states = guests.map(({ visitor }, i) => ({
+        i,
+        isConnected: visitor.isConnected,
+        offset: visitor.offset,
+        last: visitor.visits.at(-1),
+        errors: visitor.errors.slice(-3).map(String),
+        pid: visitor.pid,
+      }));
+      const statuses = await Promise.all(fleet.nodes.map(({ process }) => process.call('status')));
+      const lost = states.filter(({ isConnected, offset }) => !isConnected || offset === undefined);
+      throw new Error(`${error.message}: ${JSON.stringify({ lost, statuses })}`, { cause: error });
+    },
+  );
   await Promise.all(fleet.nodes.map(({ process }) => process.call('stopLoad')));
   await fleet.settled();
   await ledger.noteStream(fleet.redis, 'socket.io', sids);
   await ledger.arrived(visitors);
   const report: RecoverySoakReport = {
     ...{ seed, seconds, actions: counts },
-    ...ledger.check(visitors),
+    ...ledger.check(visitors, ordering),
     ...{ ghosts: 0, leftovers: 0 },
+    compared: guests.reduce((sum, { compared }) => sum + compared, 0),
+    rolledBack: guests.reduce((sum, { rolledBack }) => sum + rolledBack, 0),
   };
   await until(
     async () => {
@@ -166,7 +278,11 @@ export async function soakRecovery({
     },
     { what: 'nothing to be left', timeout: 5_000, interval: 100 },
   ).catch(() => undefined);
-  describeAnomalies(ledger, visitors, onAnomaly);
+  const refusals = await Promise.all(
+    fleet.nodes.map(async ({ process }) => (await process.call<ClusterNodeStatus>('status')).refusedRecoveries),
+  );
+  log(`refused: ${JSON.stringify(refusals)}`);
+  describeAnomalies(ledger, visitors, ordering, onAnomaly);
   guests.forEach((guest) => guest.close());
   await fleet.close();
   return report;
@@ -174,7 +290,7 @@ export async function soakRecovery({
 
 /** What must not be: how much of it is in a report. */
 export function anomaliesOf(report: RecoverySoakReport): number {
-  return anomalies(report) + report.ghosts + report.leftovers;
+  return anomalies(report) + report.ghosts + report.leftovers + report.rolledBack;
 }
 
 async function countGhosts({ nodes }: ProcessFleet, sids: string[]): Promise<number> {
@@ -193,13 +309,21 @@ async function countLeftovers({ redis, nodes }: ProcessFleet, clients: number): 
   return sessions + Math.abs(live.flat().filter((field) => field !== '').length - clients);
 }
 
-function describeAnomalies(ledger: Ledger, visitors: Visitor[], log: (line: string) => void): void {
+function describeAnomalies(
+  ledger: Ledger,
+  visitors: Visitor[],
+  ordering: 'local-first' | 'log',
+  log: (line: string) => void,
+): void {
   for (const [i, visitor] of visitors.entries()) {
     const values = visitor.values as string[];
     const seen = new Set<string>();
     const doubled = values.filter((value) => seen.size === seen.add(value).size);
     const missing = ledger.expectedOf(i).filter((id) => !seen.has(id));
-    const late = disordered(visitor.received).map(({ value }) => value as string);
+    const late = ledger
+      .lanesOf(visitor, ordering)
+      .flatMap(disordered)
+      .map(({ value }) => value as string);
     if (missing.length + doubled.length + late.length + visitor.refused > 0) {
       log(`client ${i} ${visitor.sid}: ${JSON.stringify({ missing, doubled, late, refused: visitor.refused })}`);
       for (const [n, { recovered, url }] of visitor.visits.entries()) {
