@@ -108,11 +108,6 @@ export class SessionClaim {
     return this.holder !== undefined || this.session !== UNKNOWN;
   }
 
-  /** Whether the session is here, for who has claimed it. */
-  get isHere(): boolean {
-    return this.isUsable || (this.isKnown && this.mode === 'yielded');
-  }
-
   /** Whether there is something to take over: not what is deleted, nor what has waited too long to be written. */
   get isUsable(): boolean {
     return this.isKnown && (this.mode === 'held' || (this.mode === 'saving' && this.until > performance.now()));

@@ -50,6 +50,8 @@ export class SessionStore implements ClaimKeeper {
   private readonly takeover: SessionTakeover;
   /** The newest claim to each session that this node has to do with, by private session id. */
   private readonly claims = new Map<string, SessionClaim>();
+  /** What others have claimed and may ask for. */
+  private readonly yielded = new Map<string, SessionClaim>();
   /** Held sessions that are to be written. */
   private readonly changed = new Set<SessionClaim>();
   /** Claims that cannot be finished while Redis is away. */
@@ -120,17 +122,17 @@ export class SessionStore implements ClaimKeeper {
   async release(pid: string, epoch: number): Promise<string | undefined> {
     await this.takeover.whenClaimed(pid);
     const claim = this.claims.get(pid);
-    if (!claim || claim.confirmedEpoch >= epoch) {
-      return undefined;
+    if (claim && claim.confirmedEpoch < epoch) {
+      await claim.completed;
+      if (this.claims.get(pid) === claim && claim.isUsable) {
+        const encoded = this.encode('save', claim, claim.confirmedEpoch);
+        this.end(claim);
+        this.removeLive(pid);
+        return encoded;
+      }
     }
-    await claim.completed;
-    if (this.claims.get(pid) !== claim || !claim.isHere) {
-      return undefined;
-    }
-    const encoded = this.encode('save', claim, claim.confirmedEpoch);
-    this.end(claim);
-    this.removeLive(pid);
-    return encoded;
+    const yielded = this.yielded.get(pid);
+    return yielded?.confirmedEpoch === epoch - 1 ? this.encode('save', yielded, yielded.confirmedEpoch) : undefined;
   }
 
   /** The answer of the node that was asked to release: the encoded session, or null if it did not have it. */
@@ -201,7 +203,7 @@ export class SessionStore implements ClaimKeeper {
       }
     }
     for (const pid of present ?? []) {
-      if (!this.claims.has(pid)) {
+      if (!this.claims.has(pid) && !this.yielded.has(pid)) {
         this.write('save', this.records.removeLive(pid)); // could not be removed when its client was gone
       }
     }
@@ -339,10 +341,14 @@ export class SessionStore implements ClaimKeeper {
   /** Another node has claimed the session, which may not have been asked for it yet. */
   private yield(claim: SessionClaim): void {
     claim.yield();
-    this.changed.delete(claim);
-    this.waiting.delete(claim);
+    this.forget(claim);
+    this.yielded.set(claim.pid, claim);
     // Its live record stays: it is the best there is if this node dies before it is asked. Who has claimed it removes it.
-    setTimeout(() => claim.mode === 'yielded' && this.end(claim), YIELDED_TIME).unref();
+    setTimeout(() => {
+      if (this.yielded.get(claim.pid) === claim) {
+        this.yielded.delete(claim.pid);
+      }
+    }, YIELDED_TIME).unref();
   }
 
   private removeLive(pid: string): void {
@@ -352,12 +358,16 @@ export class SessionStore implements ClaimKeeper {
   }
 
   private end(claim: SessionClaim): void {
+    this.forget(claim);
+    claim.end();
+  }
+
+  private forget(claim: SessionClaim): void {
     this.changed.delete(claim);
     this.waiting.delete(claim);
     if (this.claims.get(claim.pid) === claim) {
       this.claims.delete(claim.pid);
     }
-    claim.end();
   }
 
   // ── writing ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -159,9 +159,12 @@ export class SessionTakeover {
       records.push({ kind: 'memory', epoch: here.confirmedEpoch, owner: nodeId, session, node: undefined });
     }
     const decision = decide(records, claims);
-    if (decision.kind === 'none') {
+    if (decision.kind !== 'claim' && isFirst) {
       this.records.forgetNodes(); // one may be new
-      return isFirst ? 'again' : 'unknown';
+      return 'again';
+    }
+    if (decision.kind === 'none') {
+      return 'unknown';
     }
     const { epoch } = decision;
     const encoded =
@@ -264,6 +267,7 @@ export class SessionTakeover {
 
   /** The session as it was written before the epoch that this node has claimed, if it has that still. */
   private async lookAgain(take: Take, epoch: number): Promise<Session | 'superseded' | undefined> {
+    this.records.forgetNodes(); // one may be new
     const { records, claims } = await this.options.retry(() => this.look(take));
     if (standingOf(claims, epoch, this.options.nodeId) === 'superseded') {
       return 'superseded';

@@ -217,7 +217,7 @@ export async function soakRecovery({
       } else {
         network.blackhole();
       }
-      await sleep(random.between(50, 2_000));
+      await sleep(random.between(50, 800)); // shorter than commandTimeout: who waits for longer is refused
       network.heal();
       await network.accept().catch(() => undefined);
     },
