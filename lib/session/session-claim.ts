@@ -98,6 +98,14 @@ export class SessionClaim {
     return this.isConfirmed ? this.epoch : this.epoch - 1;
   }
 
+  /**
+   * The epoch of the session for who has claimed another. Whether this node's own claim, which it has not heard the answer
+   * of, came before that, the other one knows.
+   */
+  epochFor(claimed: number): number {
+    return this.isConfirmed ? this.epoch : Math.min(this.epoch, claimed - 1);
+  }
+
   /** `socket.data` as it is now. */
   get data(): unknown {
     return this.holder ? this.holder.data : this.session.data;

@@ -149,6 +149,11 @@ export class SessionRecords {
     ]);
   }
 
+  /** Claims before the last but one are of no use to anybody. */
+  async removeClaims(pid: string, epochs: number[]): Promise<void> {
+    await this.ask(['HDEL', this.claimsKey(pid), ...epochs.map(String)]);
+  }
+
   async claimsOf(pid: string): Promise<Claims> {
     return toClaims(decodeClaims(toTexts(await this.ask(['HGETALL', this.claimsKey(pid)])), pid));
   }

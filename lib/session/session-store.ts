@@ -125,14 +125,15 @@ export class SessionStore implements ClaimKeeper {
     if (claim && claim.confirmedEpoch < epoch) {
       await claim.completed;
       if (this.claims.get(pid) === claim && claim.isUsable) {
-        const encoded = this.encode('save', claim, claim.confirmedEpoch);
+        const encoded = this.encode('save', claim, claim.epochFor(epoch));
         this.end(claim);
         this.removeLive(pid);
         return encoded;
       }
     }
     const yielded = this.yielded.get(pid);
-    return yielded?.confirmedEpoch === epoch - 1 ? this.encode('save', yielded, yielded.confirmedEpoch) : undefined;
+    const isNewest = yielded && yielded.epochFor(epoch) === epoch - 1;
+    return isNewest ? this.encode('save', yielded, epoch - 1) : undefined;
   }
 
   /** The answer of the node that was asked to release: the encoded session, or null if it did not have it. */
@@ -321,7 +322,9 @@ export class SessionStore implements ClaimKeeper {
     const { nodeId } = this.options;
     let standing = standingOf(await this.records.claimsOf(pid), epoch, nodeId);
     if (standing === 'unclaimed' && epoch > 0) {
-      standing = standingOf(await this.records.claim(pid, nsp, epoch), epoch, nodeId);
+      claim.isSettled = false;
+      const encoded = this.encode('save', claim);
+      standing = standingOf(await this.records.claim(pid, nsp, epoch, encoded), epoch, nodeId);
     }
     const isOurs = standing !== 'superseded';
     claim.isConfirmed ||= isOurs;

@@ -174,6 +174,10 @@ export class SessionTakeover {
     if (standingOf(await claiming, epoch, nodeId) !== 'current') {
       return 'again'; // another was faster
     }
+    const old = [...claims.keys()].filter((at) => at < epoch - 1);
+    if (old.length > 0) {
+      this.options.write('save', this.records.removeClaims(pid, old));
+    }
     return this.complete(take, decision, records, encoded);
   }
 

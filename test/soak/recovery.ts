@@ -38,7 +38,7 @@ export interface RecoverySoakReport extends LedgerReport {
 
 const NODES = 3;
 const INTERVAL = 8;
-const ADAPTER = { heartbeatInterval: 200, heartbeatTimeout: 800, maxLen: 10_000_000 };
+const ADAPTER = { heartbeatInterval: 200, heartbeatTimeout: 800, commandTimeout: 5_000, maxLen: 10_000_000 };
 
 /** Milliseconds for which a change of rooms may not be written, if its node is cut off, frozen or killed. */
 const UNWRITTEN = 4_000;
