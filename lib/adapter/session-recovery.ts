@@ -40,8 +40,9 @@ interface Live {
   forgotten: Cut | undefined;
   /** How far this node was when it came here: it had been given all up to there. */
   arrived: Cut;
-  /** The last entries that it had been given then. */
+  /** The last entries that it had been given then, and whether it had missed some of them. */
   sent: LastGiven;
+  hasMissed: boolean;
   joined: Map<string, Cut>;
   left: [room: string, from: Cut, upTo: Cut][];
   /** See {@link Session.ahead}. */
@@ -181,6 +182,7 @@ export class SessionRecovery {
       since: session ? (session.since ?? NOTHING) : arrived,
       forgotten: session?.forgotten,
       sent: lastOf(missed) ?? { other: cut.position },
+      hasMissed: missed.length > 0,
       joined: new Map(session?.joined),
       left: [...(session?.left ?? [])],
       ahead: session ? this.aheadOf(session, cut) : [],
@@ -281,7 +283,7 @@ export class SessionRecovery {
   /** The client has come elsewhere: this connection of it is closed, and nothing is written of it. */
   private releaseLive(socket: SocketLike): void {
     const live = this.live.get(socket.id);
-    const isDoubtful = live?.claim?.isConfirmed === false;
+    const isDoubtful = live?.claim?.isConfirmed === false && this.hasBeenGiven(live, socket.rooms);
     if (live) {
       this.remove(live);
     }
@@ -291,6 +293,12 @@ export class SessionRecovery {
     }
     socket._onclose('transport close');
     socket.conn.close(!isDoubtful);
+  }
+
+  /** Whether a client may have been given anything since it came here. */
+  private hasBeenGiven({ arrived, joined, left, hasMissed }: Live, rooms: ReadonlySet<string>): boolean {
+    const recipient = new SessionRecipient(this.namespace.name, { rooms: [...rooms], joined: [...joined], left });
+    return hasMissed || this.log.lastGivenTo(recipient, arrived) !== undefined;
   }
 
   // ── recovery ────────────────────────────────────────────────────────────────────────────────────────────────────

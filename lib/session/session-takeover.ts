@@ -5,6 +5,8 @@ import type { FoundSession, SessionRecord, SessionRecords } from './session-reco
 
 /** Milliseconds that a node has to release a client that has come elsewhere. */
 const RELEASE_TIMEOUT = 1_000;
+/** Milliseconds after which others may have claimed a session again, though it was claimed just now. */
+const LATE = 100;
 /** How often a session is looked for, when others claim it at the same time. */
 const MAX_ATTEMPTS = 5;
 /** How many sessions are looked for before others get their turn in the event loop. */
@@ -236,6 +238,7 @@ export class SessionTakeover {
       // A node of the reference takes a session by deleting it: whoever has deleted it has it.
       return (await this.removeStored(pid)) ? 'found' : 'missing';
     }
+    const since = performance.now();
     const node = decision.kind === 'ask' ? decision.node : decision.record.node;
     const answer =
       node === undefined || node === this.options.nodeId ? 'gone' : await this.askForCurrent(take, node, claim.epoch);
@@ -243,10 +246,10 @@ export class SessionTakeover {
     // If it does not say, it may have written more than was found before the claim, or be writing what its client left.
     const isAsked = node !== undefined && node !== this.options.nodeId;
     const current = typeof answer === 'object' ? answer : isAsked ? await this.lookAgain(take, claim.epoch) : undefined;
-    if (current === 'superseded') {
+    if (current === 'superseded' || (isAsked && performance.now() - since > LATE && !(await this.isStillOurs(claim)))) {
       return 'superseded'; // and what is written now is not this node's to delete
     }
-    this.options.write('save', this.records.removeStored(pid));
+    this.options.write('save', this.removeStale(claim));
     for (const { kind, node } of records) {
       if (kind === 'live') {
         this.options.write('save', this.records.removeLiveOf(node!, pid));
@@ -261,6 +264,18 @@ export class SessionTakeover {
     }
     claim.touch();
     return 'found';
+  }
+
+  /** Deletes what was stored before the epoch that this node has claimed. */
+  private async removeStale(claim: SessionClaim): Promise<void> {
+    if (await this.isStillOurs(claim)) {
+      await this.records.removeStored(claim.pid);
+    }
+  }
+
+  private async isStillOurs({ pid, epoch }: SessionClaim): Promise<boolean> {
+    const claims = await this.options.retry(() => this.records.claimsOf(pid));
+    return standingOf(claims, epoch, this.options.nodeId) === 'current';
   }
 
   /** What is handed out, and is not in the claim, is written before, so that nobody hands out an older one later. */

@@ -86,6 +86,14 @@ export class Visitor {
     return this.visits.slice(1).filter(({ recovered }) => !recovered).length;
   }
 
+  /**
+   * How often a node that had recovered it without Redis has sent it away, because the session was another's: its offset says
+   * nothing then.
+   */
+  get sentAway(): number {
+    return this.visits.filter(({ end }) => end?.offset === '-').length;
+  }
+
   get recoveries(): number {
     return this.visits.filter(({ recovered }) => recovered).length;
   }

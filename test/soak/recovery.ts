@@ -272,7 +272,10 @@ export async function soakRecovery({
   };
   await until(
     async () => {
-      report.ghosts = await countGhosts(fleet, sids);
+      report.ghosts = await countGhosts(
+        fleet,
+        visitors.map(({ sid }) => sid),
+      );
       report.leftovers = await countLeftovers(fleet, clients);
       return report.ghosts + report.leftovers === 0;
     },
@@ -324,7 +327,7 @@ function describeAnomalies(
       .lanesOf(visitor, ordering)
       .flatMap(disordered)
       .map(({ value }) => value as string);
-    if (missing.length + doubled.length + late.length + visitor.refused > 0) {
+    if (visitor.sentAway === 0 && missing.length + doubled.length + late.length + visitor.refused > 0) {
       log(`client ${i} ${visitor.sid}: ${JSON.stringify({ missing, doubled, late, refused: visitor.refused })}`);
       for (const [n, { recovered, url }] of visitor.visits.entries()) {
         if (n > 0 && !recovered) {
