@@ -268,7 +268,8 @@ export class SessionTakeover {
 
   /** Deletes what was stored before the epoch that this node has claimed. */
   private async removeStale(claim: SessionClaim): Promise<void> {
-    if (await this.isStillOurs(claim)) {
+    // Once its client has left again, what is stored is what it has left.
+    if ((await this.isStillOurs(claim)) && claim.mode === 'held') {
       await this.records.removeStored(claim.pid);
     }
   }
