@@ -94,16 +94,14 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
   // ── rooms of sockets ────────────────────────────────────────────────────────────────────────────────────────────
 
   override addAll(id: SocketId, rooms: Set<Room>): void {
-    const before = new Set(this.recovery && this.sids.get(id));
+    const before = this.recovery && this.sids.get(id);
+    const joined = this.recovery ? [...rooms].filter((room) => !before?.has(room)) : [];
     void super.addAll(id, rooms);
     const connection = this.namespace.sockets.get(id)?.conn;
     if (connection) {
       corkFlushes(connection);
     }
-    this.recovery?.onJoin(
-      id,
-      [...rooms].filter((room) => !before.has(room)),
-    );
+    this.recovery?.onJoin(id, joined);
   }
 
   override del(id: SocketId, room: Room): void {

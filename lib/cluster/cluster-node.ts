@@ -216,6 +216,7 @@ export class ClusterNode implements ClusterMember {
       checkpoints: options.sessionCheckpoints,
       grace: 2 * heartbeatTimeout,
       retry: (run) => connections.retry(run),
+      onLeftOut: (namespace, what) => this.reportLeftOut(namespace, what),
       onError: (operation, error) => this.reportOnce({ type: 'session-refused', operation, error }, error.message),
     });
     this.allMembers().forEach((member) => bus.join(member));

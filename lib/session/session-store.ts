@@ -1,5 +1,6 @@
 import { performance } from 'node:perf_hooks';
 import type { RedisConnection } from '../redis/driver.js';
+import { carry, type NotCarried } from '../wire/carried.js';
 import { encodeSession, type Session } from '../wire/session.js';
 import { NOBODY, standingOf } from './ownership.js';
 import { SessionClaim, type ClaimKeeper, type SessionHolder } from './session-claim.js';
@@ -29,6 +30,8 @@ export interface SessionStoreOptions {
   /** Runs commands, again when a connection that failed them is back. */
   retry<T>(run: () => Promise<T>): Promise<T>;
   peers: SessionPeers;
+  /** Called with what an app has put into `socket.data` and no other node can be given. */
+  onLeftOut(namespace: string, what: NotCarried): void;
   /** Called when a session could not be written or read. */
   onError(operation: 'save' | 'checkpoint' | 'take', error: Error): void;
 }
@@ -125,7 +128,7 @@ export class SessionStore implements ClaimKeeper {
     if (this.claims.get(pid) !== claim || !claim.isHere) {
       return undefined;
     }
-    const encoded = this.encode('save', claim);
+    const encoded = this.encode('save', claim, claim.confirmedEpoch);
     this.end(claim);
     this.removeLive(pid);
     return encoded;
@@ -434,17 +437,15 @@ export class SessionStore implements ClaimKeeper {
     return encoded;
   }
 
-  /** Undefined if what the app has put into `socket.data` cannot be serialized. */
-  private encode(operation: 'save' | 'checkpoint', claim: SessionClaim): string | undefined {
-    const session = { ...claim.current(), epoch: claim.confirmedEpoch };
+  /** Undefined if the session cannot be serialized. */
+  private encode(operation: 'save' | 'checkpoint', claim: SessionClaim, epoch = claim.epoch): string | undefined {
+    const session = { ...claim.current(), epoch };
     try {
-      return encodeSession(session);
+      return encodeSession(session, ({ path, reason }) => {
+        this.options.onLeftOut(claim.nsp, { path: path ? `data.${path}` : 'data', reason });
+      });
     } catch (error) {
-      if (!claim.isReported) {
-        claim.isReported = true;
-        const what = `socket.data of ${session.sid} in "${claim.nsp}" cannot be serialized, so it cannot be recovered`;
-        this.options.onError(operation, new TypeError(`${what}: ${(error as Error).message}`, { cause: error }));
-      }
+      this.options.onError(operation, error as Error); // such as a room that is nothing that can be sent
       return undefined;
     }
   }
@@ -457,11 +458,16 @@ export class SessionStore implements ClaimKeeper {
   }
 }
 
-/** What tells data from others; not what is binary in them. */
+/** What tells data from others, as far as they are kept; not what is binary in them. */
 function fingerprint(data: unknown): string {
   try {
     return JSON.stringify(data) ?? '';
   } catch {
-    return ''; // reported when it is written
+    try {
+      const kept = carry(data, { onLeftOut: () => undefined });
+      return JSON.stringify(kept, (_key, value: unknown) => (typeof value === 'bigint' ? `${value}n` : value));
+    } catch {
+      return ''; // reported when it is written
+    }
   }
 }

@@ -53,6 +53,8 @@ export interface Replay {
 /** A replay that needs entries that are not here. */
 interface Backlog {
   readonly recipient: Recipient;
+  readonly cut: Cut;
+  /** The position of the cut. */
   readonly offset: StreamId;
   /** What comes after this was found here. */
   readonly upTo: StreamId;
@@ -203,9 +205,9 @@ export class ReplayLog {
       complete = Promise.resolve('lost');
     } else if (!this.own.covers(cut)) {
       complete = Promise.resolve('redis-away');
-    } else if (this.lacks(offset, recipient)) {
+    } else if (this.lacks(cut, recipient)) {
       complete = new Promise((settle) => {
-        this.backlogs.push({ recipient, offset, upTo, generation: this.generation, parts, settle });
+        this.backlogs.push({ recipient, cut, offset, upTo, generation: this.generation, parts, settle });
         void this.readOlder();
       });
     } else {
@@ -253,18 +255,15 @@ export class ReplayLog {
     }
   }
 
-  /** Whether an entry after `offset` that is not here may have been for the recipient. */
-  private lacks(offset: StreamId, { nsp, rooms }: Recipient): boolean {
-    if (compareStreamIds(offset, this.floor!) >= 0) {
+  /** Whether an entry that is neither in a cut nor here may have been for the recipient. */
+  private lacks(cut: Cut, { nsp, rooms }: Recipient): boolean {
+    if (compareStreamIds(cut.position, this.floor!) >= 0) {
       return false;
     }
-    if (compareStreamIds(offset, this.index.forgotten) < 0) {
+    if (compareStreamIds(cut.position, this.index.forgotten) < 0) {
       return true;
     }
-    return ['', ...rooms].some((room) => {
-      const id = this.index.lastRemovedFor(nsp, room);
-      return id !== undefined && compareStreamIds(id, offset) > 0;
-    });
+    return ['', ...rooms].some((room) => this.index.hasRemoved(nsp, room, cut));
   }
 
   /** Reads what the waiting replays need; those that come meanwhile have their turn in the next pass. */
@@ -289,7 +288,7 @@ export class ReplayLog {
   }
 
   /** Takes what an earlier pass has brought. Returns whether the backlog is settled by that. */
-  private findHere({ recipient, offset, upTo, generation, parts, settle }: Backlog): boolean {
+  private findHere({ recipient, cut, offset, upTo, generation, parts, settle }: Backlog): boolean {
     if (generation !== this.generation) {
       settle('lost');
       return true;
@@ -299,7 +298,7 @@ export class ReplayLog {
       return true;
     }
     parts.push(this.index.entriesFor(recipient, offset, upTo));
-    if (this.lacks(offset, recipient)) {
+    if (this.lacks(cut, recipient)) {
       return false;
     }
     settle('complete');

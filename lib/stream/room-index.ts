@@ -1,4 +1,5 @@
 import { EntryType, type LogEntry, type Origin, type UnreadEntry } from '../wire/entry.js';
+import { isInCut, type Cut } from '../wire/cut.js';
 import { compareStreamIds, later, STREAM_START, type StreamId } from '../wire/stream-id.js';
 import { targetOf } from './broadcast.js';
 
@@ -32,8 +33,10 @@ interface Shelf<E> {
   readonly room: string;
   entries: E[];
   head: number;
-  /** The place of the last entry that was removed. */
-  removed: StreamId | undefined;
+  /** The last entry that was removed. */
+  removed: EntryIdentity | undefined;
+  /** The place of the last one that was removed before it, of another publisher. */
+  removedOfOther: StreamId | undefined;
   /** The last entry there has ever been, of the index's own publisher and of the others. */
   lastOwn: EntryIdentity | undefined;
   lastOther: StreamId | undefined;
@@ -102,7 +105,7 @@ export class RoomIndex<E extends Indexed> {
       if (shelf?.entries[shelf.head] !== entry) {
         continue; // the room was named twice
       }
-      shelf.removed = this.placeOf(entry);
+      this.noteRemoved(shelf, entry);
       shelf.entries[shelf.head++] = undefined as never;
       if (shelf.head === shelf.entries.length) {
         this.clear(shelf);
@@ -114,6 +117,23 @@ export class RoomIndex<E extends Indexed> {
     if (this.empty.size > MAX_EMPTY) {
       this.forgetSome();
     }
+  }
+
+  private noteRemoved(shelf: Shelf<E>, entry: E): void {
+    if (shelf.removed && shelf.removed.origin?.node !== entry.origin?.node) {
+      shelf.removedOfOther = shelf.removed.id;
+    }
+    shelf.removed = { id: this.placeOf(entry), origin: entry.origin };
+  }
+
+  /** Whether entries for a room that are not in a cut may have been removed, but for what is {@link forgotten}. */
+  hasRemoved(nsp: string, room: string, cut: Cut): boolean {
+    const { removed, removedOfOther } = this.find(nsp, room) ?? {};
+    if (!removed || isInCut({ id: removed.id }, cut)) {
+      return false;
+    }
+    // All that was removed of its publisher came before it.
+    return !isInCut(removed, cut) || (removedOfOther !== undefined && !isInCut({ id: removedOfOther }, cut));
   }
 
   /** Puts others in the place of the entries that are here; what was removed is remembered. */
@@ -133,11 +153,6 @@ export class RoomIndex<E extends Indexed> {
   /** The newest entry for a room. */
   newestFor(nsp: string, room: string): E | undefined {
     return this.find(nsp, room)?.entries.at(-1);
-  }
-
-  /** The place of the last entry for a room that was removed; undefined if there was none after {@link forgotten}. */
-  lastRemovedFor(nsp: string, room: string): StreamId | undefined {
-    return this.find(nsp, room)?.removed;
   }
 
   /** What a recipient is given of the entries with places in `(after, upTo]`, oldest first. */
@@ -169,6 +184,7 @@ export class RoomIndex<E extends Indexed> {
       entries: NOTHING,
       head: 0,
       removed: undefined,
+      removedOfOther: undefined,
       lastOwn: undefined,
       lastOther: undefined,
     };
@@ -223,7 +239,7 @@ export class RoomIndex<E extends Indexed> {
     for (const shelf of this.empty) {
       this.empty.delete(shelf);
       this.drop(shelf);
-      this.forgotten = later(this.forgotten, shelf.removed!);
+      this.forgotten = later(this.forgotten, shelf.removed!.id!);
       if (--surplus <= 0) {
         break;
       }

@@ -24,8 +24,10 @@ export interface LedgerReport {
   doubled: number;
   /** Messages that came to somebody for whom they were not. */
   misdelivered: number;
-  /** Messages that came after one that is later in the log, or at another place of the log than to others. */
+  /** Messages that came after one that their sender had sent later. */
   disordered: number;
+  /** Messages that are not in the log: their node was killed after it had given them to its own clients. */
+  unlogged: number;
 }
 
 const ROOMS = ['red', 'green', 'blue'];
@@ -33,6 +35,8 @@ const ROOMS = ['red', 'green', 'blue'];
 /** Knows what was sent, and to whom. Client `i` is in two of three rooms, always the same. */
 export class Ledger {
   readonly messages: Message[] = [];
+  /** Made when it is asked for first, when all has been sent. */
+  private byId: Map<string, Addressing> | undefined;
 
   roomsOf(client: number): string[] {
     return [ROOMS[client % 3]!, ROOMS[(client + 1) % 3]!];
@@ -91,6 +95,11 @@ export class Ledger {
     }
   }
 
+  addressingOf(id: string): Addressing | undefined {
+    this.byId ??= new Map(this.messages.map((message) => [message.id, message.addressing]));
+    return this.byId.get(id);
+  }
+
   expectedOf(client: number): string[] {
     return this.messages.filter((message) => this.isFor(message, client)).map(({ id }) => id);
   }
@@ -105,8 +114,10 @@ export class Ledger {
   check(visitors: Visitor[]): LedgerReport {
     const report: LedgerReport = {
       ...{ sent: this.messages.length, expected: 0, received: 0, recoveries: 0, refused: 0 },
-      ...{ missing: 0, doubled: 0, misdelivered: 0, disordered: 0 },
+      ...{ missing: 0, doubled: 0, misdelivered: 0, disordered: 0, unlogged: 0 },
     };
+    const known = new Set(this.messages.map(({ id }) => id));
+    const unlogged = new Set<string>();
     for (const [client, visitor] of visitors.entries()) {
       const expected = new Set(this.expectedOf(client));
       const ids = visitor.values as string[];
@@ -117,9 +128,11 @@ export class Ledger {
       report.refused += visitor.refused;
       report.missing += [...expected].filter((id) => !distinct.has(id)).length;
       report.doubled += ids.length - distinct.size;
-      report.misdelivered += [...distinct].filter((id) => !expected.has(id)).length;
+      report.misdelivered += [...distinct].filter((id) => known.has(id) && !expected.has(id)).length;
+      [...distinct].filter((id) => !known.has(id)).forEach((id) => unlogged.add(id));
       report.disordered += disordered(visitor.received).length;
     }
+    report.unlogged = unlogged.size;
     return report;
   }
 }
@@ -166,9 +179,12 @@ export function startLoad(
   random: Random,
 ): { stop(): void } {
   const sids = visitors.map(({ sid }) => sid);
+  const names = new Map<Server, string>();
   const timer = setInterval(() => {
     for (const { io } of nodes) {
-      const id = String(ledger.messages.length);
+      const name = names.get(io) ?? `node ${names.size}`;
+      names.set(io, name);
+      const id = `${name} ${ledger.messages.length}`;
       send(io, ledger.note(Ledger.random(id, random, visitors.length)), sids);
     }
   }, 5);

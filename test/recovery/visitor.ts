@@ -1,6 +1,4 @@
 import { io as connect, type ManagerOptions, type Socket, type SocketOptions } from 'socket.io-client';
-import { decodeCut, isInCut, type Cut } from '../../lib/wire/cut.js';
-import { compareStreamIds } from '../../lib/wire/stream-id.js';
 import { closeAfterwards, until } from '../kit/index.js';
 
 export interface VisitorOptions extends Partial<ManagerOptions & SocketOptions> {
@@ -136,13 +134,22 @@ export class Visitor {
   }
 }
 
-/** What was received with an offset that does not go on from the one before: it came twice, or out of order. */
+/**
+ * What was received after something that its sender had sent later, of messages that are named after their sender and
+ * numbered: `sender 12`.
+ */
 export function disordered(received: Received[]): Received[] {
-  return received.filter(({ offset }, i) => i > 0 && !goesOn(decodeCut(received[i - 1]!.offset)!, decodeCut(offset)!));
+  const last = new Map<string, number>();
+  return received.filter(({ value }) => {
+    const [sender, number] = parts(value);
+    const isLate = number <= (last.get(sender) ?? -1);
+    last.set(sender, Math.max(number, last.get(sender) ?? -1));
+    return isLate;
+  });
 }
 
-/** Whether a cut holds more than another that was given before it. */
-function goesOn(before: Cut, cut: Cut): boolean {
-  const further = compareStreamIds(cut.position, before.position);
-  return further > 0 || (further === 0 && cut.ahead.some((origin) => !isInCut({ id: undefined, origin }, before)));
+function parts(value: unknown): [sender: string, number: number] {
+  const text = String(value);
+  const space = text.lastIndexOf(' ');
+  return [text.slice(0, Math.max(0, space)), Number(text.slice(space + 1))];
 }

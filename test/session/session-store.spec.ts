@@ -86,6 +86,7 @@ async function startStores(port: number, count: number) {
             return Promise.resolve();
           },
         },
+        onLeftOut: () => undefined,
         onError: (_operation, error) => errors.push(error),
       }),
     );

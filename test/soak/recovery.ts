@@ -185,7 +185,7 @@ async function countGhosts({ nodes }: ProcessFleet, sids: string[]): Promise<num
 /** Each client has one record: in the hash of its node. */
 async function countLeftovers({ redis, nodes }: ProcessFleet, clients: number): Promise<number> {
   const keys = (await redis.command('KEYS', 'sio:session:*')) as string[];
-  const sessions = keys.filter((key) => !key.startsWith('sio:session:live:')).length;
+  const sessions = keys.filter((key) => !/^sio:session:(live|claims):/.test(key)).length;
   const ids = await Promise.all(nodes.map(({ process }) => process.call<string>('id')));
   const live = await Promise.all(
     ids.map((id) => redis.command('HKEYS', `sio:session:live:${id}`) as Promise<string[]>),
