@@ -57,7 +57,18 @@ describe.each(configurations)('What clients see of a program ($name)', (configur
     const adapters = clients.map((client) => createAdapter(client, { ordering }, silent));
     const server = recovery ? { connectionStateRecovery: { maxDisconnectionDuration: 60_000 } } : {};
     inMemory = await Stage.start([undefined], server);
-    ours = await Stage.start(adapters, server);
+    const hasReadAll = (last: string | undefined): boolean =>
+      adapters.every(({ node }) => {
+        const [stream] = node.status().streams;
+        return stream!.outbox.entries === 0 && (last === undefined || stream!.position === last);
+      });
+    ours = await Stage.start(adapters, server, async () => {
+      await until(() => adapters.every(({ node }) => node.status().streams[0]!.outbox.entries === 0), {
+        ...{ what: 'all entries to be appended', interval: 1 },
+      });
+      const [entry] = await clients[0]!.xrevrange('socket.io', '+', '-', 'COUNT', 1);
+      await until(() => hasReadAll(entry?.[0]), { what: 'all entries to be read', interval: 1 });
+    });
     await Promise.all(adapters.map(({ node }) => node.start()));
     for (const nsp of ['/', '/second']) {
       const { adapter } = ours.ios[0]!.of(nsp);
