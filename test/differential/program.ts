@@ -210,6 +210,7 @@ export const program: fc.Arbitrary<Program> = fc.oneof(
 /**
  * The program as it can be compared when clients 3, 4 and 6 are connected to other nodes:
  * - Nothing is local to the node that acts.
+ * - Clients do not leave the room that is theirs: a socket of another node is reached by it, one of this node without.
  * - Clients are put into rooms only whose names can be sent, and into none that is named like a client: with recovery on, the
  *   in-memory adapter takes an event for that client which asks for an acknowledgement for one to all in the room; here it
  *   does not leave the node.
