@@ -224,8 +224,7 @@ export function acrossNodes(program: Program): Program {
       const copy = JSON.parse(JSON.stringify(statement)) as Statement;
       if ('local' in copy) copy.local = false;
       if ('flags' in copy) delete (copy.flags as Flags).local;
-      if (copy.do === 'socketsJoin' || copy.do === 'join')
-        copy.rooms = copy.rooms.map((room) => (isSent(room) ? room : 'r3'));
+      if ('rooms' in copy) copy.rooms = copy.rooms.map((room) => (isSent(room) ? room : 'r3'));
       return copy;
     });
     const isFetch = (statement: Statement): boolean => statement.do === 'fetchSockets';
