@@ -63,6 +63,7 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
     this.uid = node.nextUid(this.name);
     this.log = node.logOf(this.name);
     this.requests = new Requests({
+      whenStarted: () => this.whenStarted(),
       census: () => this.census(),
       send: (request) => this.send(request),
       respond: (uid, response) => this.respond(uid, response),
@@ -422,6 +423,24 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
    */
   private keepingOffset(packet: EventPacket): EventPacket {
     return typeof packet.data.at(-1) === 'string' ? this.withOffset(packet, this.log.offset()) : packet;
+  }
+
+  /** What is asked while the node starts waits: it is not known yet who else is there. */
+  private whenStarted(): Promise<void> | undefined {
+    const isStarting = (): boolean => !this.closed && this.node.status().state === 'starting';
+    if (!isStarting()) {
+      return undefined;
+    }
+    return new Promise((resolve) => {
+      const unsubscribe = this.node.subscribe({
+        onStatus: () => {
+          if (!isStarting()) {
+            unsubscribe();
+            resolve();
+          }
+        },
+      });
+    });
   }
 
   private census(): Promise<Census> {
