@@ -35,7 +35,7 @@ function isUnchanged(name, entry) {
         enabled: true,
         reportFileName: `${name}.api.md`,
         reportFolder: join(root, 'etc'),
-        reportTempFolder: join(root, 'dist/api'),
+        reportTempFolder: join(root, 'node_modules/.cache/api'),
       },
       docModel: { enabled: false },
       dtsRollup: { enabled: false },

@@ -63,6 +63,7 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
     this.uid = node.nextUid(this.name);
     this.log = node.logOf(this.name);
     this.requests = new Requests({
+      whenStarted: () => this.whenStarted(),
       census: () => this.census(),
       send: (request) => this.send(request),
       respond: (uid, response) => this.respond(uid, response),
@@ -139,7 +140,7 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
     } else if (packet.id !== undefined) {
       super.broadcast(exact, opts); // for one socket, and the acknowledgement can be called only here
     } else {
-      void this.change(opts, {
+      this.change(opts, {
         here: (sent) =>
           super.broadcast(sent ? this.withOffset(exact, this.log.offset()) : this.keepingOffset(exact), opts),
         // Its turn may come later, so it is sent as it is now.
@@ -205,10 +206,11 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
 
   /** @see addSockets */
   override disconnectSockets(opts: BroadcastOptions, close: boolean): Promise<void> {
-    return this.change(opts, {
+    const isAppended = this.change(opts, {
       here: () => super.disconnectSockets(opts, close),
       elsewhere: (target) => ({ type: EntryType.DisconnectSockets, data: { opts: target, close } }),
     });
+    return isAppended ? this.log.whenAppended() : Promise.resolve();
   }
 
   /* eslint-enable @typescript-eslint/no-misused-promises */
@@ -334,8 +336,8 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
     }
   }
 
-  /** Does something with the sockets of this server, and has the others do the same. */
-  private change(opts: BroadcastOptions, change: Change): Promise<void> {
+  /** Does something with the sockets of this server, and has the others do the same. Returns whether it was appended. */
+  private change(opts: BroadcastOptions, change: Change): boolean {
     const target = this.elsewhere(opts);
     const isDirect = this.isForOne(opts);
     const isAtOnce = this.ordering === 'local-first' || isDirect;
@@ -345,7 +347,7 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
       } else {
         this.afterOwnEntries(change.later?.() ?? (() => change.here(false)));
       }
-      return Promise.resolve();
+      return false;
     }
     const message = { uid: this.uid, nsp: this.name, ...change.elsewhere(target) };
     const options = { ...(isDirect && { lane: 'direct' as const }), bus: this.node.bus.mark(this) };
@@ -354,7 +356,7 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
       change.here(true);
       this.node.siblingsOf(this).forEach((sibling) => sibling.deliverAtOnce(message));
     }
-    return this.log.whenAppended();
+    return true;
   }
 
   private changeRooms(
@@ -365,10 +367,11 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
   ): Promise<void> {
     const shared = rooms.filter(isRoom);
     const isOnlyHere = shared.length === 0; // nobody elsewhere can be in such a room
-    return this.change(isOnlyHere ? { ...opts, flags: { ...opts.flags, local: true } } : opts, {
+    const isAppended = this.change(isOnlyHere ? { ...opts, flags: { ...opts.flags, local: true } } : opts, {
       here,
       elsewhere: (target) => ({ type, data: { opts: target, rooms: shared } }),
     });
+    return isAppended ? this.log.whenAppended() : Promise.resolve();
   }
 
   /** Whether all that is meant is one socket of this server. */
@@ -420,6 +423,24 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
    */
   private keepingOffset(packet: EventPacket): EventPacket {
     return typeof packet.data.at(-1) === 'string' ? this.withOffset(packet, this.log.offset()) : packet;
+  }
+
+  /** What is asked while the node starts waits: it is not known yet who else is there. */
+  private whenStarted(): Promise<void> | undefined {
+    const isStarting = (): boolean => !this.closed && this.node.status().state === 'starting';
+    if (!isStarting()) {
+      return undefined;
+    }
+    return new Promise((resolve) => {
+      const unsubscribe = this.node.subscribe({
+        onStatus: () => {
+          if (!isStarting()) {
+            unsubscribe();
+            resolve();
+          }
+        },
+      });
+    });
   }
 
   private census(): Promise<Census> {

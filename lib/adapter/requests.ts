@@ -18,6 +18,8 @@ const PIECE = 128 * 1024;
 
 /** What requests need of the server that makes and answers them. */
 export interface RequestServer {
+  /** Resolves when the node has reached Redis for the first time; undefined if it has. */
+  whenStarted(): Promise<void> | undefined;
   /** Who else has the namespace. It never rejects. */
   census(): Promise<Census>;
   /** Sends to all other servers. Rejected if Redis cannot be reached now. */
@@ -193,9 +195,23 @@ export class Requests {
     const timer = setTimeout(() => this.end(requestId, this.lateness(requestId)), timeout);
     const pending: Pending = { survey: undefined, early: new Set(), take, end, timer };
     this.pending.set(requestId, pending);
+    const started = this.server.whenStarted();
+    if (started) {
+      void started.then(() => this.send(requestId, request(requestId)));
+    } else {
+      this.send(requestId, request(requestId));
+    }
+    this.scheduleRecheck();
+  }
+
+  private send(requestId: string, request: Request): void {
+    const pending = this.pending.get(requestId);
+    if (!pending) {
+      return; // its time was over before the node had started
+    }
     // Both at once: who comes between the two need not answer, and what is sent keeps its place in the order.
     const counting = this.server.census();
-    this.server.send(request(requestId)).catch((cause: Error) => {
+    this.server.send(request).catch((cause: Error) => {
       this.end(requestId, new Error(`the request cannot be sent to other servers: ${cause.message}`, { cause }));
     });
     void counting.then((census) => {
@@ -203,10 +219,12 @@ export class Requests {
       pending.early.forEach((uid) => pending.survey!.answer(uid));
       this.endIfComplete(requestId);
     });
-    this.scheduleRecheck();
   }
 
   private lateness(requestId: string): Error {
+    if (this.server.whenStarted()) {
+      return new Error('timeout reached: Redis has not been reached yet, so other servers could not be asked');
+    }
     const { survey } = this.pending.get(requestId)!;
     const { answered, expected } = survey ?? { answered: new Set(), expected: 'an unknown number' };
     return new Error(`timeout reached: only ${answered.size} responses received out of ${expected}`);

@@ -108,7 +108,7 @@ export class RequestOrder {
 
   /** The number that the next entry of a server is to carry; undefined if it need not wait for a request. */
   mark(server: { uid: string; nsp: string }): number | undefined {
-    const sent = this.sent.get(keyOf(server));
+    const sent = this.sent.size > 0 ? this.sent.get(keyOf(server)) : undefined;
     if (!sent || sent.marked === sent.n) {
       return undefined;
     }

@@ -68,6 +68,7 @@ describe('Requests', () => {
       throw new Error('not asked for');
     };
     const server: RequestServer = {
+      whenStarted: () => undefined,
       census: async () => present,
       send: (request) => {
         sent.push(request);

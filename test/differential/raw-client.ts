@@ -77,6 +77,11 @@ export class RawClient {
     await this.until(() => isAnswered || !membership.isConnected);
   }
 
+  /** Whether it has a connection. */
+  get isOpen(): boolean {
+    return this.engine?.readyState === 'open';
+  }
+
   /** Whether the server has disconnected it from a namespace. */
   get wasDisconnected(): boolean {
     return [...this.memberships.values()].some(({ isConnected }) => !isConnected);

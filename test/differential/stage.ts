@@ -52,12 +52,18 @@ export class Stage {
   private constructor(
     readonly ios: Server[],
     https: HttpServer[],
+    /** Resolves when nothing is under way between the servers: what is left would happen to the clients of the next program. */
+    private readonly idle: () => Promise<void>,
   ) {
     this.https = https;
   }
 
   /** @param adapters - of the server that acts, and of the others; undefined: the in-memory adapter */
-  static async start(adapters: readonly unknown[], options: Partial<ServerOptions>): Promise<Stage> {
+  static async start(
+    adapters: readonly unknown[],
+    options: Partial<ServerOptions>,
+    idle: () => Promise<void> = () => Promise.resolve(),
+  ): Promise<Stage> {
     const https = adapters.map(() => createServer());
     await Promise.all(
       https.map((http) => {
@@ -68,7 +74,7 @@ export class Stage {
     const ios = adapters.map(
       (adapter, i) => new Server(https[i], { ...options, ...(adapter !== undefined && { adapter: adapter as never }) }),
     );
-    const stage = new Stage(ios, https);
+    const stage = new Stage(ios, https, idle);
     stage.prepare(options.connectionStateRecovery !== undefined);
     return stage;
   }
@@ -95,6 +101,7 @@ export class Stage {
     const received = PLACES.map(({ client, nsp }) => this.clients[client]!.receivedIn(nsp));
     const outcome = { received, results: this.results, seen: this.seen };
     this.seen = [];
+    await this.idle();
     this.clients.forEach((client) => client.leave());
     while (this.ios.some((io) => NSPS.some((nsp) => io.of(nsp).sockets.size > 0))) {
       await new Promise((resolve) => setImmediate(resolve));
@@ -328,6 +335,8 @@ export class Stage {
     // An answer that crosses a disconnection makes the server close the connection, sooner or later; so it ends here.
     this.clients.forEach((client) => client.endIfDisconnected());
     const areGone = (): boolean =>
+      this.ios.reduce((count, io) => count + io.engine.clientsCount, 0) ===
+        this.clients.filter(({ isOpen }) => isOpen).length &&
       this.ios.every((io) =>
         NSPS.every((nsp) => [...io.of(nsp).sockets.values()].every((socket) => this.isOpen(socket))),
       );

@@ -27,7 +27,9 @@ describe.each(['recovery', 'no recovery'])(
       expect(Object.keys(outcomes)).toEqual(MOMENTS);
       for (const moment of MOMENTS.slice(0, -2)) {
         const isThere = moment.startsWith('running');
-        const unsent = /^rejected: the request cannot be sent to other servers: Redis cannot be used now/;
+        const unsent = moment.startsWith('starting')
+          ? /^rejected: timeout reached: Redis has not been reached yet/
+          : /^rejected: the request cannot be sent to other servers: Redis cannot be used now/;
         // The client of this node answers, Redis or not. Whether there are other nodes, only Redis can tell.
         expect({ moment, ...outcomes[moment] }).toMatchObject({
           moment,

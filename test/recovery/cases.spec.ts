@@ -469,9 +469,12 @@ describe('a client that comes back', () => {
     const visitor = await visit({ url: `http://127.0.0.1:${network.port}` });
     const [socket] = socketsOf(a, visitor);
     const inOrder = async (run: () => unknown): Promise<void> => {
-      const { read } = a.counters;
-      a.io.to('nobody').emit('msg');
-      await until(() => a.counters.read > read, { what: 'the node to have read what was sent' });
+      const isRead = (): boolean => {
+        const streams = [a, b].map(({ node }) => node.status().streams[0]!);
+        const appended = streams.reduce((sum, { counters }) => sum + counters.appended, 0);
+        return streams.every(({ outbox }) => outbox.entries === 0) && a.counters.read === appended;
+      };
+      await until(isRead, { what: 'the node to have read what was sent' });
       await run();
     };
     a.io.emit('msg', 0);
