@@ -1,4 +1,6 @@
 import { io as connect, type ManagerOptions, type Socket, type SocketOptions } from 'socket.io-client';
+import { decodeCut, isInCut, type Cut } from '../../lib/wire/cut.js';
+import { compareStreamIds } from '../../lib/wire/stream-id.js';
 import { closeAfterwards, until } from '../kit/index.js';
 
 export interface VisitorOptions extends Partial<ManagerOptions & SocketOptions> {
