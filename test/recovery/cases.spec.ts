@@ -41,14 +41,16 @@ describe('a client that comes back', () => {
     const proxy = await TcpProxy.start(redis.port);
     const a = await startNode({ port: redis.port });
     const b = await startNode({ port: redis.port, readerPort: proxy.port });
+    const c = await startNode({ port: redis.port });
     const visitor = await visit(a);
     proxy.blackhole('toClient');
-    numbers(50).forEach((i) => a.io.emit('msg', i));
+    // Of another node, so that the client's offset is a position, which its new node has to come to.
+    numbers(50).forEach((i) => c.io.emit('msg', i));
     await receives(visitor, 50);
 
     visitor.goTo(b.url);
     visitor.cut();
-    a.io.emit('msg', 50);
+    c.io.emit('msg', 50);
     await until(() => b.io.engine.clientsCount === 1, { what: 'the client to be at the node that is behind' });
     expect(visitor.isConnected).toBe(false);
     proxy.heal();
