@@ -1,7 +1,7 @@
 import type { Namespace, Server } from 'socket.io';
 import { until, type RedisServer } from '../kit/index.js';
 import type { Random } from '../soak/random.js';
-import { disordered, type Received, type Visitor } from './visitor.js';
+import { disordered, parts, stretches, type Received, type Visitor } from './visitor.js';
 
 /** Whom a message is for, as it was sent. */
 export type Addressing =
@@ -119,6 +119,38 @@ export class Ledger {
     return ordering === 'local-first'
       ? [received]
       : [received.filter(isDirect), received.filter((message) => !isDirect(message))];
+  }
+
+  /**
+   * What is missing between messages of the same sender that a client received without being refused in between; and at the
+   * end, all that its sender has sent since. For runs in which a client may rightly be refused: what was sent while it
+   * was away then, nobody has promised.
+   */
+  holesOf(visitor: Visitor, client: number, ordering: 'local-first' | 'log'): string[] {
+    const seen = new Set(visitor.values as string[]);
+    const laneOf = (id: string): string => {
+      const isDirect = ordering === 'log' && this.addressingOf(id)?.to === 'client';
+      return `${parts(id)[0]}${isDirect ? '~' : ''}`;
+    };
+    const missing = this.expectedOf(client).filter((id) => !seen.has(id));
+    const holes = new Set<string>();
+    const all = stretches(visitor);
+    for (const [i, stretch] of all.entries()) {
+      const bounds = new Map<string, [least: number, most: number]>();
+      for (const { value } of stretch) {
+        const number = parts(value)[1];
+        const [least, most] = bounds.get(laneOf(value as string)) ?? [i === 0 ? -1 : number, -1];
+        bounds.set(laneOf(value as string), [least, i === all.length - 1 ? Infinity : Math.max(most, number)]);
+      }
+      for (const id of missing) {
+        const [least, most] = bounds.get(laneOf(id)) ?? [Infinity, -Infinity];
+        const number = parts(id)[1];
+        if (least < number && number < most) {
+          holes.add(id);
+        }
+      }
+    }
+    return [...holes];
   }
 
   check(visitors: Visitor[], ordering: 'local-first' | 'log' = 'local-first'): LedgerReport {
