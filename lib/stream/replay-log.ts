@@ -129,8 +129,8 @@ export class ReplayLog {
     }
   }
 
-  /** Whether it has the entry with this id. */
-  has(id: StreamId): boolean {
+  /** The entry with this id, if it is here. */
+  find(id: StreamId): LogEntry | undefined {
     let low = this.head;
     let high = this.entries.length;
     while (low < high) {
@@ -141,7 +141,8 @@ export class ReplayLog {
         high = middle;
       }
     }
-    return this.entries[low]?.id === id;
+    const entry = this.entries[low];
+    return entry?.id === id ? entry : undefined;
   }
 
   /** Entries with ids up to this one may have been lost. */

@@ -81,12 +81,15 @@ class SentinelGroup implements Topology {
   }
 
   async failOver(_key: string, how: 'killed' | 'in order'): Promise<void> {
+    let former: RedisServer;
     if (how === 'killed') {
-      await (await this.group.failover()).restart();
+      former = await this.group.failover();
+      await former.restart();
     } else {
-      await this.group.switchover();
+      former = await this.group.switchover();
     }
     const master = await this.group.master();
+    await former.command('REPLICAOF', '127.0.0.1', master.port); // the sentinels would let ten seconds pass
     const replicas = this.group.servers.filter((server) => server !== master);
     await until(async () => (await Promise.all(replicas.map((replica) => follows(replica, master)))).every(Boolean), {
       what: 'the others to follow the new master',
