@@ -223,12 +223,10 @@ export class SessionRecovery {
     }
     const isAnnounced = session ? missed.length === 0 && !live.claim.isAnswered : this.node.options.announceOffset;
     const announced = isAnnounced && this.log.position !== undefined;
-    const packets = announced
-      ? [[OFFSET_EVENT, session ? this.ownOffset() : encodeCut(arrived)]]
-      : missed.map(toPacketData);
-    if (packets.length > 0) {
-      // A client that is cut off before it has its CONNECT packet would keep what came before, and be given it again.
-      afterNextPacket(socket, () => packets.forEach((data) => socket.packet({ type: EVENT, data })));
+    if (announced) {
+      sendAfterNextPacket(socket, [[OFFSET_EVENT, session ? this.ownOffset() : encodeCut(arrived)]]);
+    } else if (missed.length > 0) {
+      sendAfterNextPacket(socket, missed.map(toPacketData));
     }
   }
 
@@ -495,6 +493,7 @@ export class SessionRecovery {
       ...{ claim, session, cut, replay: undefined, isOutdated: false, ended },
       end: () => {
         arrival.replay?.end();
+        arrival.replay = undefined; // listeners of the connection hold the arrival for as long as that is open
         if (this.arriving.get(session.sid) === arrival) {
           this.arriving.delete(session.sid);
         }
@@ -587,13 +586,18 @@ function toPacketData({ entry, offset }: ReplayItem): unknown[] {
   return [...broadcastOf(entry)!.packet.data, offset];
 }
 
-/** Does something right after the next packet was written to a socket. */
-function afterNextPacket(socket: SocketLike, run: () => void): void {
+/**
+ * Sends packets to a socket right after its next one, which is CONNECT: a client that is cut off before it has that would
+ * keep what came before it, and be given it again.
+ *
+ * A function of its own: what is sent must not be held, in a scope, by anything that lives as long as the connection.
+ */
+function sendAfterNextPacket(socket: SocketLike, packets: unknown[][]): void {
   const { packet } = socket;
   socket.packet = (next: PacketLike, ...rest: unknown[]) => {
     socket.packet = packet;
     packet.call(socket, next, ...rest);
-    run();
+    packets.forEach((data) => socket.packet({ type: EVENT, data }));
   };
 }
 

@@ -443,7 +443,10 @@ function firstCopies(entries: LogEntry[]): LogEntry[] {
   });
 }
 
+/** What a text has if V8 keeps two bytes for each of its characters. To look for it in one that has not costs nothing. */
+const WIDE = /[\u0100-\uffff]/;
+
 /** About how many bytes an entry takes here. */
-function weight(entry: LogEntry): number {
-  return 320 + entry.data.length + (entry.rooms?.length ?? 0) * 64;
+function weight({ data, rooms }: LogEntry): number {
+  return 320 + data.length * (WIDE.test(data) ? 2 : 1) + (rooms?.length ?? 0) * 64;
 }

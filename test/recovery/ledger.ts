@@ -145,7 +145,9 @@ export class Ledger {
       for (const id of missing) {
         const [least, most] = bounds.get(laneOf(id)) ?? [Infinity, -Infinity];
         const number = parts(id)[1];
-        if (least < number && number < most) {
+        // A client that was refused has another id then.
+        const isReachable = i === 0 || this.addressingOf(id)?.to !== 'client';
+        if (least < number && number < most && isReachable) {
           holes.add(id);
         }
       }

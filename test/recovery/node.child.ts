@@ -67,6 +67,18 @@ serve({
       namespace.to(`nobody ${i}`).emit('nothing', i);
     }
   },
+  /** Sends so many messages to all, each an array of so many small objects. */
+  emitObjects: (count: number, size: number, text: string) => {
+    for (let i = 0; i < count; i++) {
+      const objects = Array.from({ length: size }, (_, n) => ({ i, n, name: `${text} ${n}`, ok: true }));
+      namespace.except(`nobody ${i}`).emit('objects', objects);
+    }
+  },
+  /** Bytes of the heap, without what is garbage. */
+  heapUsed: () => {
+    (globalThis as { gc?: () => void }).gc!();
+    return process.memoryUsage().heapUsed;
+  },
   emitVolatile: (value: unknown) => namespace.volatile.emit('volatile', value),
   /** Broadcasts messages at random, named `name` and a number. */
   startLoad: (name: string, seed: number, interval: number, sids: string[]) => {

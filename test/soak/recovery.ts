@@ -256,7 +256,7 @@ export async function soakRecovery({
     },
     "nodes' connections to Redis are cut": async () => {
       const which = random.pick([':commands', ':reader', '']);
-      const masters = await topology.masters();
+      const masters = (await topology.masters()).filter(({ isRunning }) => isRunning);
       await Promise.all(masters.map((master) => master.killClients(({ name }) => name.endsWith(which))));
     },
   };
