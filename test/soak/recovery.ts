@@ -6,7 +6,7 @@ import { visit } from '../recovery/fleet.js';
 import { anomalies, Ledger, type LedgerReport } from '../recovery/ledger.js';
 import { ProcessFleet, type FleetNode } from '../recovery/process-fleet.js';
 import type { TopologyName } from '../recovery/topology.js';
-import { disordered, type Visitor } from '../recovery/visitor.js';
+import { disordered, stretches, type Visitor } from '../recovery/visitor.js';
 import { Random } from './random.js';
 
 export interface RecoverySoakOptions {
@@ -302,7 +302,7 @@ export async function soakRecovery({
   await ledger.arrived(visitors);
   const report: RecoverySoakReport = {
     ...{ seed, seconds, actions: counts },
-    ...ledger.check(visitors, ordering),
+    ...ledger.check(visitors, ordering, topology.failOver !== undefined),
     ...{ ghosts: 0, leftovers: 0, mayBeRefused: topology.failOver !== undefined },
     holes: visitors.reduce((sum, visitor, i) => sum + ledger.holesOf(visitor, i, ordering).length, 0),
     compared: guests.reduce((sum, { compared }) => sum + compared, 0),
@@ -364,14 +364,14 @@ function describeAnomalies(
   log: (line: string) => void,
 ): void {
   for (const [i, visitor] of visitors.entries()) {
-    const values = visitor.values as string[];
-    const seen = new Set<string>();
-    const doubled = values.filter((value) => seen.size === seen.add(value).size);
+    const seen = new Set(visitor.values as string[]);
     const missing = isStrict
       ? ledger.expectedOf(i).filter((id) => !seen.has(id))
       : ledger.holesOf(visitor, i, ordering);
-    const late = ledger
-      .lanesOf(visitor, ordering)
+    const parts = isStrict ? [visitor.received] : stretches(visitor);
+    const doubled = parts.flatMap((received) => doublesOf(received.map(({ value }) => value as string)));
+    const late = parts
+      .flatMap((received) => ledger.lanesOf(received, ordering))
       .flatMap(disordered)
       .map(({ value }) => value as string);
     if (
@@ -379,6 +379,9 @@ function describeAnomalies(
       missing.length + doubled.length + late.length + (isStrict ? visitor.refused : 0) > 0
     ) {
       log(`client ${i} ${visitor.sid}: ${JSON.stringify({ missing, doubled, late, refused: visitor.refused })}`);
+      for (const id of [...doubled, ...late].slice(0, 3)) {
+        log(`around ${id}: ${JSON.stringify(around(visitor, id))}`);
+      }
       for (const [n, { recovered, url }] of visitor.visits.entries()) {
         if (n > 0 && !recovered) {
           log(`visit ${n} of ${visitor.visits.length}, to ${url}, is new: ${JSON.stringify(visitor.visits[n - 1])}`);
@@ -386,6 +389,25 @@ function describeAnomalies(
       }
     }
   }
+}
+
+function doublesOf(values: string[]): string[] {
+  const seen = new Set<string>();
+  return values.filter((value) => seen.size === seen.add(value).size);
+}
+
+/** What a client received right before and after each copy of a message, and how often it had connected by then. */
+function around({ received, visits }: Visitor, id: string): unknown {
+  return received.flatMap(({ value }, i) =>
+    value === id
+      ? [
+          {
+            visit: visits.filter(({ after }) => after <= i).length,
+            received: received.slice(Math.max(0, i - 3), i + 3).map((one) => `${one.value as string} @${one.offset}`),
+          },
+        ]
+      : [],
+  );
 }
 
 function urlOf({ port }: TcpProxy): string {
