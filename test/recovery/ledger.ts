@@ -1,4 +1,5 @@
 import type { Namespace, Server } from 'socket.io';
+import { DIRECT_LANE } from '../../lib/wire/entry.js';
 import { until, type RedisServer } from '../kit/index.js';
 import type { Random } from '../soak/random.js';
 import { disordered, parts, stretches, type Received, type Visitor } from './visitor.js';
@@ -10,6 +11,8 @@ export type Addressing =
 export interface Message {
   id: string;
   addressing: Addressing;
+  /** Whether it overtook what its sender sends to rooms; read from the log. */
+  isDirect?: boolean;
 }
 
 /** What the clients saw, compared with what was sent. */
@@ -38,7 +41,7 @@ const ROOMS = ['red', 'green', 'blue'];
 export class Ledger {
   readonly messages: Message[] = [];
   /** Made when it is asked for first, when all has been sent. */
-  private byId: Map<string, Addressing> | undefined;
+  private byId: Map<string, Message> | undefined;
 
   roomsOf(client: number): string[] {
     return [ROOMS[client % 3]!, ROOMS[(client + 1) % 3]!];
@@ -75,7 +78,8 @@ export class Ledger {
         const [event, id] = packet.data;
         if (event === 'msg' && !seen.has(id)) {
           seen.add(id);
-          this.messages.push({ id, addressing: addressingOf(opts, sids) });
+          const isDirect = fields[fields.indexOf('seq') + 1]!.startsWith(DIRECT_LANE);
+          this.messages.push({ id, addressing: addressingOf(opts, sids), isDirect });
         }
       }
       if (entries.length === 0) {
@@ -98,8 +102,18 @@ export class Ledger {
   }
 
   addressingOf(id: string): Addressing | undefined {
-    this.byId ??= new Map(this.messages.map((message) => [message.id, message.addressing]));
+    return this.find(id)?.addressing;
+  }
+
+  private find(id: string): Message | undefined {
+    this.byId ??= new Map(this.messages.map((message) => [message.id, message]));
     return this.byId.get(id);
+  }
+
+  /** Whether a message may have overtaken others of its sender, with the ordering `log`. */
+  private isDirect(id: string): boolean {
+    const message = this.find(id);
+    return message?.isDirect ?? message?.addressing.to === 'client';
   }
 
   expectedOf(client: number): string[] {
@@ -113,9 +127,9 @@ export class Ledger {
     await until(isComplete, { what: 'all messages to arrive', timeout: 15_000 }).catch(() => undefined);
   }
 
-  /** What came in one order. With the ordering `log`, what a node sends to one client overtakes what it sends to rooms. */
+  /** What came in one order. With the ordering `log`, what a node sends to one client of its own overtakes what it sends to rooms. */
   lanesOf(received: Received[], ordering: 'local-first' | 'log'): Received[][] {
-    const isDirect = ({ value }: Received): boolean => this.addressingOf(value as string)?.to === 'client';
+    const isDirect = ({ value }: Received): boolean => this.isDirect(value as string);
     return ordering === 'local-first'
       ? [received]
       : [received.filter(isDirect), received.filter((message) => !isDirect(message))];
@@ -129,8 +143,7 @@ export class Ledger {
   holesOf(visitor: Visitor, client: number, ordering: 'local-first' | 'log'): string[] {
     const seen = new Set(visitor.values as string[]);
     const laneOf = (id: string): string => {
-      const isDirect = ordering === 'log' && this.addressingOf(id)?.to === 'client';
-      return `${parts(id)[0]}${isDirect ? '~' : ''}`;
+      return `${parts(id)[0]}${ordering === 'log' && this.isDirect(id) ? '~' : ''}`;
     };
     const missing = this.expectedOf(client).filter((id) => !seen.has(id));
     const holes = new Set<string>();
@@ -146,7 +159,7 @@ export class Ledger {
         const [least, most] = bounds.get(laneOf(id)) ?? [Infinity, -Infinity];
         const number = parts(id)[1];
         // A client that was refused has another id then.
-        const isReachable = i === 0 || this.addressingOf(id)?.to !== 'client';
+        const isReachable = i === 0 || this.find(id)?.addressing.to !== 'client';
         if (least < number && number < most && isReachable) {
           holes.add(id);
         }

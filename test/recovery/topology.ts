@@ -126,14 +126,17 @@ class Cluster implements Topology {
   }
 
   async failOver(key: string, how: 'killed' | 'in order'): Promise<void> {
+    let former = await this.cluster.masterOf(key);
     if (how === 'in order') {
       await this.cluster.failover(key);
-      return;
+    } else {
+      former = await this.cluster.killMaster(key);
+      await former.restart();
     }
-    const former = await this.cluster.killMaster(key);
-    await former.restart();
-    const master = await this.cluster.masterOf(key);
-    await until(() => follows(former, master), { what: 'the former master to follow', timeout: 60_000, interval: 200 });
+    const isAgain = async (): Promise<boolean> =>
+      (await follows(former, await this.cluster.masterOf(key))) &&
+      (await this.cluster.replicasOf(key)).includes(former);
+    await until(isAgain, { what: 'the former master to follow', timeout: 60_000, interval: 200 });
   }
 
   close(): Promise<void> {
