@@ -26,6 +26,7 @@ export type RedisStreamsEmitterOptions = Pick<
   | 'onlyPlaintext'
   | 'outboxMaxEntries'
   | 'outboxMaxBytes'
+  | 'maxHoldMs'
   | 'maxMessageBytes'
   | 'commandTimeout'
   | 'closeTimeout'
@@ -119,7 +120,7 @@ export class RedisStreamsEmitter<
     if (!this.driver || this.connection || this.closing) {
       return;
     }
-    const { maxLen, commandTimeout, useShardedPubSub, outboxMaxEntries, outboxMaxBytes } = this.options;
+    const { maxLen, maxHoldMs, commandTimeout, useShardedPubSub, outboxMaxEntries, outboxMaxBytes } = this.options;
     const { driver } = this;
     const connection = outsideContext(() =>
       driver.open({
@@ -140,7 +141,7 @@ export class RedisStreamsEmitter<
     this.publishers = this.names.streams.map(
       (stream) =>
         new StreamPublisher(connection, {
-          ...{ stream, maxLen, commandTimeout, emit: this.onEvent },
+          ...{ stream, maxLen, maxHoldMs, commandTimeout, emit: this.onEvent },
           outbox: { maxEntries: outboxMaxEntries, maxBytes: outboxMaxBytes },
         }),
     );

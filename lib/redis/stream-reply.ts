@@ -1,3 +1,5 @@
+import { RawReply } from './resp/resp-pipe.js';
+
 /** An entry as Redis tells it: its id and its fields, names and values by turns. */
 export interface RawEntry {
   id: string;
@@ -6,7 +8,7 @@ export interface RawEntry {
 
 /** The entries of a reply to `XRANGE` or `XREVRANGE`. */
 export function toEntries(reply: unknown): RawEntry[] {
-  return asArray(reply).map(toEntry);
+  return asArray(decoded(reply)).map(toEntry);
 }
 
 function toEntry(entry: unknown): RawEntry {
@@ -18,7 +20,8 @@ function toEntry(entry: unknown): RawEntry {
  * The entries of a reply to `XREAD` of one stream. In RESP2 it is an array of pairs; in RESP3 a map, which clients give
  * as a `Map`, an object, or an array of keys and values by turns.
  */
-export function toStreamEntries(reply: unknown): RawEntry[] {
+export function toStreamEntries(raw: unknown): RawEntry[] {
+  const reply = decoded(raw);
   if (reply === null || reply === undefined) {
     return [];
   }
@@ -34,7 +37,7 @@ export function toStreamEntries(reply: unknown): RawEntry[] {
 
 /** The fields of a reply to `XINFO STREAM`. */
 export function toInfo(reply: unknown): Map<string, unknown> {
-  const flat = flatten(reply);
+  const flat = flatten(decoded(reply));
   const info = new Map<string, unknown>();
   for (let i = 0; i + 1 < flat.length; i += 2) {
     info.set(String(flat[i]), flat[i + 1]);
@@ -50,6 +53,10 @@ function flatten(map: unknown): unknown[] {
     return [...map].flat();
   }
   return typeof map === 'object' && map !== null ? Object.entries(map).flat() : [];
+}
+
+function decoded(reply: unknown): unknown {
+  return reply instanceof RawReply ? reply.cursor().decode(true) : reply;
 }
 
 function asArray(value: unknown): unknown[] {

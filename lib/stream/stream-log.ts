@@ -31,6 +31,8 @@ export interface StreamLogOptions {
   maxLen: number;
   readCount: number;
   blockTime: number;
+  /** Milliseconds for which entries and reads are held back at most while they come fast. */
+  maxHoldMs: number;
   commandTimeout: number;
   /** Milliseconds of silence after which a node counts as down. */
   heartbeatTimeout: number;
@@ -155,6 +157,7 @@ export class StreamLog {
       ownLanes: [this.main, this.direct],
       readCount: options.readCount,
       blockTime: options.blockTime,
+      maxHoldMs: options.maxHoldMs,
       deliver: (entry) => this.deliver(entry),
       before: (entry) => this.before(entry),
       older,
@@ -167,7 +170,8 @@ export class StreamLog {
       onProgress: () => this.onProgress(),
     });
     this.flow = new FlowControl(this.reader, options);
-    const publisherOptions = { stream, maxLen, commandTimeout, outbox, emit };
+    const { maxHoldMs } = options;
+    const publisherOptions = { stream, maxLen, maxHoldMs, commandTimeout, outbox, emit };
     this.publisher = new StreamPublisher(
       commands,
       { ...publisherOptions, onDropped: ({ lane, seq }) => this.onDropped(lane, seq) },

@@ -8,6 +8,7 @@ import type { StreamEvent } from './events.js';
 import { DeliveryQueue } from './delivery-queue.js';
 import { History } from './history.js';
 import type { Lane } from './lane.js';
+import { Pacer } from './pacer.js';
 import type { OlderEntries } from './replay-log.js';
 import { SequenceTracker } from './sequence-tracker.js';
 import { compareStreamIds, predecessor, STREAM_START, type StreamId } from '../wire/stream-id.js';
@@ -22,6 +23,8 @@ const LARGE_ENTRY = 16 * 1024;
 const LOOK_BACK = 16;
 /** How many entries are read at once to find the first copy of one. */
 const LOOK_BACK_PAGE = 256;
+/** Entries come fast if there are less than this many milliseconds between them. */
+const FAST_BELOW_MS = 1;
 
 export interface StreamReaderOptions {
   stream: string;
@@ -31,6 +34,8 @@ export interface StreamReaderOptions {
   readCount: number;
   /** Milliseconds for which a read waits for entries. */
   blockTime: number;
+  /** Milliseconds that lie between two reads at least while entries come fast; 0: reads are never held back. */
+  maxHoldMs: number;
   /** Milliseconds after which a command counts as unanswered. */
   commandTimeout: number;
   emit(event: StreamEvent): void;
@@ -88,6 +93,8 @@ export class StreamReader {
   private readonly sequences = new SequenceTracker();
   private readonly backoff = new Backoff();
   private readonly patience: Patience;
+  /** Holds reads back while entries come fast. */
+  private readonly pacer: Pacer;
   /** What was fetched. */
   private readonly history = new History();
 
@@ -118,6 +125,7 @@ export class StreamReader {
     private readonly options: StreamReaderOptions,
   ) {
     this.patience = new Patience(options.commandTimeout);
+    this.pacer = new Pacer({ maxHoldMs: options.maxHoldMs, fastBelowMs: FAST_BELOW_MS });
     this.deliveries = new DeliveryQueue({
       before: (entry) => this.before(entry),
       deliver: (entry) => this.admit(entry),
@@ -270,6 +278,10 @@ export class StreamReader {
         while (this.deliveries.isFull && !signal.aborted) {
           await this.nextProgress(1_000);
         }
+        const holdMs = this.currentMode === 'following' ? this.pacer.wait(performance.now()) : 0;
+        if (holdMs > 0) {
+          await sleep(holdMs, undefined, { signal });
+        }
         await this.fetch();
       } catch (error) {
         if (signal.aborted) {
@@ -305,6 +317,7 @@ export class StreamReader {
     const count = this.readCount();
     const block = this.currentMode === 'following';
     const wait = block ? ['BLOCK', String(blockTime)] : [];
+    this.pacer.onCommand(performance.now());
     const raw = toStreamEntries(
       await this.read(
         ['XREAD', 'COUNT', String(count), ...wait, 'STREAMS', stream, this.fetchedId!],
@@ -319,6 +332,7 @@ export class StreamReader {
     this.growth = this.lastFull ? Math.min(this.growth * 2, MAX_READ_COUNT) : Math.max(1, this.growth / 2);
     this.setMode(this.lastFull ? 'catching-up' : 'following');
     if (raw.length > 0) {
+      this.pacer.onEntries(raw.length, performance.now());
       this.fetchedId = raw.at(-1)!.id;
       this.lengthWhenSeen = undefined;
       this.deliveries.push(this.parse(raw));
