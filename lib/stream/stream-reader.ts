@@ -558,7 +558,7 @@ export class StreamReader {
       if (raw.length < 256) {
         return STREAM_START;
       }
-      upTo = `(${raw.at(-1)!.id}`;
+      upTo = predecessor(raw.at(-1)!.id); // an exclusive bound is not known to Redis before 6.2
     }
   }
 
