@@ -1,15 +1,8 @@
 import type { ConnectionListener, RedisConnection } from '../redis/driver.js';
 import { toEntries, type RawEntry } from '../redis/stream-reply.js';
 import { encodeCut, type Cut } from '../wire/cut.js';
-import {
-  DIRECT_LANE,
-  encodeMessage,
-  parseEntry,
-  type LogEntry,
-  type LogMessage,
-  targetsOf,
-  type Origin,
-} from '../wire/entry.js';
+import { DIRECT_LANE, encodeMessage, type LogEntry, type LogMessage, targetsOf, type Origin } from '../wire/entry.js';
+import { parseEntry } from '../wire/parse-entry.js';
 import type { LastGiven } from '../wire/session.js';
 import { compareStreamIds, STREAM_START, type StreamId } from '../wire/stream-id.js';
 import type { StreamEvent, StreamStatus } from './events.js';

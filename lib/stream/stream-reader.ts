@@ -3,7 +3,8 @@ import { Backoff } from '../redis/backoff.js';
 import type { Command, RedisConnection } from '../redis/driver.js';
 import { Patience } from '../redis/patience.js';
 import { toEntries, toInfo, toStreamEntries, type RawEntry } from '../redis/stream-reply.js';
-import { parseEntry, type LogEntry, type Origin } from '../wire/entry.js';
+import { sizeOf, type LogEntry, type Origin } from '../wire/entry.js';
+import { parseEntry } from '../wire/parse-entry.js';
 import type { StreamEvent } from './events.js';
 import { DeliveryQueue } from './delivery-queue.js';
 import { History } from './history.js';
@@ -12,7 +13,6 @@ import { Pacer } from './pacer.js';
 import type { OlderEntries } from './replay-log.js';
 import { SequenceTracker } from './sequence-tracker.js';
 import { compareStreamIds, predecessor, STREAM_START, type StreamId } from '../wire/stream-id.js';
-import { isText } from '../wire/text.js';
 
 /** The most entries and about the most bytes that one read asks for, when the reader is behind. */
 const MAX_READ_COUNT = 4_096;
@@ -365,17 +365,16 @@ export class StreamReader {
   private parse(raw: readonly RawEntry[]): LogEntry[] {
     const entries: LogEntry[] = [];
     let bytes = 0;
-    const last = raw.at(-1);
-    this.isLastLarge = last !== undefined && sizeOf(last) > LARGE_ENTRY;
+
     for (const { id, fields } of raw) {
       const entry = parseEntry(id, fields);
-      bytes += entry.data.length + 256;
+      bytes += sizeOf(entry) + 256;
       entries.push(entry);
       this.history.add(id, entry);
-      fields.length = 0; // else V8 may keep these many small objects until its next major collection
     }
     if (raw.length > 0) {
       this.averageBytes = Math.max(256, bytes / raw.length);
+      this.isLastLarge = sizeOf(entries.at(-1)!) > LARGE_ENTRY;
     }
     return entries;
   }
@@ -637,8 +636,4 @@ export class StreamReader {
       waiter();
     }
   }
-}
-
-function sizeOf({ fields }: RawEntry): number {
-  return fields.reduce<number>((sum, field) => sum + (isText(field) ? field.length : 0), 0);
 }
