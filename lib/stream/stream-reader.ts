@@ -245,9 +245,9 @@ export class StreamReader {
     return true;
   }
 
-  /** Whether an entry with this id is among those that were fetched lately. */
-  hasFetched(id: StreamId): boolean {
-    return this.history.hasId(id);
+  /** What tells the entry with this id from another, if it was fetched lately; see {@link History.markAt}. */
+  markAt(id: StreamId): string | undefined {
+    return this.history.markAt(id);
   }
 
   /** Takes note that a node says to have appended its entry number `seq` with this id; 0 if it has appended nothing. */
@@ -557,7 +557,7 @@ export class StreamReader {
       if (raw.length < 256) {
         return STREAM_START;
       }
-      upTo = `(${raw.at(-1)!.id}`;
+      upTo = predecessor(raw.at(-1)!.id); // an exclusive bound is not known to Redis before 6.2
     }
   }
 
