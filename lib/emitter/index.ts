@@ -18,4 +18,10 @@ export type {
   StreamRefused,
   StreamReplaced,
 } from '../stream/events.js';
+export type {
+  RedisStreamsTelemetry,
+  TelemetryRecorder,
+  TelemetrySource,
+  TelemetryStream,
+} from '../cluster/telemetry.js';
 export { MessageTooLargeError } from '../stream/message-size.js';

@@ -10,6 +10,7 @@ import type { FlowControl } from './flow-control.js';
 import type { Lane } from './lane.js';
 import { isTooLarge, isWithoutTransactions, nameOf } from './message-size.js';
 import { Outbox, type OutboxEntry, type OutboxLimits } from './outbox.js';
+import type { TelemetryRecorder } from './telemetry.js';
 
 const BATCH_ENTRIES = 512;
 const BATCH_BYTES = 1024 * 1024;
@@ -29,6 +30,7 @@ export interface StreamPublisherOptions {
   emit(event: StreamEvent): void;
   /** An entry will never be appended. */
   onDropped?(entry: OutboxEntry): void;
+  telemetry?: TelemetryRecorder | undefined;
 }
 
 export type PublisherMode = 'idle' | 'sending' | 'holding' | 'disconnected' | 'backing-off' | 'closed';
@@ -242,6 +244,8 @@ export class StreamPublisher {
     const { connection } = this;
     const commands = this.commands();
     const timeout = this.patience.milliseconds;
+    const { telemetry, stream } = this.options;
+    const sentAt = telemetry ? performance.now() : 0;
     try {
       if (this.losses > 0) {
         await connection.call(['XLEN', this.options.stream], timeout); // if that fails already, it is not the entry
@@ -251,8 +255,10 @@ export class StreamPublisher {
         commands.length === 1
           ? await connection.call(commands[0]!, timeout)
           : await connection.transaction(commands, timeout);
+      telemetry?.onSent(stream, (performance.now() - sentAt) / 1_000);
       this.onAppended(String(Array.isArray(ids) ? ids.at(-1) : ids));
     } catch (error) {
+      telemetry?.onSent(stream, (performance.now() - sentAt) / 1_000, error as Error);
       this.onFailed(error as Error);
     }
   }

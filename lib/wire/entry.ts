@@ -91,6 +91,8 @@ export interface LogEntry {
    * entry; undefined if it has sent none since the entry before.
    */
   readonly bus?: number | undefined;
+  /** The trace that it belongs to, as its publisher's telemetry wrote it; undefined if it carries none. */
+  readonly trace?: string | undefined;
   /** Why it cannot be understood; undefined if it can, as far as it is not decoded. */
   readonly problem?: string | undefined;
   /** Whether it may be the second copy of an entry, because the answer to the first was lost. */
@@ -103,7 +105,7 @@ export class InvalidEntryError extends Error {
 }
 
 /** The fields of an entry. The first four are those of the reference. There are no rooms if it is for all. */
-const FIELDS = ['uid', 'nsp', 'type', 'data', 'rooms', 'seq', 'prev', 'resent', 'bus'] as const;
+const FIELDS = ['uid', 'nsp', 'type', 'data', 'rooms', 'seq', 'prev', 'resent', 'bus', 'trace'] as const;
 
 /** How a message is encoded. */
 export interface EncodeOptions {
@@ -111,6 +113,8 @@ export interface EncodeOptions {
   onlyPlaintext: boolean;
   /** See {@link LogEntry.bus}. */
   bus?: number | undefined;
+  /** See {@link LogEntry.trace}. */
+  trace?: string | undefined;
 }
 
 /**
@@ -118,7 +122,7 @@ export interface EncodeOptions {
  *
  * @throws TypeError if the message cannot be serialized (a BigInt, a circular reference)
  */
-export function encodeMessage(message: LogMessage, { onlyPlaintext, bus }: EncodeOptions): string[] {
+export function encodeMessage(message: LogMessage, { onlyPlaintext, bus, trace }: EncodeOptions): string[] {
   const { uid, nsp, type } = message;
   const { rooms } = message.data.opts;
   const binary = type === EntryType.Broadcast && !onlyPlaintext && isBeyondJson(message);
@@ -129,6 +133,9 @@ export function encodeMessage(message: LogMessage, { onlyPlaintext, bus }: Encod
   }
   if (bus !== undefined) {
     fields.push('bus', String(bus));
+  }
+  if (trace !== undefined) {
+    fields.push('trace', trace);
   }
   return fields;
 }
@@ -173,7 +180,7 @@ export function targetsOf({ data }: LogMessage): readonly string[] {
  * one that cannot be understood, the origin is read if that can be: its number must not seem to be missing.
  */
 export function parseEntry(id: StreamId, fields: readonly unknown[]): LogEntry {
-  let uid, nsp, type, data, rooms, seq, prev, resent, bus: unknown;
+  let uid, nsp, type, data, rooms, seq, prev, resent, bus, trace: unknown;
   let expected = 0;
   for (let i = 0; i + 1 < fields.length; i += 2) {
     const value = fields[i + 1];
@@ -207,6 +214,9 @@ export function parseEntry(id: StreamId, fields: readonly unknown[]): LogEntry {
       case 'bus':
         bus = value;
         break;
+      case 'trace':
+        trace = value;
+        break;
       case undefined: // somebody else's
         break;
     }
@@ -233,6 +243,7 @@ export function parseEntry(id: StreamId, fields: readonly unknown[]): LogEntry {
     prev: parseCount(prev),
     isResent: isText(resent),
     bus: parseCount(bus),
+    trace: isText(trace) ? trace.toString() : undefined,
     problem,
   };
 }

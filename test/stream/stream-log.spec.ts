@@ -56,6 +56,7 @@ class Opened {
       deliver: (entry, own) => {
         this.delivered.push({ entry, own });
         this.onDeliver(entry);
+        return true;
       },
       retry: (run) => run(),
       onReading: () => undefined,
