@@ -84,7 +84,7 @@ describe('replies of Redis', () => {
     let replies = 0;
     let copied = 0;
     const copy = Reflect.get(Buffer.prototype, 'copy') as Copy;
-    Buffer.prototype.copy = function (this: Buffer, ...args: Parameters<Copy>) {
+    (Buffer.prototype as { copy: Copy }).copy = function (this: Buffer, ...args: Parameters<Copy>) {
       const count = copy.apply(this, args);
       copied += count;
       return count;
