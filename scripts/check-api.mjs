@@ -7,7 +7,8 @@ import { Extractor, ExtractorConfig } from '@microsoft/api-extractor';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const isUpdate = process.argv.includes('--update');
-const ENTRIES = { index: 'index', adapter: 'adapter/index', driver: 'driver/index', emitter: 'emitter/index' };
+const SUBPATHS = ['adapter', 'driver', 'emitter', 'opentelemetry'];
+const ENTRIES = { index: 'index', ...Object.fromEntries(SUBPATHS.map((name) => [name, `${name}/index`])) };
 
 if (!existsSync(join(root, 'dist/esm/index.d.ts'))) {
   console.error('There is no build: run "npm run build"');

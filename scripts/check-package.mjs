@@ -26,8 +26,11 @@ try {
   const nest = unpack(tarball, 'nest', [...required, ...peers.filter(optional)]);
   for (const subpath of ['/adapter', '/driver', '/emitter']) load(plain, manifest.name + subpath);
   load(nest, manifest.name);
-  // Terminus, and each Redis client, is needed by those only who use it.
-  const withSockets = peers.filter((name) => optional(name) && !/^(ioredis|iovalkey|redis)$/.test(name));
+  load(nest, `${manifest.name}/opentelemetry`);
+  // OpenTelemetry, and each Redis client, is needed by those only who use it.
+  const withSockets = peers.filter(
+    (name) => optional(name) && !/^(@opentelemetry\/api|ioredis|iovalkey|redis)$/.test(name),
+  );
   load(unpack(tarball, 'nest-only', [...required, ...withSockets]), manifest.name);
 } catch (error) {
   console.error(error.message);

@@ -5,7 +5,7 @@ import { swcOptions } from './swc-options.mjs';
 
 /** The package's own name leads to its sources, as `paths` of tsconfig.json has it. */
 const own = new Map(
-  ['', '/adapter', '/driver', '/emitter'].map((subpath) => [
+  ['', '/adapter', '/driver', '/emitter', '/opentelemetry'].map((subpath) => [
     `nestjs-redis-streams-adapter${subpath}`,
     new URL(`../lib${subpath}/index.ts`, import.meta.url).href,
   ]),

@@ -12,7 +12,7 @@ export default {
   transform: { '\\.ts$': ['@swc/jest', { ...swcOptions, swcrc: false }] },
   moduleNameMapper: {
     '^nestjs-redis-streams-adapter$': '<rootDir>/lib/index.ts',
-    '^nestjs-redis-streams-adapter/(adapter|driver|emitter)$': '<rootDir>/lib/$1/index.ts',
+    '^nestjs-redis-streams-adapter/(adapter|driver|emitter|opentelemetry)$': '<rootDir>/lib/$1/index.ts',
     // Sources name each other as their compiled output will: `./x.js`.
     '^(\\.{1,2}/.*)\\.js$': '$1',
   },

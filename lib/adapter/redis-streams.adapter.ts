@@ -240,23 +240,37 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
 
   // ── what the log brings ─────────────────────────────────────────────────────────────────────────────────────────
 
-  deliver(entry: LogEntry, own: boolean): void {
+  deliver(entry: LogEntry, own: boolean): boolean {
     if (own && this.wasAtOnce(entry)) {
-      return;
+      return false;
     }
     if (entry.rooms && !this.hasRecipient(entry.rooms)) {
-      return; // known without decoding
+      return false; // known without decoding
     }
     try {
       const message = decodeEntry(entry);
       if (message) {
-        this.sparing(() => this.carryOut(message, this.log.offsetAt(entry)), this.recovery?.withheldFrom(entry));
+        const carryOut = (): void => this.carryOut(message, this.log.offsetAt(entry));
+        const withheld = this.recovery?.withheldFrom(entry);
+        this.traced(entry.trace, () => this.sparing(carryOut, withheld));
+        return true;
       } else {
         this.log.reject(entry.id, `the type ${entry.type} is not known to this version`);
       }
     } catch (error) {
       // Besides what cannot be understood: what the server's parser cannot encode.
       this.log.reject(entry.id, (error as Error).message);
+    }
+    return false;
+  }
+
+  /** Delivers something with the trace that it carries. */
+  private traced(trace: string | undefined, run: () => void): void {
+    const { telemetry } = this.node;
+    if (telemetry?.process) {
+      telemetry.process(this.log.name, trace, run);
+    } else {
+      run();
     }
   }
 
@@ -299,7 +313,11 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
 
   /** @throws Error if the message, which anybody may have published, is not one */
   onMessage(message: BusMessage): void {
-    this.requests.receive(message);
+    if (message.trace === undefined) {
+      this.requests.receive(message);
+    } else {
+      this.traced(message.trace, () => this.requests.receive(message));
+    }
   }
 
   onPeersChanged(): void {
@@ -321,7 +339,8 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
 
   private async send(request: Request): Promise<void> {
     try {
-      await this.node.bus.publish({ uid: this.uid, nsp: this.name, ...request });
+      const trace = this.node.telemetry?.inject?.(this.log.name);
+      await this.node.bus.publish({ uid: this.uid, nsp: this.name, ...request, ...(trace !== undefined && { trace }) });
     } catch (error) {
       this.node.counters.droppedRequests++;
       throw error;

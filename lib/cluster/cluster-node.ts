@@ -13,6 +13,7 @@ import type { ClusterMember } from './cluster-member.js';
 import { COMMANDS, Connections } from './connections.js';
 import { describeEvent } from './describe-event.js';
 import {
+  noCounts,
   noRefusals,
   type ClusterEvent,
   type ClusterNodeStatus,
@@ -30,14 +31,15 @@ import { RequestBus, type BusMember, type Census } from './request-bus.js';
 import { RequestOrder } from './request-order.js';
 import { SessionHandover } from './session-handover.js';
 import { Subscriptions } from './subscriptions.js';
+import type { TelemetryRecorder } from './telemetry.js';
 
 /** How many different reasons of one kind are events; after that, they are counted only. */
 const MAX_REPORTED = 200;
 
 /** A namespace of a Socket.IO server of this process: what the node delivers to. */
 export interface NamespaceMember extends BusMember {
-  /** Given each entry of its namespace, in the order of the log. */
-  deliver(entry: LogEntry, own: boolean): void;
+  /** Given each entry of its namespace, in the order of the log. Returns whether it, or somebody, was given it. */
+  deliver(entry: LogEntry, own: boolean): boolean;
   /** Given what another server of this node has appended, if it is not to wait for its being read. */
   deliverAtOnce(message: LogMessage): void;
   /** A node has come or gone: those that have the namespace may have changed. */
@@ -83,7 +85,7 @@ export class ClusterNode implements ClusterMember {
   /** Random, new with each start; also the uid of its servers on the wire. */
   readonly id = randomBytes(8).toString('hex');
   readonly options: ResolvedOptions;
-  readonly counters = { rejectedMessages: 0, droppedRequests: 0, recoveries: 0, refusedRecoveries: 0 };
+  readonly counters = noCounts();
   /** How many clients were not recovered, by the reason. */
   readonly refusals: Record<RecoveryRefusal, number> = noRefusals();
 
@@ -91,6 +93,8 @@ export class ClusterNode implements ClusterMember {
   private readonly driver: RedisDriver;
   /** Undefined in mode `new`. */
   private parts: Parts | undefined;
+  /** Undefined in mode `new`, and without the option. */
+  private recorder: TelemetryRecorder | undefined;
   private readonly clock: HearingClock;
   private readonly registry: NodeRegistry;
   /** The namespaces of the servers of this process, by name. */
@@ -142,6 +146,14 @@ export class ClusterNode implements ClusterMember {
     if (!this.starting && this.mode === 'new') {
       this.mode = 'starting';
       this.starting = outsideContext(() => {
+        this.recorder = this.options.telemetry?.observe({
+          streams: () => (this.parts?.logs ?? []).map((log) => log.status()),
+          node: {
+            status: () => this.status(),
+            nodes: () => this.nodes(),
+            onEvent: (listener) => void this.subscribe({ onEvent: listener }),
+          },
+        });
         this.parts = this.open();
         return this.untilRunning(this.parts);
       });
@@ -198,7 +210,10 @@ export class ClusterNode implements ClusterMember {
     const heartbeats = new Heartbeats({
       ...{ heartbeatInterval, heartbeatTimeout, clock: this.clock },
       describe: () => this.describe(),
-      publish: (message) => bus.control(message),
+      publish: async (message) => {
+        await bus.control(message);
+        this.counters.sentHeartbeats++;
+      },
       canHear: () => subscriptions.canHear,
       onBeat: () => this.onBeat(),
       onCheck: () => this.onCheck(),
@@ -253,6 +268,7 @@ export class ClusterNode implements ClusterMember {
         ask: () => this.parts?.heartbeats.ping(),
       },
       onReading: () => this.onReading(),
+      telemetry: this.recorder,
       retry: (run) => connections.retry(run),
     });
   }
@@ -301,6 +317,7 @@ export class ClusterNode implements ClusterMember {
     }
     this.mode = 'closed';
     this.notifyStatus();
+    this.recorder?.close();
   }
 
   private async closeParts(parts: Parts, wasRunning: boolean): Promise<void> {
@@ -329,6 +346,11 @@ export class ClusterNode implements ClusterMember {
 
   get bus(): RequestBus {
     return this.started.bus;
+  }
+
+  /** What traces messages; undefined if nothing does. */
+  get telemetry(): TelemetryRecorder | undefined {
+    return this.recorder;
   }
 
   get sessions(): SessionStore {
@@ -585,6 +607,7 @@ export class ClusterNode implements ClusterMember {
   }
 
   private onHeartbeat({ kind, node, reading, streams, observer }: Heartbeat): void {
+    this.counters.receivedHeartbeats++;
     const { logs, heartbeats } = this.started;
     if (!observer) {
       this.registry.onHeartbeat(node);
@@ -603,16 +626,18 @@ export class ClusterNode implements ClusterMember {
     }
   }
 
-  private deliver(entry: LogEntry, own: boolean): void {
+  private deliver(entry: LogEntry, own: boolean): boolean {
+    let isDelivered = false;
     if (!entry.origin) {
       this.onTraffic(entry.uid, entry.nsp);
     }
     const members = this.members.get(entry.nsp);
     if (members) {
       for (const member of members) {
-        member.deliver(entry, own);
+        isDelivered = member.deliver(entry, own) || isDelivered;
       }
     }
+    return isDelivered;
   }
 
   /** Whether requests of an entry's server are handled here: another node's, of a namespace that is here and is subscribed. */

@@ -150,6 +150,14 @@ export function noRefusals(): Record<RecoveryRefusal, number> {
   return { unknown: 0, offset: 0, trimmed: 0, lost: 0, 'redis-away': 0, taken: 0, busy: 0 };
 }
 
+/** None of each. */
+export function noCounts(): ClusterNodeStatus['counters'] {
+  return {
+    ...{ rejectedMessages: 0, droppedRequests: 0, recoveries: 0, refusedRecoveries: 0 },
+    ...{ sentHeartbeats: 0, receivedHeartbeats: 0 },
+  };
+}
+
 /** What happened, as data. */
 export type ClusterEvent =
   | NodeEvent
@@ -171,7 +179,16 @@ export interface ClusterNodeStatus {
   streams: StreamStatus[];
   /** Clients whose sessions are kept in Redis while they are connected. */
   liveSessions: number;
-  counters: { rejectedMessages: number; droppedRequests: number; recoveries: number; refusedRecoveries: number };
+  counters: {
+    rejectedMessages: number;
+    droppedRequests: number;
+    recoveries: number;
+    refusedRecoveries: number;
+    /** Heartbeats that this node has published. */
+    sentHeartbeats: number;
+    /** Heartbeats of other nodes. */
+    receivedHeartbeats: number;
+  };
   /** How many clients were not recovered, by the reason. */
   refusedRecoveries: Record<RecoveryRefusal, number>;
 }

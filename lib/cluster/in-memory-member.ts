@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { ClusterMember } from './cluster-member.js';
 import type { ClusterNodeListener } from './cluster-node.js';
-import { noRefusals, type ClusterNodeStatus, type NodeStatus } from './events.js';
+import { noCounts, noRefusals, type ClusterNodeStatus, type NodeStatus } from './events.js';
 
 /** A member of no cluster: it is alone, uses no Redis, and is always ready. */
 export class InMemoryMember implements ClusterMember {
@@ -49,7 +49,7 @@ export class InMemoryMember implements ClusterMember {
   status(): ClusterNodeStatus {
     return {
       ...{ id: this.id, state: this.mode, reasons: [], streams: [], liveSessions: 0 },
-      counters: { rejectedMessages: 0, droppedRequests: 0, recoveries: 0, refusedRecoveries: 0 },
+      counters: noCounts(),
       refusedRecoveries: noRefusals(),
     };
   }

@@ -1,3 +1,5 @@
+import type { RedisStreamsTelemetry } from './telemetry.js';
+
 /** Options of the adapter. Names and defaults are those of `@socket.io/redis-streams-adapter` where it has them. */
 export interface RedisStreamsAdapterOptions {
   /**
@@ -142,10 +144,15 @@ export interface RedisStreamsAdapterOptions {
    * @default 5_000
    */
   closeTimeout?: number;
+  /**
+   * Metrics and traces: `openTelemetry()` of `nestjs-redis-streams-adapter/opentelemetry`.
+   * @default none
+   */
+  telemetry?: RedisStreamsTelemetry;
 }
 
-export type ResolvedOptions = Required<Omit<RedisStreamsAdapterOptions, 'ordering'>> &
-  Pick<RedisStreamsAdapterOptions, 'ordering'>;
+export type ResolvedOptions = Required<Omit<RedisStreamsAdapterOptions, 'ordering' | 'telemetry'>> &
+  Pick<RedisStreamsAdapterOptions, 'ordering' | 'telemetry'>;
 
 /** An option has a value that is not allowed. */
 export class InvalidOptionError extends Error {
@@ -196,6 +203,7 @@ const OPTIONS: { readonly [Name in keyof ResolvedOptions]-?: Option<ResolvedOpti
   startTimeout: { default: 10_000, rule: isWhole(0, MAX_TIMER) },
   onStartTimeout: { default: 'fail', rule: isOneOf('fail', 'degrade') },
   closeTimeout: { default: 5_000, rule: isWhole(0, MAX_TIMER) },
+  telemetry: { default: undefined, rule: isTelemetry },
 };
 
 const NAMES = Object.keys(OPTIONS) as (keyof ResolvedOptions)[];
@@ -260,6 +268,12 @@ function isName(name: string): name is keyof ResolvedOptions {
 
 function isText(value: unknown): string | undefined {
   return typeof value === 'string' && value !== '' ? undefined : 'a string that is not empty';
+}
+
+function isTelemetry(value: unknown): string | undefined {
+  return typeof (value as RedisStreamsTelemetry | null)?.observe === 'function'
+    ? undefined
+    : 'what openTelemetry() of nestjs-redis-streams-adapter/opentelemetry returns';
 }
 
 function isFlag(value: unknown): string | undefined {

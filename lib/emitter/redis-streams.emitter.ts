@@ -7,6 +7,7 @@ import { outsideContext } from '../redis/outside-context.js';
 import type { StreamEvent } from '../stream/events.js';
 import { checkSize } from '../stream/message-size.js';
 import { Lane } from '../stream/lane.js';
+import type { TelemetryRecorder } from '../stream/telemetry.js';
 import { sizeOf, StreamPublisher } from '../stream/stream-publisher.js';
 import { encodeMessage, type LogMessage } from '../wire/entry.js';
 import { streamIndexOf } from '../wire/keys.js';
@@ -30,6 +31,7 @@ export type RedisStreamsEmitterOptions = Pick<
   | 'maxMessageBytes'
   | 'commandTimeout'
   | 'closeTimeout'
+  | 'telemetry'
 >;
 
 /**
@@ -94,6 +96,8 @@ export class RedisStreamsEmitter<
   /** None before it is opened. */
   private connection: RedisConnection | undefined;
   private publishers: StreamPublisher[] = [];
+  /** Undefined before something is emitted or it is opened, and without the option. */
+  private recorder: TelemetryRecorder | undefined;
   /** Why the connection is lost, if it is. */
   private lost: Error | undefined = new Error('the connection is being opened');
   private closing: Promise<void> | undefined;
@@ -141,7 +145,7 @@ export class RedisStreamsEmitter<
     this.publishers = this.names.streams.map(
       (stream) =>
         new StreamPublisher(connection, {
-          ...{ stream, maxLen, maxHoldMs, commandTimeout, emit: this.onEvent },
+          ...{ stream, maxLen, maxHoldMs, commandTimeout, emit: this.onEvent, telemetry: this.telemetry },
           outbox: { maxEntries: outboxMaxEntries, maxBytes: outboxMaxBytes },
         }),
     );
@@ -227,6 +231,7 @@ export class RedisStreamsEmitter<
     this.closing ??= (async () => {
       await Promise.all(this.publishers.map((publisher) => publisher.close(this.options.closeTimeout)));
       await this.connection?.close();
+      this.recorder?.close();
     })();
     return this.closing;
   }
@@ -234,12 +239,23 @@ export class RedisStreamsEmitter<
   /** @internal */
   append(message: LogMessage): void {
     const { streamCount, onlyPlaintext, maxMessageBytes } = this.options;
-    const fields = encodeMessage(message, { onlyPlaintext });
+    const index = streamIndexOf(message.nsp, streamCount);
+    const fields = encodeMessage(message, { onlyPlaintext, trace: this.trace(index) });
     checkSize(fields, maxMessageBytes);
     this.open();
-    const index = streamIndexOf(message.nsp, streamCount);
     const lane = this.lanes[index]!;
     this.publishers[index]?.append({ lane, seq: lane.next().seq, fields, bytes: sizeOf(fields) });
+  }
+
+  private get telemetry(): TelemetryRecorder | undefined {
+    if (this.driver && !this.closing) {
+      this.recorder ??= this.options.telemetry?.observe({ streams: () => this.status().streams });
+    }
+    return this.recorder;
+  }
+
+  private trace(index: number): string | undefined {
+    return this.telemetry?.inject?.(this.names.streams[index]!);
   }
 
   /** @internal */
@@ -247,7 +263,11 @@ export class RedisStreamsEmitter<
     // Nodes handle it after what was appended before.
     const { taken } = this.lanes[streamIndexOf(nsp, this.options.streamCount)]!;
     const order = taken > 0 ? { after: taken, from: this.uid } : {};
-    const message = encodeBusMessage({ uid: EMITTER_UID, nsp, type, data, ...order });
+    const trace = this.trace(streamIndexOf(nsp, this.options.streamCount));
+    const message = encodeBusMessage({
+      ...{ uid: EMITTER_UID, nsp, type, data, ...order },
+      ...(trace !== undefined && { trace }),
+    });
     this.open();
     this.connection?.publish(this.names.channels.requests(nsp), message).catch(() => undefined);
   }

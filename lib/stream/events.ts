@@ -132,6 +132,10 @@ export interface StreamStatus {
   counters: {
     appended: number;
     read: number;
+    /** Entries that sockets or servers here were given when they were read. */
+    delivered: number;
+    /** Entries that were for nobody here, or of this node, which had delivered them at once. */
+    passedOver: number;
     duplicates: number;
     /** Entries that were gone before they could be read. */
     lost: number;

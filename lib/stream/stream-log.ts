@@ -17,6 +17,7 @@ import { ReplayLog, type OlderEntries, type Replay, type ReplayLogOptions } from
 import type { Recipient } from './room-index.js';
 import { sizeOf, StreamPublisher } from './stream-publisher.js';
 import { StreamReader } from './stream-reader.js';
+import type { TelemetryRecorder } from './telemetry.js';
 
 export interface StreamLogOptions {
   stream: string;
@@ -47,12 +48,13 @@ export interface StreamLogOptions {
    * for {@link MAX_HOLD_BEFORE_DELIVERY} milliseconds at most. Undefined if it has come, or will not.
    */
   whenRequestHandled?(entry: LogEntry): Promise<void> | undefined;
-  /** @param own - whether this node appended it */
-  deliver(entry: LogEntry, own: boolean): void;
+  /** @param own - whether this node appended it. Returns whether somebody here was given it. */
+  deliver(entry: LogEntry, own: boolean): boolean;
   /** Runs commands, again when a connection that failed them is back. */
   retry<T>(run: () => Promise<T>): Promise<T>;
   /** Called when the reader begins to read, at first or again. */
   onReading(): void;
+  telemetry?: TelemetryRecorder | undefined;
 }
 
 export interface AppendOptions {
@@ -103,6 +105,10 @@ export class StreamLog {
   private own: OwnEntries | undefined;
   private wasReading = false;
   private droppedWork = 0;
+  /** Entries that somebody here was given when they were read. */
+  private delivered = 0;
+  /** The age of the entry at this position was told to the telemetry. */
+  private measuredAt: StreamId | undefined;
   private opened: (() => void)[] = [];
   private readonly replacementListeners = new Set<(position: StreamId) => void>();
   private readonly backWaiters = new Map<string, Set<() => void>>();
@@ -120,7 +126,7 @@ export class StreamLog {
     open: (listener: ConnectionListener) => RedisConnection,
     private readonly options: StreamLogOptions,
   ) {
-    const { stream, nodeId, maxLen, commandTimeout, outbox, ordering } = options;
+    const { stream, nodeId, maxLen, commandTimeout, outbox, ordering, telemetry } = options;
     this.main = new Lane(nodeId);
     this.direct = new Lane(nodeId + DIRECT_LANE);
     this.atOnce = ordering === 'log' ? this.direct : this.main;
@@ -164,7 +170,7 @@ export class StreamLog {
     });
     this.flow = new FlowControl(this.reader, options);
     const { maxHoldMs } = options;
-    const publisherOptions = { stream, maxLen, maxHoldMs, commandTimeout, outbox, emit };
+    const publisherOptions = { stream, maxLen, maxHoldMs, commandTimeout, outbox, emit, telemetry };
     this.publisher = new StreamPublisher(
       commands,
       { ...publisherOptions, onDropped: ({ lane, seq }) => this.onDropped(lane, seq) },
@@ -222,7 +228,8 @@ export class StreamLog {
    * @throws TypeError if the message cannot be serialized (a BigInt, a circular reference); MessageTooLargeError
    */
   append(message: LogMessage, { lane, bus }: AppendOptions = {}): Origin {
-    const fields = encodeMessage(message, { onlyPlaintext: this.options.onlyPlaintext, bus });
+    const { onlyPlaintext, telemetry } = this.options;
+    const fields = encodeMessage(message, { onlyPlaintext, bus, trace: telemetry?.inject?.(this.name) });
     checkSize(fields, this.options.maxMessageBytes ?? 0);
     const own = lane === 'direct' ? this.atOnce : this.main;
     const origin = own.next();
@@ -453,7 +460,8 @@ export class StreamLog {
   }
 
   status(): StreamStatus {
-    const { reader, publisher, replayLog } = this;
+    const { reader, publisher, replayLog, delivered } = this;
+    const { read, duplicates, rejected } = reader.counters;
     return {
       name: this.name,
       mode: reader.mode,
@@ -464,6 +472,8 @@ export class StreamLog {
       replay: { entries: replayLog.size, bytes: replayLog.bytes },
       counters: {
         ...reader.counters,
+        delivered,
+        passedOver: Math.max(0, read - duplicates - rejected - delivered),
         appended: publisher.appended,
         dropped: publisher.dropped + this.droppedWork,
       },
@@ -490,7 +500,7 @@ export class StreamLog {
       this.replayLog.push(entry, lane ? entry.id : this.offsetAt(entry));
     }
     if (entry.problem === undefined) {
-      this.options.deliver(entry, lane !== undefined);
+      this.delivered += Number(this.options.deliver(entry, lane !== undefined));
     } else {
       this.reject(entry.id, entry.problem);
     }
@@ -540,6 +550,7 @@ export class StreamLog {
   private onProgress(): void {
     this.knownOffset = undefined;
     this.own?.readUpTo(this.atOnce.read); // what was lost is not waited for
+    this.measure();
     this.doDueWork();
     this.flow.onReadBack();
     this.onReaders();
@@ -553,6 +564,18 @@ export class StreamLog {
       if (this.wasReading) {
         this.options.onReading();
       }
+    }
+  }
+
+  /** Tells how old the entry is that was delivered last; once for all that are delivered together. */
+  private measure(): void {
+    const { telemetry } = this.options;
+    const { position } = this.reader;
+    if (telemetry && position !== this.measuredAt) {
+      if (this.measuredAt !== undefined && position !== undefined) {
+        telemetry.onDelivered(this.name, Math.max(0, Date.now() - Number(position.split('-')[0])) / 1_000);
+      }
+      this.measuredAt = position;
     }
   }
 

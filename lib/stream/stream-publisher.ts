@@ -11,6 +11,7 @@ import type { Lane } from './lane.js';
 import { isTooLarge, isWithoutTransactions, nameOf } from './message-size.js';
 import { Outbox, type OutboxEntry, type OutboxLimits } from './outbox.js';
 import { Pacer } from './pacer.js';
+import type { TelemetryRecorder } from './telemetry.js';
 
 const BATCH_ENTRIES = 512;
 const BATCH_BYTES = 1024 * 1024;
@@ -37,6 +38,7 @@ export interface StreamPublisherOptions {
   emit(event: StreamEvent): void;
   /** An entry will never be appended. */
   onDropped?(entry: OutboxEntry): void;
+  telemetry?: TelemetryRecorder | undefined;
 }
 
 export type PublisherMode = 'idle' | 'gathering' | 'sending' | 'holding' | 'disconnected' | 'backing-off' | 'closed';
@@ -279,6 +281,8 @@ export class StreamPublisher {
     const commands = this.commands();
     this.pacer.onCommand(performance.now());
     const timeout = this.patience.milliseconds;
+    const { telemetry, stream } = this.options;
+    const sentAt = telemetry ? performance.now() : 0;
     try {
       if (this.losses > 0) {
         await connection.call(['XLEN', this.options.stream], timeout); // if that fails already, it is not the entry
@@ -288,8 +292,10 @@ export class StreamPublisher {
         commands.length === 1
           ? await connection.call(commands[0]!, timeout)
           : await connection.transaction(commands, timeout);
+      telemetry?.onSent(stream, (performance.now() - sentAt) / 1_000);
       this.onAppended(String(Array.isArray(ids) ? ids.at(-1) : ids));
     } catch (error) {
+      telemetry?.onSent(stream, (performance.now() - sentAt) / 1_000, error as Error);
       this.onFailed(error as Error);
     }
   }

@@ -285,7 +285,7 @@ export class StreamReader {
         }
         const holdMs = this.currentMode === 'following' ? Math.max(this.pacer.wait(performance.now()), this.idleMs) : 0;
         if (holdMs > 0) {
-          await sleep(holdMs, undefined, { signal });
+          await this.pause(holdMs);
         }
         await this.fetch();
       } catch (error) {
@@ -296,6 +296,17 @@ export class StreamReader {
         await sleep(this.backoff.next(), undefined, { signal }).catch(() => undefined);
       }
     }
+  }
+
+  /** Ends early when the connection is ready again, and when reading is stopped. */
+  private pause(milliseconds: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, milliseconds);
+      this.wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 
   private async open(): Promise<void> {

@@ -91,6 +91,8 @@ export interface LogEntry {
    * entry; undefined if it has sent none since the entry before.
    */
   readonly bus?: number | undefined;
+  /** The trace that it belongs to, as its publisher's telemetry wrote it; undefined if it carries none. */
+  readonly trace?: string | undefined;
   /** Why it cannot be understood; undefined if it can, as far as it is not decoded. */
   readonly problem?: string | undefined;
   /** Whether it may be the second copy of an entry, because the answer to the first was lost. */
@@ -113,6 +115,8 @@ export interface EncodeOptions {
   onlyPlaintext: boolean;
   /** See {@link LogEntry.bus}. */
   bus?: number | undefined;
+  /** See {@link LogEntry.trace}. */
+  trace?: string | undefined;
 }
 
 /**
@@ -120,7 +124,7 @@ export interface EncodeOptions {
  *
  * @throws TypeError if the message cannot be serialized (a BigInt, a circular reference)
  */
-export function encodeMessage(message: LogMessage, { onlyPlaintext, bus }: EncodeOptions): string[] {
+export function encodeMessage(message: LogMessage, { onlyPlaintext, bus, trace }: EncodeOptions): string[] {
   const { uid, nsp, type } = message;
   const { rooms } = message.data.opts;
   const binary = type === EntryType.Broadcast && !onlyPlaintext && isBeyondJson(message);
@@ -131,6 +135,9 @@ export function encodeMessage(message: LogMessage, { onlyPlaintext, bus }: Encod
   }
   if (bus !== undefined) {
     fields.push('bus', String(bus));
+  }
+  if (trace !== undefined) {
+    fields.push('trace', trace);
   }
   return fields;
 }

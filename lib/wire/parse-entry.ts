@@ -4,7 +4,7 @@ import { TextSpan } from './text.js';
 import type { StreamId } from './stream-id.js';
 
 /** The fields of an entry. The first four are those of the reference. There are no rooms if it is for all. */
-const NAMES = ['uid', 'nsp', 'type', 'data', 'rooms', 'seq', 'prev', 'resent', 'bus'] as const;
+const NAMES = ['uid', 'nsp', 'type', 'data', 'rooms', 'seq', 'prev', 'resent', 'bus', 'trace'] as const;
 
 /** Steps through strings that lie in bytes, one after the other: the string that it stands on is between `from` and `to`. */
 export interface StringCursor {
@@ -28,8 +28,9 @@ const ALL: readonly string[] = [];
 // One entry is parsed at a time, so its fields are found in these, and nothing is made for it but what it consists of.
 const name = new TextSpan();
 const spans = NAMES.map(() => new TextSpan());
-const [uid, nsp, type, data, rooms, seq, prev, resent, bus] = spans as [
-  ...[TextSpan, TextSpan, TextSpan, TextSpan, TextSpan, TextSpan, TextSpan, TextSpan, TextSpan],
+const [uid, nsp, type, data, rooms, seq, prev, resent, bus, trace] = spans as [
+  ...[TextSpan, TextSpan, TextSpan, TextSpan, TextSpan],
+  ...[TextSpan, TextSpan, TextSpan, TextSpan, TextSpan],
 ];
 
 /**
@@ -107,6 +108,7 @@ function assemble(id: StreamId): LogEntry {
     countIn(bus),
     problem,
     resent.isSet,
+    trace.isSet ? trace.toString() : undefined,
   );
 }
 
@@ -126,6 +128,7 @@ class ParsedEntry implements LogEntry {
     readonly bus: number | undefined,
     readonly problem: string | undefined,
     readonly isResent: boolean,
+    readonly trace: string | undefined,
   ) {
     this.size = text.length;
   }

@@ -41,6 +41,8 @@ export interface BusMessage {
   from?: string;
   /** Counts what its server has sent in this namespace, from 1. Volatile broadcasts and responses have none. */
   n?: number;
+  /** The trace that it belongs to, as its sender's telemetry wrote it. */
+  trace?: string;
 }
 
 export function encodeBusMessage(message: BusMessage): Buffer {
@@ -62,13 +64,14 @@ export function decodeBusMessage(payload: Uint8Array): BusMessage {
   ) {
     throw new Error('not a message with "uid", "nsp" and "type"');
   }
-  const { uid, nsp, type, data, after, at, from, n } = message;
+  const { uid, nsp, type, data, after, at, from, n, trace } = message;
   return {
     ...{ uid, nsp, type, data },
     ...(isNumber(after) && { after }),
     ...(isStreamId(at) && { at }),
     ...(isNodeId(from) && { from }),
     ...(isNumber(n) && { n }),
+    ...(typeof trace === 'string' && { trace }),
   };
 }
 

@@ -63,7 +63,7 @@ function namespace(name: string, uid: string): Parameters<ClusterNode['attach']>
     name,
     uid,
     socketCount: 0,
-    deliver: () => {},
+    deliver: () => true,
     deliverAtOnce: () => {},
     onMessage: () => {},
     onPeersChanged: () => {},

@@ -64,6 +64,7 @@ class Opened {
       deliver: (entry, own) => {
         this.delivered.push({ entry, own });
         this.onDeliver(entry);
+        return true;
       },
       retry: (run) => run(),
       onReading: () => undefined,

@@ -46,7 +46,11 @@ describe('the compose file of the chat', () => {
     const { build } = services.chat;
     expect(join(root, DEPLOY, build.context, '/')).toBe(root);
     expect(existsSync(join(root, DEPLOY, build.context, build.dockerfile))).toBe(true);
-    for (const volume of [...services.redis.volumes, ...services.proxy.volumes] as string[]) {
+    const mounted = Object.values(services as Record<string, { volumes?: string[] }>).flatMap(
+      ({ volumes }) => volumes ?? [],
+    );
+    expect(mounted.length).toBeGreaterThan(4);
+    for (const volume of mounted) {
       const [source] = volume.split(':');
       expect(source!.startsWith('.') ? existsSync(join(root, DEPLOY, source!)) : source! in volumes).toBe(true);
     }
@@ -66,6 +70,18 @@ describe('the compose file of the chat', () => {
       for (const name of Object.keys(service.depends_on)) expect(services[name].healthcheck).toBeDefined();
     }
     expect(parseInt(services.chat.stop_grace_period) * 1_000).toBeGreaterThan(CLOSE_TIMEOUT);
+  });
+});
+
+describe('what watches the chat', () => {
+  const folder = 'sample/chat/grafana';
+
+  test('asks the nodes at the port, and by the path, at which they answer', () => {
+    const [job] = parse(read(`${folder}/prometheus.yaml`)).scrape_configs;
+    expect(dockerfile).toContain(`EXPOSE ${job.dns_sd_configs[0].port}\n`);
+    expect(job.metrics_path ?? '/metrics').toBe('/metrics');
+    expect(routes).toContain('/metrics');
+    expect(read(`${DEPLOY}/nginx.conf`)).toMatch(/location \/metrics \{\s+return 404;/);
   });
 });
 

@@ -10,7 +10,7 @@ const LIB = fileURLToPath(new URL('../../lib/', import.meta.url));
 const LAYERS = [
   ['index.ts'],
   ['nest'],
-  ['adapter', 'driver', 'emitter'],
+  ['adapter', 'driver', 'emitter', 'opentelemetry'],
   ['cluster'],
   ['session'],
   ['stream'],
@@ -110,6 +110,13 @@ describe('the sources', () => {
       expect([...needed].filter((name) => !['@msgpack/msgpack', 'socket.io-adapter'].includes(name))).toEqual([]);
     },
   );
+
+  test('import nothing of OpenTelemetry but in opentelemetry/, which no other file imports', () => {
+    const inside = (file: string): boolean => roomOf(file) === 'opentelemetry';
+    expect(imports.some(({ file, target }) => inside(file) && target === '@opentelemetry/api')).toBe(true);
+    const outside = imports.filter(({ file }) => !inside(file));
+    expect(outside.filter(({ target }) => /opentelemetry/.test(target))).toEqual([]);
+  });
 
   test('import no Redis client: the application brings its own', () => {
     const clients = imports.filter(

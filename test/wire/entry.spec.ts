@@ -60,8 +60,8 @@ const logMessage: fc.Arbitrary<LogMessage> = fc
   );
 
 /** All that is known of an entry, but for its size. */
-function read({ id, uid, nsp, type, data, origin, rooms, prev, bus, problem, isResent }: LogEntry): unknown {
-  return { id, uid, nsp, type, data, origin, rooms, prev, bus, problem, isResent };
+function read({ id, uid, nsp, type, data, origin, rooms, prev, bus, problem, isResent, trace }: LogEntry): unknown {
+  return { id, uid, nsp, type, data, origin, rooms, prev, bus, problem, isResent, trace };
 }
 
 /** The fields in one piece of bytes, with something between them. */
