@@ -8,6 +8,7 @@ import { parseEntry } from '../wire/parse-entry.js';
 import type { StreamEvent } from './events.js';
 import { DeliveryQueue } from './delivery-queue.js';
 import { History } from './history.js';
+import { IdlePause } from './idle-pause.js';
 import type { Lane } from './lane.js';
 import { Pacer } from './pacer.js';
 import type { OlderEntries } from './replay-log.js';
@@ -125,6 +126,10 @@ export class StreamReader {
     private readonly options: StreamReaderOptions,
   ) {
     this.patience = new Patience(options.commandTimeout);
+    this.idlePause = new IdlePause({
+      blockTime: options.blockTime,
+      onNotBlocking: (pauseMs) => options.emit({ type: 'reads-not-blocking', stream: options.stream, pauseMs }),
+    });
     this.pacer = new Pacer({ maxHoldMs: options.maxHoldMs, fastBelowMs: FAST_BELOW_MS });
     this.deliveries = new DeliveryQueue({
       before: (entry) => this.before(entry),
@@ -278,7 +283,7 @@ export class StreamReader {
         while (this.deliveries.isFull && !signal.aborted) {
           await this.nextProgress(1_000);
         }
-        const holdMs = this.currentMode === 'following' ? this.pacer.wait(performance.now()) : 0;
+        const holdMs = this.currentMode === 'following' ? Math.max(this.pacer.wait(performance.now()), this.idleMs) : 0;
         if (holdMs > 0) {
           await this.pause(holdMs);
         }
@@ -328,7 +333,8 @@ export class StreamReader {
     const count = this.readCount();
     const block = this.currentMode === 'following';
     const wait = block ? ['BLOCK', String(blockTime)] : [];
-    this.pacer.onCommand(performance.now());
+    const askedAt = performance.now();
+    this.pacer.onCommand(askedAt);
     const raw = toStreamEntries(
       await this.read(
         ['XREAD', 'COUNT', String(count), ...wait, 'STREAMS', stream, this.fetchedId!],
@@ -339,6 +345,7 @@ export class StreamReader {
       return;
     }
     this.onUsable();
+    this.idleMs = block ? this.idlePause.after(raw.length, performance.now() - askedAt) : 0;
     this.lastFull = raw.length >= count;
     this.growth = this.lastFull ? Math.min(this.growth * 2, MAX_READ_COUNT) : Math.max(1, this.growth / 2);
     this.setMode(this.lastFull ? 'catching-up' : 'following');
@@ -347,13 +354,16 @@ export class StreamReader {
       this.fetchedId = raw.at(-1)!.id;
       this.lengthWhenSeen = undefined;
       this.deliveries.push(this.parse(raw));
-    } else if (block) {
+    } else if (block && this.idleMs === 0) {
       this.verifyNow = true;
     }
     this.settleAnnouncements(raw.length === 0 && this.backlog === 0);
   }
 
   private lastFull = false;
+  /** Milliseconds before the next read, if the server did not wait in the last one. */
+  private idleMs = 0;
+  private readonly idlePause: IdlePause;
   private growth = 1;
 
   private readCount(): number {
