@@ -1,4 +1,4 @@
-import type { Origin, UnreadEntry } from '../wire/entry.js';
+import { sizeOfText, type Origin, type UnreadEntry } from '../wire/entry.js';
 import { isInCut, type Cut } from '../wire/cut.js';
 import { STREAM_START, type StreamId } from '../wire/stream-id.js';
 import { Fifo } from './fifo.js';
@@ -61,7 +61,7 @@ export class OwnEntries {
 
   push(entry: Omit<UnreadEntry, 'origin'> & { readonly origin: Origin }): OwnEntry {
     const { uid, nsp, type, data, origin, rooms } = entry;
-    const bytes = 320 + data.length + (rooms?.length ?? 0) * 64;
+    const bytes = 320 + sizeOfText(data) + (rooms?.length ?? 0) * 64;
     const place = `${++this.places}-0`;
     const own: OwnEntry = { uid, nsp, type, data, origin, rooms, place, bytes, isDropped: false };
     this.entries.push(own);

@@ -1,5 +1,5 @@
 import { encodeCut, isInCut, type Cut } from '../wire/cut.js';
-import { EntryType, type LogEntry, type Origin, type UnreadEntry } from '../wire/entry.js';
+import { EntryType, sizeOf, type LogEntry, type Origin, type UnreadEntry } from '../wire/entry.js';
 import { BackwardCheck } from './backward-check.js';
 import { OwnEntries } from './own-entries.js';
 import { isFor, RoomIndex, type EntryIdentity, type Recipient } from './room-index.js';
@@ -443,10 +443,7 @@ function firstCopies(entries: LogEntry[]): LogEntry[] {
   });
 }
 
-/** What a text has if V8 keeps two bytes for each of its characters. To look for it in one that has not costs nothing. */
-const WIDE = /[\u0100-\uffff]/;
-
 /** About how many bytes an entry takes here. */
-function weight({ data, rooms }: LogEntry): number {
-  return 320 + data.length * (WIDE.test(data) ? 2 : 1) + (rooms?.length ?? 0) * 64;
+function weight(entry: LogEntry): number {
+  return 320 + sizeOf(entry) + (entry.rooms?.length ?? 0) * 64;
 }

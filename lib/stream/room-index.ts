@@ -34,7 +34,7 @@ interface Shelf<E> {
   entries: E[];
   head: number;
   /** The last entry that was removed. */
-  removed: EntryIdentity | undefined;
+  removed: { id: StreamId; origin: Origin | undefined } | undefined;
   /** The place of the last one that was removed before it, of another publisher. */
   removedOfOther: StreamId | undefined;
   /** The last entry there has ever been, of the index's own publisher and of the others. */
@@ -120,10 +120,16 @@ export class RoomIndex<E extends Indexed> {
   }
 
   private noteRemoved(shelf: Shelf<E>, entry: E): void {
-    if (shelf.removed && shelf.removed.origin?.node !== entry.origin?.node) {
-      shelf.removedOfOther = shelf.removed.id;
+    const { removed } = shelf;
+    if (!removed) {
+      shelf.removed = { id: this.placeOf(entry), origin: entry.origin };
+      return;
     }
-    shelf.removed = { id: this.placeOf(entry), origin: entry.origin };
+    if (removed.origin?.node !== entry.origin?.node) {
+      shelf.removedOfOther = removed.id;
+    }
+    removed.id = this.placeOf(entry);
+    removed.origin = entry.origin;
   }
 
   /** Whether entries for a room that are not in a cut may have been removed, but for what is {@link forgotten}. */
@@ -239,7 +245,7 @@ export class RoomIndex<E extends Indexed> {
     for (const shelf of this.empty) {
       this.empty.delete(shelf);
       this.drop(shelf);
-      this.forgotten = later(this.forgotten, shelf.removed!.id!);
+      this.forgotten = later(this.forgotten, shelf.removed!.id);
       if (--surplus <= 0) {
         break;
       }

@@ -73,9 +73,9 @@ export interface LogEntry {
   readonly uid: string;
   readonly nsp: string;
   readonly type: number;
-  /** Undecoded: JSON, or base64 of MessagePack. Of an entry that was read, it is made a string of when it is asked for. */
+  /** Undecoded: JSON, or base64 of MessagePack. Of an entry that was read it may be made a string each time it is asked for. */
   readonly data: string;
-  /** About how many bytes `data` takes; its length if that is not known otherwise. */
+  /** About how many bytes are held for `data`; see {@link sizeOf}. */
   readonly size?: number;
   /** Absent on entries of the reference adapter. */
   readonly origin?: Origin | undefined;
@@ -99,9 +99,16 @@ export interface LogEntry {
   readonly isResent?: boolean | undefined;
 }
 
-/** About how many bytes the data of an entry takes. */
-export function sizeOf(entry: LogEntry): number {
-  return entry.size ?? entry.data.length;
+/** About how many bytes are held for the data of an entry. */
+export function sizeOf(entry: Pick<LogEntry, 'size' | 'data'>): number {
+  return entry.size ?? sizeOfText(entry.data);
+}
+
+/** What a text has if V8 keeps two bytes for each of its characters. To look for it in one that has not costs nothing. */
+const WIDE = /[\u0100-\uffff]/;
+
+export function sizeOfText(text: string): number {
+  return text.length * (WIDE.test(text) ? 2 : 1);
 }
 
 /** A message that cannot be understood. It is passed over. */

@@ -1,4 +1,4 @@
-import { DIRECT_LANE, toTargets, type LogEntry, type Origin } from './entry.js';
+import { DIRECT_LANE, sizeOfText, toTargets, type LogEntry, type Origin } from './entry.js';
 import { isNodeId, nodeOf } from './server-uid.js';
 import { TextSpan } from './text.js';
 import type { StreamId } from './stream-id.js';
@@ -18,6 +18,8 @@ export interface StringCursor {
 export interface FieldsInBytes {
   /** How many names and values there are. */
   readonly count: number;
+  /** How many bytes they take. */
+  readonly size: number;
   cursor(): StringCursor;
 }
 
@@ -41,12 +43,16 @@ export function parseEntry(id: StreamId, fields: readonly unknown[] | FieldsInBy
   for (const span of spans) {
     span.clear();
   }
-  if ('cursor' in fields) {
+  if (isInBytes(fields)) {
     find(fields);
-  } else {
-    findAmong(fields);
+    return assemble(id, fields.size);
   }
-  return assemble(id);
+  findAmong(fields);
+  return assemble(id, sizeOfText(data.toString()));
+}
+
+function isInBytes(fields: readonly unknown[] | FieldsInBytes): fields is FieldsInBytes {
+  return !Array.isArray(fields);
 }
 
 function find(fields: FieldsInBytes): void {
@@ -84,7 +90,7 @@ function indexOfField(expected: number): number {
   return -1;
 }
 
-function assemble(id: StreamId): LogEntry {
+function assemble(id: StreamId, size: number): LogEntry {
   const publisher = publisherOf();
   const origin = seq.isSet ? originOf(publisher) : undefined;
   const number = type.isSet ? type.toWholeNumber() : NaN;
@@ -102,6 +108,7 @@ function assemble(id: StreamId): LogEntry {
     namespaceOf(),
     problem === undefined ? number : UNKNOWN_TYPE,
     data.copy(),
+    size,
     origin,
     rooms.isSet ? roomsOf() : seq.isSet ? ALL : undefined,
     countIn(prev),
@@ -112,16 +119,18 @@ function assemble(id: StreamId): LogEntry {
   );
 }
 
-/** An entry of which most nodes need no more than for whom it is: its data stays bytes until somebody asks for it. */
+/**
+ * An entry of which most nodes need no more than for whom it is: its data stays bytes of the reply in which it came, which it
+ * keeps, and is made a string of each time that somebody asks for it.
+ */
 class ParsedEntry implements LogEntry {
-  readonly size: number;
-
   constructor(
     readonly id: StreamId,
     readonly uid: string,
     readonly nsp: string,
     readonly type: number,
-    private text: TextSpan | string,
+    private readonly text: TextSpan | string,
+    readonly size: number,
     readonly origin: Origin | undefined,
     readonly rooms: readonly string[] | undefined,
     readonly prev: number | undefined,
@@ -129,16 +138,10 @@ class ParsedEntry implements LogEntry {
     readonly problem: string | undefined,
     readonly isResent: boolean,
     readonly trace: string | undefined,
-  ) {
-    this.size = text.length;
-  }
+  ) {}
 
-  /** From the first time on, the entry does not keep the reply in which it came. */
   get data(): string {
-    if (typeof this.text !== 'string') {
-      this.text = this.text.toString();
-    }
-    return this.text;
+    return this.text.toString();
   }
 }
 

@@ -33,14 +33,14 @@ describe('what a node remembers of the log', () => {
       await node.call('emit', 'first');
       await until(() => visitors.every(({ offset }) => offset !== undefined), { what: 'the first message' });
       await Promise.all(visitors.map((visitor) => visitor.stayAway()));
-      const before = await node.call<number>('heapUsed');
+      const before = await node.call<number>('memoryUsed');
 
       await sender.call('emitObjects', 600, 2_000, text);
       const status = async (): Promise<ClusterNodeStatus['streams'][0]> =>
         (await node.call<ClusterNodeStatus>('status')).streams[0]!;
       await until(async () => (await status()).counters.read >= 601, { what: 'all to be read', timeout: 30_000 });
       await new Promise((resolve) => setTimeout(resolve, 500));
-      const held = (await node.call<number>('heapUsed')) - before;
+      const held = (await node.call<number>('memoryUsed')) - before;
 
       for (const [i, visitor] of visitors.entries()) {
         visitor.comeBack();
@@ -48,7 +48,7 @@ describe('what a node remembers of the log', () => {
         expect(visitor.refused).toBe(0);
       }
       await new Promise((resolve) => setTimeout(resolve, 500));
-      const after = (await node.call<number>('heapUsed')) - before;
+      const after = (await node.call<number>('memoryUsed')) - before;
 
       const { bytes } = (await status()).replay;
       const figures = [bytes, held, after].map((size) => (size / MEBIBYTE).toFixed(1));

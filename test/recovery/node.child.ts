@@ -75,9 +75,10 @@ serve({
     }
   },
   /** Bytes of the heap, without what is garbage. */
-  heapUsed: () => {
+  memoryUsed: () => {
     (globalThis as { gc?: () => void }).gc!();
-    return process.memoryUsage().heapUsed;
+    const { heapUsed, arrayBuffers } = process.memoryUsage();
+    return heapUsed + arrayBuffers;
   },
   emitVolatile: (value: unknown) => namespace.volatile.emit('volatile', value),
   /** Broadcasts messages at random, named `name` and a number. */

@@ -69,6 +69,7 @@ function inBytes(fields: readonly string[]): FieldsInBytes {
   const bytes = Buffer.from(`"${fields.join('","')}"`);
   return {
     count: fields.length,
+    size: bytes.length,
     cursor: () => {
       let n = 0;
       const cursor = {

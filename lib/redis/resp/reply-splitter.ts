@@ -12,14 +12,15 @@ const MAX_HEADER = 32;
  * Finds out where one reply ends and the next begins, in bytes that come in pieces. It looks at lengths only.
  *
  * A reply that came in one piece is handed on as a part of it, without a copy; one that did not is gathered in memory that
- * grows by doubling, so that large replies are copied a few times, not once with each piece.
+ * grows by doubling, so that large replies are copied a few times, not once with each piece, and handed on in memory of its
+ * size, since whoever is given it may keep it for long.
  */
 export class ReplySplitter {
   /** What has come of replies that are not complete, from the beginning of the first. */
   private bytes: Buffer = Buffer.alloc(0);
   private start = 0;
   private end = 0;
-  /** Whether `bytes` is ours, and has room to write behind `end`. */
+  /** Whether `bytes` is memory in which pieces are gathered. */
   private isOwn = false;
   /** How far the first reply was looked through, and how many of its values are still to come. */
   private at = 0;
@@ -42,7 +43,11 @@ export class ReplySplitter {
       const { bytes, start, at } = this;
       this.start = at;
       this.missing = 1;
-      this.onReply(bytes, start, at);
+      if (this.isOwn) {
+        this.onReply(copyOf(bytes, start, at), 0, at - start);
+      } else {
+        this.onReply(bytes, start, at);
+      }
     }
     if (this.start < this.end && !this.isOwn) {
       this.own(this.end - this.start); // a piece belongs to the socket, and would be kept whole for its last bytes
@@ -58,7 +63,7 @@ export class ReplySplitter {
     this.end += piece.length;
   }
 
-  /** Moves what there is of the first reply to memory of our own: replies that were handed on may be kept by others. */
+  /** Moves what there is of the first reply to memory of our own. */
   private own(capacity: number): void {
     const bytes = Buffer.allocUnsafeSlow(Math.max(capacity, 1_024));
     this.bytes.copy(bytes, 0, this.start, this.end);
@@ -134,4 +139,10 @@ export class ReplySplitter {
     }
     return true;
   }
+}
+
+function copyOf(bytes: Buffer, start: number, end: number): Buffer {
+  const copy = Buffer.allocUnsafeSlow(end - start);
+  bytes.copy(copy, 0, start, end);
+  return copy;
 }
