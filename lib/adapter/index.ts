@@ -1,7 +1,7 @@
 export { createAdapter, type RedisStreamsAdapterFactory } from './create-adapter.js';
 export type { RedisStreamsAdapter } from './redis-streams.adapter.js';
 export type { ClusterMember } from '../cluster/cluster-member.js';
-export type { ClusterNodeListener } from '../cluster/cluster-node.js';
+export type { ClusterNodeListener } from '../cluster/event-publisher.js';
 export type {
   ClusterEvent,
   ClusterNodeStatus,

@@ -1,6 +1,7 @@
 import { Adapter } from 'socket.io-adapter';
 import type { BroadcastOptions, PrivateSessionId, Room, Session as SocketIoSession, SocketId } from 'socket.io-adapter';
-import type { ClusterNode, NamespaceMember } from '../cluster/cluster-node.js';
+import type { ClusterNode } from '../cluster/cluster-node.js';
+import type { NamespaceMember } from '../cluster/local-namespaces.js';
 import { resolveDisconnectionDuration } from '../cluster/options.js';
 import type { BusMessage, Census } from '../cluster/request-bus.js';
 import { toPlain } from '../wire/binary.js';

@@ -1,4 +1,4 @@
-import type { ClusterNodeListener } from './cluster-node.js';
+import type { ClusterNodeListener } from './event-publisher.js';
 import type { ClusterNodeStatus, NodeStatus } from './events.js';
 
 /**

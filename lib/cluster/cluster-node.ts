@@ -5,24 +5,19 @@ import { RedisClientError, type ConnectionListener, type RedisConnection, type R
 import { SessionStore } from '../session/session-store.js';
 import { StreamLog } from '../stream/stream-log.js';
 import { decodeControlMessage, type Heartbeat, type NodeInfo } from '../wire/control.js';
+import { within } from '../time/within.js';
 import type { NotCarried } from '../wire/carried.js';
-import type { LogEntry, LogMessage } from '../wire/entry.js';
+import type { LogEntry } from '../wire/entry.js';
 import { streamIndexOf } from '../wire/keys.js';
-import { EMITTER_UID, nodeOf, serverIndexOf, serverUid, serverUids } from '../wire/server-uid.js';
+import { EMITTER_UID, nodeOf, serverUid, serverUids } from '../wire/server-uid.js';
 import type { ClusterMember } from './cluster-member.js';
 import { COMMANDS, Connections } from './connections.js';
-import { describeEvent } from './describe-event.js';
-import {
-  noCounts,
-  noRefusals,
-  type ClusterEvent,
-  type ClusterNodeStatus,
-  type NodeStatus,
-  type RecoveryRefusal,
-} from './events.js';
+import { EventPublisher, type ClusterNodeListener } from './event-publisher.js';
+import { noCounts, noRefusals, type ClusterNodeStatus, type NodeStatus, type RecoveryRefusal } from './events.js';
 import { HearingClock } from './hearing-clock.js';
 import { Heartbeats } from './heartbeats.js';
 import type { RedisStreamsLogger } from './logger.js';
+import { LocalNamespaces, type NamespaceMember } from './local-namespaces.js';
 import { namesInRedis } from './names.js';
 import { NodeRegistry } from './node-registry.js';
 import { resolveOptions, type RedisStreamsAdapterOptions, type ResolvedOptions } from './options.js';
@@ -32,29 +27,6 @@ import { RequestOrder } from './request-order.js';
 import { SessionHandover } from './session-handover.js';
 import { Subscriptions } from './subscriptions.js';
 import type { TelemetryRecorder } from './telemetry.js';
-
-/** How many different reasons of one kind are events; after that, they are counted only. */
-const MAX_REPORTED = 200;
-
-/** A namespace of a Socket.IO server of this process: what the node delivers to. */
-export interface NamespaceMember extends BusMember {
-  /** Given each entry of its namespace, in the order of the log. Returns whether it, or somebody, was given it. */
-  deliver(entry: LogEntry, own: boolean): boolean;
-  /** Given what another server of this node has appended, if it is not to wait for its being read. */
-  deliverAtOnce(message: LogMessage): void;
-  /** A node has come or gone: those that have the namespace may have changed. */
-  onPeersChanged(): void;
-  readonly socketCount: number;
-}
-
-/** What a subscriber of a node is called with. An exception that it throws is uncaught, as one of an event listener. */
-export interface ClusterNodeListener {
-  onEvent?(event: ClusterEvent): void;
-  /** The list of nodes, or the state of one, has changed. */
-  onNodes?(nodes: NodeStatus[]): void;
-  /** The node's own status may have changed. */
-  onStatus?(): void;
-}
 
 /** What a node has from `start` on. */
 interface Parts {
@@ -84,27 +56,36 @@ interface Parts {
 export class ClusterNode implements ClusterMember {
   /** Random, new with each start; also the uid of its servers on the wire. */
   readonly id = randomBytes(8).toString('hex');
+  /** With defaults. */
   readonly options: ResolvedOptions;
+  /** Totals since the start. */
   readonly counters = noCounts();
   /** How many clients were not recovered, by the reason. */
   readonly refusals: Record<RecoveryRefusal, number> = noRefusals();
 
+  /** See above. Changed by `start`, `run` and `doClose`. */
   private mode: 'new' | 'starting' | 'running' | 'closing' | 'closed' = 'new';
+  /** How the client that was handed over is spoken with. */
   private readonly driver: RedisDriver;
   /** Undefined in mode `new`. */
   private parts: Parts | undefined;
   /** Undefined in mode `new`, and without the option. */
   private recorder: TelemetryRecorder | undefined;
+  /** The time in which this node could hear others: a suspended process ages nobody. */
   private readonly clock: HearingClock;
+  /** The other nodes. */
   private readonly registry: NodeRegistry;
-  /** The namespaces of the servers of this process, by name. */
-  private readonly members = new Map<string, NamespaceMember[]>();
-  private readonly listeners = new Set<ClusterNodeListener>();
-  /** Reasons that were reported once. */
-  private readonly reported = new Set<string>();
+  /** To whom entries are delivered. */
+  private readonly namespaces = new LocalNamespaces(this.id);
+  /** The log and the subscribers. */
+  private readonly events: EventPublisher;
+  /** When the node was made, in milliseconds since the epoch. */
   private readonly startedAt = Date.now();
+  /** What `start` returns; undefined in mode `new`. */
   private starting: Promise<void> | undefined;
+  /** What `close` returns; undefined before it was called. */
   private closing: Promise<void> | undefined;
+  /** Resolves when closing begins: the start ends then. {@link markClosing} resolves it. */
   private readonly closingOnce: Promise<void>;
   private markClosing!: () => void;
 
@@ -123,14 +104,15 @@ export class ClusterNode implements ClusterMember {
   ) {
     this.options = resolveOptions(options);
     this.driver = driverFor(client);
+    this.events = new EventPublisher(logger, () => this.nodes());
     this.closingOnce = new Promise((resolve) => (this.markClosing = resolve));
     const { heartbeatInterval, heartbeatTimeout } = this.options;
     this.clock = new HearingClock(heartbeatInterval / 2);
     this.registry = new NodeRegistry({
       ...{ heartbeatInterval, heartbeatTimeout, clock: this.clock },
-      emit: (event) => this.emit(event),
-      onHeard: () => this.notifyNodes(),
-      onMembership: () => this.allMembers().forEach((member) => member.onPeersChanged()),
+      emit: (event) => this.events.emit(event),
+      onHeard: () => this.events.notifyNodes(),
+      onMembership: () => this.namespaces.all().forEach((member) => member.onPeersChanged()),
     });
   }
 
@@ -180,9 +162,9 @@ export class ClusterNode implements ClusterMember {
       skipServerCheck: options.skipServerCheck,
       // Of sharded channels, only those of one shard hear this node's heartbeat; so each connection is asked by itself.
       probe: { interval: heartbeatInterval, timeout: Math.max(heartbeatTimeout, commandTimeout) },
-      emit: (event) => this.emit(event),
-      warn: (text) => this.warnOnce(text),
-      onChange: () => this.notifyStatus(),
+      emit: (event) => this.events.emit(event),
+      warn: (text) => this.events.warnOnce(text),
+      onChange: () => this.events.notifyStatus(),
     });
     const subscriptions = new Subscriptions(() => subscriber, {
       ...{ first: channels.control, commandTimeout },
@@ -232,9 +214,9 @@ export class ClusterNode implements ClusterMember {
       grace: 2 * heartbeatTimeout,
       retry: (run) => connections.retry(run),
       onLeftOut: (namespace, what) => this.reportLeftOut(namespace, what),
-      onError: (operation, error) => this.reportOnce({ type: 'session-refused', operation, error }, error.message),
+      onError: (operation, error) => this.events.emitOnce({ type: 'session-refused', operation, error }, error.message),
     });
-    this.allMembers().forEach((member) => bus.join(member));
+    this.namespaces.all().forEach((member) => bus.join(member));
     return { connections, commands, subscriber, subscriptions, bus, logs, heartbeats, handover, sessions };
   }
 
@@ -256,7 +238,7 @@ export class ClusterNode implements ClusterMember {
       heartbeatTimeout: options.heartbeatTimeout,
       outbox: { maxEntries: options.outboxMaxEntries, maxBytes: options.outboxMaxBytes },
       replay: { maxEntries: options.replayMaxEntries, maxBytes: options.replayMaxBytes },
-      emit: (event) => this.emit(event),
+      emit: (event) => this.events.emit(event),
       deliver: (entry, own) => this.deliver(entry, own),
       whenRequestHandled: (entry) => (this.awaitsRequests(entry, subscriptions) ? order.whenHandled(entry) : undefined),
       onlyPlaintext: options.onlyPlaintext,
@@ -278,11 +260,8 @@ export class ClusterNode implements ClusterMember {
     const ready = [connections.whenReady(COMMANDS), subscriptions.whenComplete(), ...logs.map((log) => log.whenOpen())];
     const running = Promise.all(ready).then(() => this.run());
     const { startTimeout, onStartTimeout } = this.options;
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<'late'>((resolve) => (timer = setTimeout(resolve, startTimeout, 'late')));
-    const outcome = await Promise.race([running, late, this.closingOnce]);
-    clearTimeout(timer);
-    if (outcome !== 'late') {
+    const outcome = Promise.race([running, this.closingOnce]).then(() => 'over' as const);
+    if (await within(startTimeout, outcome)) {
       return;
     }
     const why = this.reasons().join('; ') || 'it does not answer';
@@ -302,8 +281,8 @@ export class ClusterNode implements ClusterMember {
       this.mode = 'running';
       this.parts!.connections.report();
       this.parts!.heartbeats.start();
-      this.notifyStatus();
-      this.notifyNodes();
+      this.events.notifyStatus();
+      this.events.notifyNodes();
     }
   }
 
@@ -316,7 +295,7 @@ export class ClusterNode implements ClusterMember {
       await this.closeParts(parts, wasRunning);
     }
     this.mode = 'closed';
-    this.notifyStatus();
+    this.events.notifyStatus();
     this.recorder?.close();
   }
 
@@ -340,8 +319,7 @@ export class ClusterNode implements ClusterMember {
 
   /** Calls the listener's methods until the function that is returned is called. */
   subscribe(listener: ClusterNodeListener): () => void {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
+    return this.events.subscribe(listener);
   }
 
   get bus(): RequestBus {
@@ -364,34 +342,24 @@ export class ClusterNode implements ClusterMember {
 
   /** The uid of one more server of this node that has the namespace. */
   nextUid(nsp: string): string {
-    const taken = new Set(this.members.get(nsp)?.map(({ uid }) => uid));
-    let index = 0;
-    while (taken.has(serverUid(this.id, index))) {
-      index++;
-    }
-    return serverUid(this.id, index);
+    return this.namespaces.nextUid(nsp);
   }
 
   attach(member: NamespaceMember): void {
-    this.members.set(member.name, [...(this.members.get(member.name) ?? []), member]);
+    this.namespaces.add(member);
     this.parts?.bus.join(member);
   }
 
   /** The other servers of this node that have the same namespace. */
   siblingsOf(member: NamespaceMember): NamespaceMember[] {
-    return (this.members.get(member.name) ?? []).filter((other) => other !== member);
+    return this.namespaces.siblingsOf(member);
   }
 
   /** Returns whether it was the last member. */
   detach(member: NamespaceMember): boolean {
-    const rest = (this.members.get(member.name) ?? []).filter((other) => other !== member);
-    if (rest.length > 0) {
-      this.members.set(member.name, rest);
-    } else {
-      this.members.delete(member.name);
-    }
+    this.namespaces.remove(member);
     this.parts?.bus.leave(member);
-    return this.members.size === 0;
+    return this.namespaces.isEmpty;
   }
 
   /**
@@ -401,13 +369,8 @@ export class ClusterNode implements ClusterMember {
    */
   async census(member: BusMember): Promise<Census> {
     const peers = this.registry.known().map(({ id, servers }) => serverUids(id, servers));
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<undefined>((resolve) => {
-      timer = setTimeout(resolve, this.options.commandTimeout, undefined);
-    });
     const asked = this.parts?.bus.census(member, peers).catch(() => undefined);
-    const counted = await Promise.race([asked, late]);
-    clearTimeout(timer);
+    const counted = asked && (await within(this.options.commandTimeout, asked));
     const { named, others } = counted ?? this.censusWithoutRedis(member);
     for (const uid of named) {
       if (this.registry.isGone(nodeOf(uid))) {
@@ -418,27 +381,27 @@ export class ClusterNode implements ClusterMember {
   }
 
   private censusWithoutRedis({ name, uid }: BusMember): Census {
-    const own = (this.members.get(name) ?? []).map((member) => member.uid).filter((other) => other !== uid);
+    const own = (this.namespaces.named(name) ?? []).map((member) => member.uid).filter((other) => other !== uid);
     const named = new Set([...own, ...this.registry.present().map(({ id }) => serverUid(id, 0))]);
     return { named, others: this.registry.unmonitoredIn(name) };
   }
 
   /** A socket has something that other nodes cannot be given; the first of each kind is an event. */
   reportLeftOut(namespace: string, { path, reason }: NotCarried): void {
-    this.reportOnce({ type: 'data-left-out', namespace, path, reason }, `${path} ${reason}`);
+    this.events.emitOnce({ type: 'data-left-out', namespace, path, reason }, `${path} ${reason}`);
   }
 
   /** Counts a message that was passed over; the first one for each reason is an event. */
   reject(channel: string, reason: string): void {
     this.counters.rejectedMessages++;
-    this.reportOnce({ type: 'message-rejected', channel, reason }, reason);
+    this.events.emitOnce({ type: 'message-rejected', channel, reason }, reason);
   }
 
   /** A client that came back is not recovered. */
   refuseRecovery(namespace: string, reason: RecoveryRefusal): void {
     this.counters.refusedRecoveries++;
     this.refusals[reason]++;
-    this.emit({ type: 'recovery-refused', namespace, reason });
+    this.events.emit({ type: 'recovery-refused', namespace, reason });
   }
 
   // ── what it is like ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -509,15 +472,15 @@ export class ClusterNode implements ClusterMember {
   }
 
   private info(): NodeInfo {
-    const members = this.allMembers();
+    const { namespaces } = this;
     return {
       id: this.id,
       host: hostname(),
       pid: process.pid,
       startedAt: this.startedAt,
-      sockets: members.reduce((sum, member) => sum + member.socketCount, 0),
+      sockets: namespaces.socketCount,
       backlog: (this.parts?.logs ?? []).reduce((sum, { backlog }) => sum + backlog, 0),
-      servers: members.reduce((most, { uid }) => Math.max(most, serverIndexOf(uid) + 1), 1),
+      servers: namespaces.serverCount,
     };
   }
 
@@ -556,7 +519,7 @@ export class ClusterNode implements ClusterMember {
     const { sessions, heartbeats } = this.started;
     sessions.verify().catch(() => undefined); // what was asked of this node meanwhile was not heard
     heartbeats.ping(); // who was not heard meanwhile answers
-    this.notifyStatus();
+    this.events.notifyStatus();
   }
 
   /** The reader of a stream begins to read, at first or again. */
@@ -569,7 +532,7 @@ export class ClusterNode implements ClusterMember {
   /** With each regular heartbeat. */
   private onBeat(): void {
     this.started.sessions.keepAlive().catch(() => undefined);
-    this.notifyStatus();
+    this.events.notifyStatus();
   }
 
   /** Several times in a heartbeat interval. */
@@ -631,7 +594,7 @@ export class ClusterNode implements ClusterMember {
     if (!entry.origin) {
       this.onTraffic(entry.uid, entry.nsp);
     }
-    const members = this.members.get(entry.nsp);
+    const members = this.namespaces.named(entry.nsp);
     if (members) {
       for (const member of members) {
         isDelivered = member.deliver(entry, own) || isDelivered;
@@ -642,7 +605,7 @@ export class ClusterNode implements ClusterMember {
 
   /** Whether requests of an entry's server are handled here: another node's, of a namespace that is here and is subscribed. */
   private awaitsRequests({ uid, nsp }: LogEntry, subscriptions: Subscriptions): boolean {
-    return subscriptions.isComplete && nodeOf(uid) !== this.id && this.members.has(nsp);
+    return subscriptions.isComplete && nodeOf(uid) !== this.id && this.namespaces.has(nsp);
   }
 
   /** A server of another node has sent something; of nodes that have a heartbeat, this says nothing new. */
@@ -666,61 +629,6 @@ export class ClusterNode implements ClusterMember {
       throw new RedisClientError('the node has not been started: call start() before a server uses its adapter');
     }
     return this.parts;
-  }
-
-  // ── who is interested ───────────────────────────────────────────────────────────────────────────────────────────
-
-  private emit(event: ClusterEvent): void {
-    const { level, text } = describeEvent(event);
-    if (level) {
-      this.logger[level](text);
-    }
-    this.notify((listener) => listener.onEvent?.(event));
-    this.notifyStatus();
-  }
-
-  private reportOnce(event: ClusterEvent, reason: string): void {
-    const what = `${event.type} ${'operation' in event ? event.operation : ''} ${reason}`;
-    if (!this.reported.has(what) && this.reported.size < MAX_REPORTED) {
-      this.reported.add(what);
-      this.emit(event);
-    }
-  }
-
-  /** A connection warns each time it is made. */
-  private warnOnce(text: string): void {
-    if (!this.reported.has(text)) {
-      this.reported.add(text);
-      this.logger.warn(text);
-    }
-  }
-
-  private notifyNodes(): void {
-    if (this.listeners.size > 0) {
-      const nodes = this.nodes();
-      this.notify((listener) => listener.onNodes?.(nodes));
-    }
-  }
-
-  private notifyStatus(): void {
-    this.notify((listener) => listener.onStatus?.());
-  }
-
-  private notify(call: (listener: ClusterNodeListener) => void): void {
-    for (const listener of [...this.listeners]) {
-      try {
-        call(listener);
-      } catch (error) {
-        // It goes where that of an event listener would, without harm to what was happening here.
-        setImmediate(() => {
-          throw error;
-        });
-      }
-    }
-  }
-
-  private allMembers(): NamespaceMember[] {
-    return [...this.members.values()].flat();
   }
 }
 

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { ClusterMember } from './cluster-member.js';
-import type { ClusterNodeListener } from './cluster-node.js';
+import type { ClusterNodeListener } from './event-publisher.js';
 import { noCounts, noRefusals, type ClusterNodeStatus, type NodeStatus } from './events.js';
 
 /** A member of no cluster: it is alone, uses no Redis, and is always ready. */

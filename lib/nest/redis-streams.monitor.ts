@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { Injectable } from '@nestjs/common';
 import { concat, distinctUntilChanged, map, Observable, of, startWith, takeUntil, throttleTime } from 'rxjs';
-import type { ClusterNodeListener } from '../cluster/cluster-node.js';
+import type { ClusterNodeListener } from '../cluster/event-publisher.js';
 import type { ClusterEvent, ClusterNodeStatus, NodeStatus } from '../cluster/events.js';
 import { RedisStreamsNode } from './redis-streams.node.js';
 

@@ -2,7 +2,7 @@ import { AdaptiveTimeout } from './adaptive-timeout.js';
 import { Backoff } from './backoff.js';
 
 export interface RetryListener {
-  /** An operation is refused by Redis itself. Called once, until `onUsable`. A lost connection is its owner's to tell. */
+  /** An operation is refused by Redis itself. Called once, until `onUsable`; not for a connection that is lost, which its owner reports. */
   onRefused(error: Error): void;
   /** The operation works again, so many milliseconds after `onRefused` was called. */
   onUsable(afterMs: number): void;

@@ -3,6 +3,16 @@ import type { Origin } from '../wire/entry.js';
 /** At least how many publishers are remembered, the latest heard, and at most twice as many. */
 const MIN_PUBLISHERS = 2_048;
 
+/** What an entry is, by its number. */
+export interface Admission {
+  /** Whether it was admitted before. */
+  readonly duplicate: boolean;
+  /** How many entries of its publisher are missing before it, without those that were dropped. */
+  readonly lost: number;
+  /** How many of its publisher's entries before it were dropped by the publisher, so that nobody has them. */
+  readonly dropped: number;
+}
+
 /**
  * Knows the last sequence number of each publisher, and so tells an entry that was appended twice from a new one, and
  * how many are missing before it.
@@ -18,7 +28,7 @@ export class SequenceTracker {
    *
    * @param prev - the number of the entry that its publisher appended before it
    */
-  admit({ node, seq }: Origin, prev = seq - 1): { duplicate: boolean; lost: number; dropped: number } {
+  admit({ node, seq }: Origin, prev = seq - 1): Admission {
     const last = this.get(node);
     if (last !== undefined && seq <= last) {
       return { duplicate: true, lost: 0, dropped: 0 };

@@ -1,7 +1,6 @@
-import { Backoff } from '../redis/backoff.js';
 import { RedisTimeoutError, type Command, type RedisConnection } from '../redis/driver.js';
 import { replyCode } from '../redis/reply-code.js';
-import { Patience } from '../redis/patience.js';
+import { Retry } from '../redis/retry.js';
 import { encodeOrigin } from '../wire/entry.js';
 import { STREAM_START, type StreamId } from '../wire/stream-id.js';
 import type { OutboxDropped, StreamEvent } from './events.js';
@@ -89,15 +88,13 @@ export class StreamPublisher {
   /** How many entries were ever taken. */
   private taken = 0;
   private lastId: StreamId = STREAM_START;
-  private readonly backoff = new Backoff();
-  private readonly patience: Patience;
+  /** How long to wait for replies and after failures, and why appending does not work. */
+  private readonly retry: Retry;
   private readonly pacer: Pacer;
   /** How many milliseconds `gathering` takes. */
   private holdMs = 0;
   /** Ends `gathering` and `backing-off`. */
   private modeTimer: NodeJS.Timeout | undefined;
-  /** When Redis began to refuse what is sent, by the clock of `performance`. */
-  private refusedSince: number | undefined;
   /** Entries dropped since the last one that was appended. */
   private droppedLately = 0;
   /** Why that was. */
@@ -107,9 +104,6 @@ export class StreamPublisher {
   /** Those who wait until all entries up to an order have left. */
   private readonly waiters = new Fifo<{ order: number; resolve: () => void }>();
 
-  /** Why appending does not work, if it does not. */
-  error: Error | undefined;
-
   /** @param flow - absent for a publisher that knows nothing of the readers */
   constructor(
     private readonly connection: RedisConnection,
@@ -117,12 +111,21 @@ export class StreamPublisher {
     private readonly flow?: FlowControl,
   ) {
     this.outbox = new Outbox(options.outbox);
-    this.patience = new Patience(options.commandTimeout);
+    const { stream } = options;
+    this.retry = new Retry(options.commandTimeout, {
+      onRefused: (error) => options.emit({ type: 'stream-refused', stream, operation: 'append', error }),
+      onUsable: (afterMs) => options.emit({ type: 'stream-recovered', stream, operation: 'append', afterMs }),
+    });
     this.pacer = new Pacer({ maxHoldMs: options.maxHoldMs, fastBelowMs: FAST_BELOW_MS });
   }
 
   get mode(): PublisherMode {
     return this.currentMode;
+  }
+
+  /** Why appending does not work, if it does not. */
+  get error(): Error | undefined {
+    return this.retry.error;
   }
 
   /** Entries that wait or are under way. */
@@ -180,7 +183,7 @@ export class StreamPublisher {
 
   /** To be called when the connection can be used again. */
   onReady(): void {
-    this.backoff.reset();
+    this.retry.onReady();
     if (this.mode === 'backing-off' || this.mode === 'disconnected') {
       this.proceed();
     } else {
@@ -280,7 +283,7 @@ export class StreamPublisher {
     const { connection } = this;
     const commands = this.commands();
     this.pacer.onCommand(performance.now());
-    const timeout = this.patience.milliseconds;
+    const timeout = this.retry.commandTimeout;
     const { telemetry, stream } = this.options;
     const sentAt = telemetry ? performance.now() : 0;
     try {
@@ -321,18 +324,11 @@ export class StreamPublisher {
     this.lastId = id;
     this.appendedTotal += count;
     this.shorten(count);
-    this.error = undefined;
     this.flow?.resume();
     this.flow?.onAppended(id, count);
-    this.backoff.reset();
-    this.patience.reset();
+    this.retry.onSuccess();
     const { options } = this;
     const { stream } = options;
-    if (this.refusedSince !== undefined) {
-      const afterMs = Math.round(performance.now() - this.refusedSince);
-      this.refusedSince = undefined;
-      options.emit({ type: 'stream-recovered', stream, operation: 'append', afterMs });
-    }
     if (this.droppedLately > 0) {
       options.emit({ type: 'outbox-accepting', stream, dropped: this.droppedLately });
       this.droppedLately = 0;
@@ -345,17 +341,11 @@ export class StreamPublisher {
 
   private onFailed(error: Error): void {
     this.isResent = true;
-    this.patience.onFailure(error);
     if (this.mode !== 'closed' && this.findRefused(error)) {
       return;
     }
-    this.error = error;
     this.flow?.interrupt();
-    // A connection that was lost is reported by its owner; here only what Redis itself refuses is.
-    if (this.connection.ready && this.refusedSince === undefined) {
-      this.refusedSince = performance.now();
-      this.options.emit({ type: 'stream-refused', stream: this.options.stream, operation: 'append', error });
-    }
+    this.retry.onFailure(error, this.connection.ready);
     this.enter('backing-off');
   }
 
@@ -436,7 +426,7 @@ export class StreamPublisher {
         this.flow?.interrupt();
         break;
       case 'backing-off':
-        this.modeTimer = setTimeout(() => this.proceed(), this.backoff.next());
+        this.modeTimer = setTimeout(() => this.proceed(), this.retry.pause());
         break;
       default:
     }

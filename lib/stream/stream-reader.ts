@@ -1,31 +1,30 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Backoff } from '../redis/backoff.js';
 import type { Command, RedisConnection } from '../redis/driver.js';
-import { Patience } from '../redis/patience.js';
-import { toEntries, toInfo, toStreamEntries, type RawEntry } from '../redis/stream-reply.js';
+import { Retry } from '../redis/retry.js';
+import { toEntries, toStreamEntries, type RawEntry } from '../redis/stream-reply.js';
+import { Signal } from '../time/signal.js';
 import { sizeOf, type LogEntry, type Origin } from '../wire/entry.js';
 import { parseEntry } from '../wire/parse-entry.js';
-import type { StreamEvent } from './events.js';
+import { compareStreamIds, STREAM_START, type StreamId } from '../wire/stream-id.js';
+import { Continuity, type ReplacedReason } from './continuity.js';
 import { DeliveryQueue } from './delivery-queue.js';
-import { History } from './history.js';
+import type { StreamEvent } from './events.js';
+import { GapDetector } from './gap-detector.js';
 import { IdlePause } from './idle-pause.js';
 import type { Lane } from './lane.js';
 import { Pacer } from './pacer.js';
+import { ReadSize } from './read-size.js';
 import type { OlderEntries } from './replay-log.js';
-import { SequenceTracker } from './sequence-tracker.js';
-import { compareStreamIds, predecessor, STREAM_START, type StreamId } from '../wire/stream-id.js';
+import { lastBefore } from './resent-entry.js';
 
-/** The most entries and about the most bytes that one read asks for, when the reader is behind. */
-const MAX_READ_COUNT = 4_096;
-const MAX_READ_BYTES = 8 * 1024 * 1024;
-/** Characters of an entry that is not read again just to see that it is there, as long as the stream seems unchanged. */
-const LARGE_ENTRY = 16 * 1024;
 /** How many of the latest entries are looked at when reading begins, so that one sent again is known. */
-const LOOK_BACK = 16;
-/** How many entries are read at once to find the first copy of one. */
-const LOOK_BACK_PAGE = 256;
+const INITIAL_ENTRIES = 16;
 /** Entries come fast if there are less than this many milliseconds between them. */
 const FAST_BELOW_MS = 1;
+/** Milliseconds after which somebody who waits for room in the delivery queue looks again, whatever happened. */
+const LOOK_AGAIN_MS = 1_000;
+/** How many different reasons are events; after that, rejected entries are counted only. */
+const MAX_REPORTED_REASONS = 100;
 
 export interface StreamReaderOptions {
   stream: string;
@@ -58,64 +57,59 @@ export interface StreamReaderOptions {
   onProgress(): void;
 }
 
-/** What another node says to have appended last. */
-interface Announcement {
-  seq: number;
-  id: StreamId;
-  /** Whether the history to which our position belongs was verified since. */
-  verified: boolean;
-  /** How many reads since have found nothing. */
-  idleReads: number;
-}
-
 export type StreamReaderMode = 'opening' | 'following' | 'catching-up' | 'waiting' | 'stopped';
 
 /**
- * Reads one stream from its end on, and delivers its entries.
+ * Reads one stream from its end on: fetches its entries in a loop and has them delivered in order.
  *
- * Modes:
- * - opening: the end of the stream is being resolved to an id. From then on nothing is missed.
- * - following: all that there was has been fetched; a read blocks until there is more.
- * - catching-up: the last read was full. Reads do not block, and ask for more each time.
- * - waiting: the connection is lost, or Redis refuses. The position is kept.
- * - stopped.
+ * Modes, and what leads out of each:
+ * - opening: the end of the stream is being resolved to an id. From then on nothing is missed, in `catching-up`.
+ * - following: all that there was has been fetched; a read blocks until there is more. One that is full leads to
+ *   `catching-up`.
+ * - catching-up: the last read was full. Reads do not block, and ask for more each time. One that is not full leads to
+ *   `following`.
+ * - waiting: the connection is lost, or Redis refuses. The position is kept. The next read that succeeds leads on.
+ * - stopped, by {@link stop} in any mode, for ever.
  *
- * Fetching runs ahead of delivering, which yields to the event loop every few milliseconds: a stream is trimmed behind
- * the entries that are fetched, so a slow delivery must not slow the fetching.
+ * Fetching runs ahead of delivering ({@link DeliveryQueue}), which yields to the event loop every few milliseconds: a
+ * stream is trimmed behind the entries that are fetched, so a slow delivery must not slow the fetching.
  *
- * An id says nothing certain about the history that it belongs to: a stream can be deleted, or replaced after a
- * failover by one that lacks its end. So after each reconnection, and from time to time, the entry at the position is
- * looked for ({@link verify}).
+ * Whether the stream is still the one that was read is a question for {@link Continuity}, asked after each reconnection and
+ * from time to time; whether entries are missing or there twice is one for {@link GapDetector}.
  */
 export class StreamReader {
+  /** Changed by {@link setMode} only. */
   private currentMode: StreamReaderMode = 'opening';
+  /** The id of the last entry that was fetched; undefined while opening. */
   private fetchedId: StreamId | undefined;
+  /** The id of the last entry that was delivered; undefined while opening. */
   private deliveredId: StreamId | undefined;
-  private readonly sequences = new SequenceTracker();
-  private readonly backoff = new Backoff();
-  private readonly patience: Patience;
-  /** Holds reads back while entries come fast. */
-  private readonly pacer: Pacer;
-  /** What was fetched. */
-  private readonly history = new History();
-
   /** What was fetched and is not delivered. */
   private readonly deliveries: DeliveryQueue;
-
-  private verifyNow = false;
-  /** How long the stream was when the entry at the position was last seen in it, if nothing was read since. */
-  private lengthWhenSeen: number | undefined;
-  private isLastLarge = false;
-  private verifiedAt = 0;
-  private refusedSince: number | undefined;
-  private lastError: Error | undefined;
-  private rejectedReasons = new Set<string>();
-  private averageBytes = 256;
-
-  private readonly announced = new Map<string, Announcement>();
-  private readonly waiters = new Set<() => void>();
+  private readonly continuity: Continuity;
+  /** Asked of each entry when its turn to be delivered has come. */
+  private readonly gaps = new GapDetector();
+  /** How long to wait for replies and after failures, and why reading does not work. */
+  private readonly retry: Retry;
+  private readonly readSize: ReadSize;
+  /** Holds reads back while entries come fast. */
+  private readonly pacer: Pacer;
+  /** Holds reads back while the server answers them at once though there is nothing. */
+  private readonly idlePause: IdlePause;
+  /** Milliseconds before the next read, by {@link idlePause}. */
+  private idleMs = 0;
+  /** Whether continuity is to be checked before the next read. */
+  private isCheckDue = false;
+  /** When it was checked last, by the clock of `performance`. */
+  private checkedAt = 0;
+  /** Why entries were rejected, as far as that was reported. */
+  private readonly reportedReasons = new Set<string>();
+  /** Notified after a delivery and when the mode changes. */
+  private readonly progress = new Signal();
   private readonly stopping = new AbortController();
+  /** Ends the loop's present wait: for the connection, or for the next read. */
   private wake: (() => void) | undefined;
+  /** Settles when the loop has ended. */
   private running: Promise<void> | undefined;
 
   /** Totals since the start. */
@@ -125,10 +119,19 @@ export class StreamReader {
     private readonly connection: RedisConnection,
     private readonly options: StreamReaderOptions,
   ) {
-    this.patience = new Patience(options.commandTimeout);
+    const { stream, blockTime } = options;
+    this.retry = new Retry(options.commandTimeout, {
+      onRefused: (error) => options.emit({ type: 'stream-refused', stream, operation: 'read', error }),
+      onUsable: (afterMs) => options.emit({ type: 'stream-recovered', stream, operation: 'read', afterMs }),
+    });
+    this.continuity = new Continuity(stream, {
+      call: (command) => connection.call(command, this.retry.commandTimeout),
+      read: (command) => this.read(command),
+    });
+    this.readSize = new ReadSize(options.readCount);
     this.idlePause = new IdlePause({
-      blockTime: options.blockTime,
-      onNotBlocking: (pauseMs) => options.emit({ type: 'reads-not-blocking', stream: options.stream, pauseMs }),
+      blockTime,
+      onNotBlocking: (pauseMs) => options.emit({ type: 'reads-not-blocking', stream, pauseMs }),
     });
     this.pacer = new Pacer({ maxHoldMs: options.maxHoldMs, fastBelowMs: FAST_BELOW_MS });
     this.deliveries = new DeliveryQueue({
@@ -164,7 +167,7 @@ export class StreamReader {
 
   /** The sequence number of the last entry of a publisher that was delivered; 0 if none was. */
   lastOf(node: string): number {
-    return this.sequences.lastOf(node);
+    return this.gaps.lastOf(node);
   }
 
   /** How many entries were fetched and not yet delivered. */
@@ -183,12 +186,7 @@ export class StreamReader {
 
   /** Why reading does not work, if it does not. */
   get error(): Error | undefined {
-    return this.lastError;
-  }
-
-  /** How many publishers are remembered. */
-  get publishers(): number {
-    return this.sequences.size;
+    return this.retry.error;
   }
 
   start(): void {
@@ -201,20 +199,20 @@ export class StreamReader {
     await this.running;
     this.deliveries.close();
     this.setMode('stopped');
-    this.tellWaiters();
+    this.progress.notify();
   }
 
   /** To be called when the connection can be used, at first or again. */
   onReady(): void {
-    this.verifyNow = true;
-    this.lengthWhenSeen = undefined;
-    this.backoff.reset();
+    this.isCheckDue = true;
+    this.continuity.onReady();
+    this.retry.onReady();
     this.wake?.();
   }
 
   /** To be called when the connection is lost. */
   onLost(error: Error): void {
-    this.lastError = error;
+    this.retry.onLost(error);
     if (this.currentMode !== 'opening' && this.currentMode !== 'stopped') {
       this.setMode('waiting');
     }
@@ -229,7 +227,7 @@ export class StreamReader {
       if (left <= 0 || this.currentMode === 'stopped') {
         return false;
       }
-      await this.nextProgress(left);
+      await this.progress.wait(left);
     }
     return true;
   }
@@ -245,27 +243,28 @@ export class StreamReader {
       if (left <= 0 || !this.isReading) {
         return false;
       }
-      await this.nextProgress(left);
+      await this.progress.wait(left);
     }
     return true;
   }
 
-  /** What tells the entry with this id from another, if it was fetched lately; see {@link History.markAt}. */
+  /** What tells the entry with this id from another, if it was fetched lately; see {@link Continuity.markAt}. */
   markAt(id: StreamId): string | undefined {
-    return this.history.markAt(id);
+    return this.continuity.markAt(id);
   }
 
-  /** Takes note that a node says to have appended its entry number `seq` with this id; 0 if it has appended nothing. */
+  /** A node says that it appended its entry number `seq` with this id; 0 if it has appended nothing. */
   announce(node: string, seq: number, id: StreamId): void {
     if (seq === 0) {
-      if (this.deliveredId !== undefined && !this.sequences.knows(node)) {
-        this.sequences.skipTo({ node, seq }); // all that it appends comes after our position
+      if (this.isOpen && !this.gaps.knows(node)) {
+        this.gaps.skipTo({ node, seq }); // all that it appends comes after our position
       }
-    } else if (this.announced.get(node)?.seq !== seq && this.sequences.lastOf(node) < seq) {
-      this.announced.set(node, { seq, id, verified: false, idleReads: 0 });
-      this.verifyNow = true;
+    } else if (this.gaps.announce(node, seq, id)) {
+      this.isCheckDue = true;
     }
   }
+
+  // ── the loop ────────────────────────────────────────────────────────────────────────────────────────────────────
 
   private async run(): Promise<void> {
     const { signal } = this.stopping;
@@ -277,11 +276,11 @@ export class StreamReader {
       try {
         if (this.fetchedId === undefined) {
           await this.open();
-        } else if (this.verifyNow || performance.now() - this.verifiedAt > this.options.blockTime) {
-          await this.verify();
+        } else if (this.isCheckDue || performance.now() - this.checkedAt > this.options.blockTime) {
+          await this.checkContinuity();
         }
         while (this.deliveries.isFull && !signal.aborted) {
-          await this.nextProgress(1_000);
+          await this.progress.wait(LOOK_AGAIN_MS);
         }
         const holdMs = this.currentMode === 'following' ? Math.max(this.pacer.wait(performance.now()), this.idleMs) : 0;
         if (holdMs > 0) {
@@ -293,7 +292,7 @@ export class StreamReader {
           break;
         }
         this.onRefused(error as Error);
-        await sleep(this.backoff.next(), undefined, { signal }).catch(() => undefined);
+        await this.pauseAfterFailure();
       }
     }
   }
@@ -311,26 +310,25 @@ export class StreamReader {
 
   private async open(): Promise<void> {
     const { stream } = this.options;
-    const reply = await this.read(['XREVRANGE', stream, '+', '-', 'COUNT', String(LOOK_BACK)]);
-    const latest = this.parse(toEntries(reply).reverse());
-    for (const { origin } of latest) {
+    const reply = await this.read(['XREVRANGE', stream, '+', '-', 'COUNT', String(INITIAL_ENTRIES)]);
+    for (const { origin } of this.parse(toEntries(reply).reverse())) {
       if (origin) {
-        this.sequences.skipTo(origin);
+        this.gaps.skipTo(origin);
       }
     }
-    if (this.history.newest === undefined) {
-      this.history.restart(STREAM_START);
+    if (this.continuity.newest === undefined) {
+      this.continuity.restart(STREAM_START);
     }
-    this.fetchedId = this.deliveredId = this.history.newest!;
-    this.verifyNow = false;
-    this.verifiedAt = performance.now();
+    this.fetchedId = this.deliveredId = this.continuity.newest!;
+    this.isCheckDue = false;
+    this.checkedAt = performance.now();
     this.setMode('catching-up');
     this.options.onBroken(this.fetchedId, STREAM_START);
   }
 
   private async fetch(): Promise<void> {
     const { stream, blockTime } = this.options;
-    const count = this.readCount();
+    const { count } = this.readSize;
     const block = this.currentMode === 'following';
     const wait = block ? ['BLOCK', String(blockTime)] : [];
     const askedAt = performance.now();
@@ -338,73 +336,107 @@ export class StreamReader {
     const raw = toStreamEntries(
       await this.read(
         ['XREAD', 'COUNT', String(count), ...wait, 'STREAMS', stream, this.fetchedId!],
-        this.patience.milliseconds + (block ? blockTime : 0),
+        this.retry.commandTimeout + (block ? blockTime : 0),
       ),
     );
     if (this.stopping.signal.aborted) {
       return;
     }
-    this.onUsable();
+    this.retry.onSuccess();
     this.idleMs = block ? this.idlePause.after(raw.length, performance.now() - askedAt) : 0;
-    this.lastFull = raw.length >= count;
-    this.growth = this.lastFull ? Math.min(this.growth * 2, MAX_READ_COUNT) : Math.max(1, this.growth / 2);
-    this.setMode(this.lastFull ? 'catching-up' : 'following');
+    const isFull = raw.length >= count;
+    this.readSize.onRead(isFull);
+    this.setMode(isFull ? 'catching-up' : 'following');
     if (raw.length > 0) {
       this.pacer.onEntries(raw.length, performance.now());
       this.fetchedId = raw.at(-1)!.id;
-      this.lengthWhenSeen = undefined;
       this.deliveries.push(this.parse(raw));
     } else if (block && this.idleMs === 0) {
-      this.verifyNow = true;
+      this.isCheckDue = true;
     }
-    this.settleAnnouncements(raw.length === 0 && this.backlog === 0);
-  }
-
-  private lastFull = false;
-  /** Milliseconds before the next read, if the server did not wait in the last one. */
-  private idleMs = 0;
-  private readonly idlePause: IdlePause;
-  private growth = 1;
-
-  private readCount(): number {
-    const affordable = Math.max(1, Math.floor(MAX_READ_BYTES / this.averageBytes));
-    return Math.max(
-      1,
-      Math.min(this.options.readCount * this.growth, MAX_READ_COUNT, Math.max(this.options.readCount, affordable)),
-    );
-  }
-
-  private ask(command: Command): Promise<unknown> {
-    return this.connection.call(command, this.patience.milliseconds);
+    this.findMissing(raw.length === 0 && this.backlog === 0);
   }
 
   /** Asks for entries. */
-  private read(command: Command, timeout = this.patience.milliseconds): Promise<unknown> {
+  private read(command: Command, timeout = this.retry.commandTimeout): Promise<unknown> {
     return this.connection.read(command, timeout);
   }
 
   private parse(raw: readonly RawEntry[]): LogEntry[] {
     const entries: LogEntry[] = [];
-    let bytes = 0;
-
+    let dataLength = 0;
     for (const { id, fields } of raw) {
       const entry = parseEntry(id, fields);
-      bytes += sizeOf(entry) + 256;
+      dataLength += sizeOf(entry);
       entries.push(entry);
-      this.history.add(id, entry);
+      this.continuity.add(entry);
     }
     if (raw.length > 0) {
-      this.averageBytes = Math.max(256, bytes / raw.length);
-      this.isLastLarge = sizeOf(entries.at(-1)!) > LARGE_ENTRY;
+      this.readSize.onEntries(raw.length, dataLength);
+      this.continuity.onRead(entries.at(-1)!);
     }
     return entries;
   }
 
-  /** Counts an entry that was passed over; its reason is told the first time. */
+  /** Asks whether the stream is still the one that was read, and goes on where the answer says. */
+  private async checkContinuity(): Promise<void> {
+    const announcements = this.gaps.unverified();
+    this.isCheckDue = false;
+    this.checkedAt = performance.now();
+    const answer = await this.continuity.check(this.fetchedId!);
+    switch (answer.outcome) {
+      case 'continues':
+        this.gaps.markVerified(announcements);
+        break;
+      case 'unproven':
+        break;
+      case 'replaced':
+        await this.goOnAt(answer.position, answer.reason);
+        break;
+    }
+  }
+
+  private async goOnAt(position: StreamId, reason: ReplacedReason): Promise<void> {
+    while (!this.stopping.signal.aborted && !this.deliveries.isIdle) {
+      await this.progress.wait(LOOK_AGAIN_MS);
+    }
+    const lostUpTo = this.deliveredId!;
+    this.fetchedId = this.deliveredId = position;
+    this.continuity.restart(position);
+    this.gaps.clearAnnouncements();
+    this.readSize.reset();
+    this.setMode('catching-up');
+    this.options.onBroken(position, lostUpTo);
+    this.options.emit({ type: 'stream-replaced', stream: this.options.stream, reason, position });
+  }
+
+  private onRefused(error: Error): void {
+    this.isCheckDue = this.isOpen;
+    if (this.isOpen) {
+      this.setMode('waiting');
+    }
+    this.retry.onFailure(error, this.connection.ready);
+  }
+
+  private pauseAfterFailure(): Promise<void> {
+    return sleep(this.retry.pause(), undefined, { signal: this.stopping.signal }).catch(() => undefined);
+  }
+
+  private setMode(mode: StreamReaderMode): void {
+    if (this.currentMode !== mode) {
+      this.currentMode = mode;
+      this.progress.notify();
+      this.options.onProgress();
+    }
+  }
+
+  // ── delivering ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Counts an entry that was passed over; the first for each reason is an event. */
   reject(id: StreamId, reason: string): void {
     this.counters.rejected++;
-    if (!this.rejectedReasons.has(reason) && this.rejectedReasons.size < 100) {
-      this.rejectedReasons.add(reason);
+    if (!this.reportedReasons.has(reason) && this.reportedReasons.size < MAX_REPORTED_REASONS) {
+      this.reportedReasons.add(reason);
       this.options.emit({ type: 'entry-rejected', stream: this.options.stream, id, reason });
     }
   }
@@ -418,37 +450,26 @@ export class StreamReader {
     if (this.deliveries.length === 0) {
       this.deliveredId = this.fetchedId;
     }
-    this.settleAnnouncements(false);
-    this.tellWaiters();
+    this.findMissing(false);
+    this.progress.notify();
     this.options.onProgress();
   }
 
   /** What must come before an entry is delivered, if anything. */
   private before(entry: LogEntry): Promise<void> | undefined {
     const { origin, isResent } = entry;
-    if (isResent && origin && !this.sequences.knows(origin.node)) {
+    if (isResent && origin && !this.gaps.knows(origin.node)) {
       return this.lookBack(origin, entry.id);
     }
     return this.options.before(entry);
   }
 
-  /** Finds out whether an entry that was sent again, by a publisher that has not been heard, is in the stream twice. */
-  private async lookBack({ node }: Origin, id: StreamId): Promise<void> {
-    const { signal } = this.stopping;
-    for (let upTo = predecessor(id); !signal.aborted;) {
-      try {
-        const { entries, oldest, atStart } = await this.options.older.upTo(upTo, LOOK_BACK_PAGE);
-        const before = entries.find(({ origin }) => origin?.node === node);
-        if (before) {
-          this.sequences.skipTo(before.origin!);
-        }
-        if (before ?? (atStart || oldest === undefined)) {
-          return;
-        }
-        upTo = predecessor(oldest);
-      } catch {
-        await sleep(this.backoff.next(), undefined, { signal }).catch(() => undefined); // nothing is delivered meanwhile
-      }
+  /** Finds out whether an entry that was sent again, by a publisher of which nothing is known, is in the stream twice. */
+  private async lookBack(origin: Origin, id: StreamId): Promise<void> {
+    const { options, stopping } = this;
+    const before = await lastBefore(origin, id, options.older, () => this.pauseAfterFailure(), stopping.signal);
+    if (before) {
+      this.gaps.skipTo(before);
     }
   }
 
@@ -456,205 +477,43 @@ export class StreamReader {
     const { origin } = entry;
     this.counters.read++;
     if (origin) {
-      const { duplicate, lost, dropped } = this.sequences.admit(origin, entry.prev);
+      const { duplicate, lost, dropped } = this.gaps.admit(origin, entry.prev);
       if (duplicate) {
         this.counters.duplicates++;
         return;
       }
       if (lost > 0) {
-        this.tellGap(origin.node, lost, entry.id);
+        this.reportLost(origin.node, lost, entry.id);
       }
       if (dropped > 0) {
-        const { stream } = this.options; // nobody has them: what was read is still the whole
-        this.options.emit({
-          type: 'gap',
-          stream,
-          reason: 'dropped',
-          lost: dropped,
-          origin: origin.node,
-          before: entry.id,
-        });
+        this.emitGap('dropped', origin.node, dropped, entry.id); // nobody has them: what was read is still the whole
       }
     }
     this.deliveredId = entry.id;
     this.options.deliver(entry);
   }
 
-  private tellGap(origin: string, lost: number, before: StreamId): void {
+  /** Looks for announced entries that will not come. */
+  private findMissing(isIdle: boolean): void {
+    for (const { node, seq, id, lost } of this.gaps.takeMissing(this.deliveredId, isIdle)) {
+      if (lost > 0) {
+        this.reportLost(node, lost, id);
+      }
+      const own = this.options.ownLanes.find((lane) => lane.node === node);
+      if (own) {
+        own.readUpTo(seq);
+        this.options.onProgress(); // whoever waits for what is lost need not wait longer
+      }
+    }
+  }
+
+  private reportLost(origin: string, lost: number, before: StreamId): void {
     this.counters.lost += lost;
     this.options.onBroken(this.deliveredId!, before); // ids may follow each other without a gap
-    this.options.emit({ type: 'gap', stream: this.options.stream, reason: 'lost', lost, origin, before });
+    this.emitGap('lost', origin, lost, before);
   }
 
-  /**
-   * What other nodes announced is compared with what came: an entry whose place in the log has been passed, or that
-   * two reads in a row did not bring, is lost.
-   */
-  private settleAnnouncements(idle: boolean): void {
-    for (const [node, announcement] of this.announced) {
-      const { seq, id, verified } = announcement;
-      const last = this.sequences.lastOf(node);
-      const passed = this.deliveredId !== undefined && compareStreamIds(this.deliveredId, id) >= 0;
-      if (last >= seq) {
-        this.announced.delete(node);
-      } else if (verified && (passed || (idle && ++announcement.idleReads > 1))) {
-        if (this.sequences.knows(node)) {
-          this.tellGap(node, seq - last, id);
-        }
-        this.sequences.skipTo({ node, seq });
-        this.announced.delete(node);
-        const own = this.options.ownLanes.find((lane) => lane.node === node);
-        if (own) {
-          own.readUpTo(seq);
-          this.options.onProgress(); // whoever waits for what is lost need not wait longer
-        }
-      }
-    }
-  }
-
-  /** Makes sure that the stream is still the one of which the position was taken, and finds another position if not. */
-  private async verify(): Promise<void> {
-    const { stream } = this.options;
-    const at = this.fetchedId!;
-    const announced = [...this.announced.values()];
-    this.verifyNow = false;
-    this.verifiedAt = performance.now();
-    if (at === STREAM_START || (await this.holds(at))) {
-      for (const announcement of announced) {
-        announcement.verified = true;
-      }
-      return;
-    }
-    const [first] = toEntries(await this.read(['XRANGE', stream, '-', '+', 'COUNT', '1']));
-    if (!first) {
-      if (Number(await this.ask(['EXISTS', stream])) === 0) {
-        await this.replace('deleted', STREAM_START);
-      } // else it was emptied: what is appended next has a larger id
-    } else if (compareStreamIds(first.id, at) > 0) {
-      if (await this.isUntrimmed()) {
-        await this.replace('recreated', at);
-      } // else it was trimmed; whether past unread entries, their sequence numbers tell
-    } else {
-      await this.replace('rewound', await this.commonAncestor());
-    }
-  }
-
-  /** Whether the stream has the entry at the position. */
-  private async holds(id: StreamId): Promise<boolean> {
-    if (!this.isLastLarge) {
-      return this.shows(id);
-    }
-    const { lengthWhenSeen } = this;
-    const length = Number(await this.ask(['XLEN', this.options.stream]));
-    if (length === lengthWhenSeen) {
-      return true; // it would have to be another one of the very same length
-    }
-    const isThere = await this.shows(id);
-    this.lengthWhenSeen = isThere ? length : undefined;
-    return isThere;
-  }
-
-  private async shows(id: StreamId): Promise<boolean> {
-    const [raw] = toEntries(await this.read(['XRANGE', this.options.stream, id, id, 'COUNT', '1']));
-    return raw !== undefined && this.knows(raw);
-  }
-
-  /** Whether the stream still has all the entries that it ever had (told by Redis 7.0 and later). */
-  private async isUntrimmed(): Promise<boolean> {
-    const info = toInfo(await this.ask(['XINFO', 'STREAM', this.options.stream]));
-    return info.has('entries-added') && Number(info.get('entries-added')) === Number(info.get('length'));
-  }
-
-  /** The last entry that both the stream and what was read of it have. */
-  private async commonAncestor(): Promise<StreamId> {
-    const oldest = this.history.oldest!;
-    for (let upTo = '+'; ;) {
-      const raw = toEntries(await this.read(['XREVRANGE', this.options.stream, upTo, '-', 'COUNT', '256']));
-      for (const entry of raw) {
-        if (this.knows(entry) || compareStreamIds(entry.id, oldest) < 0) {
-          return entry.id;
-        }
-      }
-      if (raw.length < 256) {
-        return STREAM_START;
-      }
-      upTo = predecessor(raw.at(-1)!.id); // an exclusive bound is not known to Redis before 6.2
-    }
-  }
-
-  private async replace(reason: 'deleted' | 'rewound' | 'recreated', position: StreamId): Promise<void> {
-    await this.drained();
-    const lostUpTo = this.deliveredId!;
-    this.fetchedId = this.deliveredId = position;
-    this.history.restart(position);
-    this.announced.clear(); // their ids may be of another history
-    this.growth = 1;
-    this.setMode('catching-up');
-    this.options.onBroken(position, lostUpTo);
-    this.options.emit({ type: 'stream-replaced', stream: this.options.stream, reason, position });
-  }
-
-  /** Whether this very entry was fetched. */
-  private knows({ id, fields }: RawEntry): boolean {
-    return this.history.has(id, parseEntry(id, fields));
-  }
-
-  private async drained(): Promise<void> {
-    while (!this.stopping.signal.aborted && !this.deliveries.isIdle) {
-      await this.nextProgress(1_000);
-    }
-  }
-
-  private onUsable(): void {
-    this.lastError = undefined;
-    this.patience.reset();
-    this.backoff.reset();
-    if (this.refusedSince !== undefined) {
-      const afterMs = Math.round(performance.now() - this.refusedSince);
-      this.refusedSince = undefined;
-      this.options.emit({ type: 'stream-recovered', stream: this.options.stream, operation: 'read', afterMs });
-    }
-  }
-
-  private onRefused(error: Error): void {
-    this.lastError = error;
-    this.patience.onFailure(error);
-    this.verifyNow = this.fetchedId !== undefined;
-    if (this.fetchedId !== undefined) {
-      this.setMode('waiting');
-    }
-    // A connection that was lost is told by its owner; here only what Redis itself refuses is.
-    if (this.connection.ready && this.refusedSince === undefined) {
-      this.refusedSince = performance.now();
-      this.options.emit({ type: 'stream-refused', stream: this.options.stream, operation: 'read', error });
-    }
-  }
-
-  private setMode(mode: StreamReaderMode): void {
-    if (this.currentMode !== mode) {
-      this.currentMode = mode;
-      this.tellWaiters();
-      this.options.onProgress();
-    }
-  }
-
-  /** Resolves to true when something was delivered or the mode changed, to false after `timeout` milliseconds. */
-  private nextProgress(timeout: number): Promise<boolean> {
-    return new Promise((resolve) => {
-      const settle = (progressed: boolean): void => {
-        clearTimeout(timer);
-        this.waiters.delete(waiter);
-        resolve(progressed);
-      };
-      const waiter = (): void => settle(true);
-      const timer = setTimeout(settle, timeout, false);
-      this.waiters.add(waiter);
-    });
-  }
-
-  private tellWaiters(): void {
-    for (const waiter of [...this.waiters]) {
-      waiter();
-    }
+  private emitGap(reason: 'lost' | 'dropped', origin: string, lost: number, before: StreamId): void {
+    this.options.emit({ type: 'gap', stream: this.options.stream, reason, lost, origin, before });
   }
 }

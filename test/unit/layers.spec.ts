@@ -15,7 +15,7 @@ const LAYERS = [
   ['session'],
   ['stream'],
   ['redis'],
-  ['wire'],
+  ['time', 'wire'],
 ];
 
 interface Import {

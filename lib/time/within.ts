@@ -1,0 +1,16 @@
+/**
+ * What a promise resolves to, or undefined if it does not settle within so many milliseconds.
+ *
+ * @throws what the promise is rejected with in that time; a later rejection is ignored
+ */
+export async function within<T>(milliseconds: number, promise: Promise<T>): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(resolve, milliseconds, undefined);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
