@@ -11,7 +11,7 @@ import { streamIndexOf } from '../wire/keys.js';
 import { EMITTER_UID, nodeOf, serverIndexOf, serverUid, serverUids } from '../wire/server-uid.js';
 import type { ClusterMember } from './cluster-member.js';
 import { COMMANDS, Connections } from './connections.js';
-import { describeEvent } from './describe-event.js';
+import { logEvent } from './describe-event.js';
 import {
   noCounts,
   noRefusals,
@@ -22,7 +22,7 @@ import {
 } from './events.js';
 import { HearingClock } from './hearing-clock.js';
 import { Heartbeats } from './heartbeats.js';
-import type { RedisStreamsLogger } from './logger.js';
+import { debugLogger, type RedisStreamsLogger } from './logger.js';
 import { namesInRedis } from './names.js';
 import { NodeRegistry } from './node-registry.js';
 import { resolveOptions, type RedisStreamsAdapterOptions, type ResolvedOptions } from './options.js';
@@ -118,7 +118,7 @@ export class ClusterNode implements ClusterMember {
   constructor(
     client: unknown,
     options: RedisStreamsAdapterOptions = {},
-    private readonly logger: RedisStreamsLogger = console,
+    private readonly logger: RedisStreamsLogger = debugLogger,
     private readonly role: 'node' | 'observer' = 'node',
   ) {
     this.options = resolveOptions(options);
@@ -286,7 +286,9 @@ export class ClusterNode implements ClusterMember {
     }
     const why = this.reasons().join('; ') || 'it does not answer';
     if (onStartTimeout === 'degrade') {
-      this.logger.warn(`starting without Redis: ${why}`);
+      this.logger.warn(
+        `node ${this.id} starts without Redis: ${why}. Broadcasts wait in the outbox; trying until it is there`,
+      );
       return;
     }
     await this.close();
@@ -300,10 +302,17 @@ export class ClusterNode implements ClusterMember {
     if (this.mode === 'starting') {
       this.mode = 'running';
       this.parts!.connections.report();
+      this.logger.log(this.introduction());
       this.parts!.heartbeats.start();
       this.notifyStatus();
       this.notifyNodes();
     }
+  }
+
+  private introduction(): string {
+    const streams = this.parts!.logs.map(({ name }) => `"${name}"`).join(', ');
+    const does = this.role === 'observer' ? 'observes the cluster, and reads no stream' : `reads the stream ${streams}`;
+    return `this node is ${this.id} (pid ${process.pid} on ${hostname()}); it ${does}`;
   }
 
   private async doClose(): Promise<void> {
@@ -670,10 +679,7 @@ export class ClusterNode implements ClusterMember {
   // ── who is interested ───────────────────────────────────────────────────────────────────────────────────────────
 
   private emit(event: ClusterEvent): void {
-    const { level, text } = describeEvent(event);
-    if (level) {
-      this.logger[level](text);
-    }
+    logEvent(event, this.logger);
     this.notify((listener) => listener.onEvent?.(event));
     this.notifyStatus();
   }
