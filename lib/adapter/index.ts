@@ -28,6 +28,7 @@ export type {
   MessageRefused,
   StreamEvent,
   StreamGap,
+  ReadsNotBlocking,
   StreamRecovered,
   StreamRefused,
   StreamReplaced,

@@ -120,6 +120,7 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
   override close(): Promise<void> {
     if (!this.closed) {
       this.requests.close();
+      this.recovery?.close();
       this.closed = this.onClosed(this.node.detach(this));
     }
     return this.closed;

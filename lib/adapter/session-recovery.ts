@@ -9,9 +9,19 @@ import { DIRECT_LANE, type LogEntry } from '../wire/entry.js';
 import type { Replay, ReplayItem } from '../stream/replay-log.js';
 import { broadcastOf } from '../stream/broadcast.js';
 import type { StreamLog } from '../stream/stream-log.js';
-import { coversCut, cutAt, decodeCut, encodeCut, isInCut, joinCuts, NOTHING, type Cut } from '../wire/cut.js';
+import {
+  coversCut,
+  cutAt,
+  cutBackTo,
+  decodeCut,
+  encodeCut,
+  isInCut,
+  joinCuts,
+  NOTHING,
+  type Cut,
+} from '../wire/cut.js';
 import { EVENT } from '../wire/requests.js';
-import { compareStreamIds, STREAM_START } from '../wire/stream-id.js';
+import { compareStreamIds, earlier, STREAM_START, type StreamId } from '../wire/stream-id.js';
 import type { NamespaceLike, PacketLike, SocketLike } from './socket-io.js';
 
 /** The event that tells a client the offset when it connects, with the option `announceOffset`. */
@@ -65,6 +75,8 @@ interface Arrival {
   /** What the client has. */
   cut: Cut;
   replay: Replay | undefined;
+  /** Whether the history was replaced since: what was collected may not go with what the client has. */
+  isOutdated: boolean;
   /** Resolves when no socket of it is left. */
   ended: Promise<void>;
   end(): void;
@@ -82,6 +94,7 @@ export class SessionRecovery {
   /** The live clients that have more of a publisher than this node has read, by publisher. */
   private readonly clientsAhead = new Map<string, Set<Live>>();
   private turns: Promise<void> = Promise.resolve();
+  private readonly stopListening: () => void;
 
   constructor(
     private readonly node: ClusterNode,
@@ -91,6 +104,12 @@ export class SessionRecovery {
     private readonly duration: number,
   ) {
     node.sessions.keepFor(duration);
+    this.stopListening = log.onReplaced((position) => this.onReplaced(position));
+  }
+
+  /** To be called when the namespace or its server is closed. */
+  close(): void {
+    this.stopListening();
   }
 
   // ── what happens to sockets ─────────────────────────────────────────────────────────────────────────────────────
@@ -170,7 +189,7 @@ export class SessionRecovery {
 
   private onConnected(socket: SocketLike, pid: string): void {
     const arrival = this.arriving.get(socket.id);
-    if (arrival?.claim.isReleased) {
+    if (arrival?.claim.isReleased || arrival?.isOutdated) {
       arrival.end();
       queueMicrotask(() => socket.conn.close(true)); // the client has come elsewhere meanwhile
       return;
@@ -204,12 +223,10 @@ export class SessionRecovery {
     }
     const isAnnounced = session ? missed.length === 0 && !live.claim.isAnswered : this.node.options.announceOffset;
     const announced = isAnnounced && this.log.position !== undefined;
-    const packets = announced
-      ? [[OFFSET_EVENT, session ? this.ownOffset() : encodeCut(arrived)]]
-      : missed.map(toPacketData);
-    if (packets.length > 0) {
-      // A client that is cut off before it has its CONNECT packet would keep what came before, and be given it again.
-      afterNextPacket(socket, () => packets.forEach((data) => socket.packet({ type: EVENT, data })));
+    if (announced) {
+      sendAfterNextPacket(socket, [[OFFSET_EVENT, session ? this.ownOffset() : encodeCut(arrived)]]);
+    } else if (missed.length > 0) {
+      sendAfterNextPacket(socket, missed.map(toPacketData));
     }
   }
 
@@ -301,6 +318,39 @@ export class SessionRecovery {
     return hasMissed || this.log.lastGivenTo(recipient, arrived) !== undefined;
   }
 
+  /**
+   * The history of the log was replaced by one that is the same up to a position. What this node delivered after it is not in
+   * the log any more; what the log brings from now on comes after all that has happened here.
+   */
+  private onReplaced(position: StreamId): void {
+    const cutBack = (cut: Cut): Cut => cutBackTo(position, cut);
+    const isKept = (id: StreamId | undefined): boolean => id !== undefined && compareStreamIds(id, position) <= 0;
+    for (const live of this.live.values()) {
+      live.since = cutBack(live.since);
+      live.forgotten = live.forgotten && cutBack(live.forgotten);
+      live.arrived = cutBack(live.arrived);
+      const { other, own } = live.sent;
+      live.sent = {
+        other: earlier(other, position),
+        ...(own && { own: { origin: own.origin, ...(isKept(own.id) && { id: own.id }) } }),
+      };
+      live.joined.forEach((from, room) => live.joined.set(room, cutBack(from)));
+      live.left = live.left.map(([room, from, upTo]) => [room, cutBack(from), cutBack(upTo)]);
+      live.ahead = live.ahead.map(({ node, seq, coveredAt }) => ({
+        node,
+        seq,
+        ...(isKept(coveredAt) && { coveredAt }),
+      }));
+      live.claim?.touch();
+    }
+    for (const arrival of [...this.arriving.values()]) {
+      arrival.isOutdated = true;
+      arrival.claim.giveBack(arrival.session);
+      // It tries again, and is told then whether what it has goes with the new history.
+      this.namespace._preConnectSockets?.get(arrival.session.sid)?.conn.close(true);
+    }
+  }
+
   // ── recovery ────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /**
@@ -371,9 +421,15 @@ export class SessionRecovery {
   /** Finds what a client has missed. Returns why it cannot, if so. */
   private async collect(arrival: Arrival): Promise<RecoveryRefusal | undefined> {
     const { claim, session, cut } = arrival;
-    const { since = NOTHING, sent, position, forgotten } = session;
+    const { since = NOTHING, sent, position, mark, forgotten } = session;
     if (claim.isConfirmed) {
-      const isThere = await this.log.isInLog(cut.position);
+      // All that the session says is of the history to which its position belongs.
+      const ofSession = position ? await this.log.isInLog(position.position, mark) : 'yes';
+      const isSame = cut.position === position?.position;
+      const isThere =
+        ofSession === 'yes' || ofSession === 'trimmed'
+          ? await this.log.isInLog(cut.position, isSame ? mark : undefined)
+          : ofSession;
       if (isThere === 'no' || isThere === 'unknown') {
         return isThere === 'no' ? 'offset' : 'redis-away';
       }
@@ -392,6 +448,9 @@ export class SessionRecovery {
     }
     arrival.replay = this.log.replay(has, new SessionRecipient(this.namespace.name, session));
     const outcome = await arrival.replay.complete;
+    if (arrival.isOutdated) {
+      return 'taken';
+    }
     return claim.isReleased ? 'taken' : outcome === 'complete' ? undefined : outcome;
   }
 
@@ -416,7 +475,7 @@ export class SessionRecovery {
     if (!socket || this.arriving.get(arrival.session.sid) !== arrival) {
       return; // it has connected, or is gone
     }
-    if (arrival.claim.isReleased) {
+    if (arrival.claim.isReleased || arrival.isOutdated) {
       socket.conn.close(true);
     } else if (socket.conn.readyState !== 'open') {
       arrival.claim.giveBack();
@@ -431,9 +490,10 @@ export class SessionRecovery {
     let resolve!: () => void;
     const ended = new Promise<void>((settle) => (resolve = settle));
     const arrival: Arrival = {
-      ...{ claim, session, cut, replay: undefined, ended },
+      ...{ claim, session, cut, replay: undefined, isOutdated: false, ended },
       end: () => {
         arrival.replay?.end();
+        arrival.replay = undefined; // listeners of the connection hold the arrival for as long as that is open
         if (this.arriving.get(session.sid) === arrival) {
           this.arriving.delete(session.sid);
         }
@@ -487,6 +547,10 @@ export class SessionRecovery {
       const recipient = new SessionRecipient(this.namespace.name, session);
       session.sent = this.log.lastGivenTo(recipient, arrived) ?? live.sent;
       session.position = this.log.cut();
+      const mark = this.log.positionMark;
+      if (mark !== undefined) {
+        session.mark = mark;
+      }
     }
     return session;
   }
@@ -522,13 +586,18 @@ function toPacketData({ entry, offset }: ReplayItem): unknown[] {
   return [...broadcastOf(entry)!.packet.data, offset];
 }
 
-/** Does something right after the next packet was written to a socket. */
-function afterNextPacket(socket: SocketLike, run: () => void): void {
+/**
+ * Sends packets to a socket right after its next one, which is CONNECT: a client that is cut off before it has that would
+ * keep what came before it, and be given it again.
+ *
+ * A function of its own: what is sent must not be held, in a scope, by anything that lives as long as the connection.
+ */
+function sendAfterNextPacket(socket: SocketLike, packets: unknown[][]): void {
   const { packet } = socket;
   socket.packet = (next: PacketLike, ...rest: unknown[]) => {
     socket.packet = packet;
     packet.call(socket, next, ...rest);
-    run();
+    packets.forEach((data) => socket.packet({ type: EVENT, data }));
   };
 }
 

@@ -251,6 +251,7 @@ export class ClusterNode implements ClusterMember {
     return new StreamLog(commands, open, {
       ...{ stream, nodeId: this.id, maxLen: options.maxLen, readCount: options.readCount },
       blockTime: options.blockTimeInMs,
+      maxHoldMs: options.maxHoldMs,
       commandTimeout: options.commandTimeout,
       heartbeatTimeout: options.heartbeatTimeout,
       outbox: { maxEntries: options.outboxMaxEntries, maxBytes: options.outboxMaxBytes },

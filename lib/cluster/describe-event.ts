@@ -55,6 +55,13 @@ export function describeEvent(event: ClusterEvent): { level: keyof RedisStreamsL
         level: 'log',
         text: `stream "${event.stream}": ${event.operation} works again after ${event.afterMs} ms`,
       };
+    case 'reads-not-blocking':
+      return {
+        level: 'warn',
+        text:
+          `stream "${event.stream}": the server does not wait in blocking reads; an idle node asks every ${event.pauseMs} ms, and ` +
+          'a message may come so much later',
+      };
     case 'outbox-dropped':
       return {
         level: 'error',

@@ -14,6 +14,7 @@ export type {
   OutboxDropped,
   StreamEvent,
   StreamGap,
+  ReadsNotBlocking,
   StreamRecovered,
   StreamRefused,
   StreamReplaced,

@@ -28,6 +28,7 @@ export type RedisStreamsEmitterOptions = Pick<
   | 'onlyPlaintext'
   | 'outboxMaxEntries'
   | 'outboxMaxBytes'
+  | 'maxHoldMs'
   | 'maxMessageBytes'
   | 'commandTimeout'
   | 'closeTimeout'
@@ -125,7 +126,7 @@ export class RedisStreamsEmitter<
     if (!this.driver || this.connection || this.closing) {
       return;
     }
-    const { maxLen, commandTimeout, useShardedPubSub, outboxMaxEntries, outboxMaxBytes } = this.options;
+    const { maxLen, maxHoldMs, commandTimeout, useShardedPubSub, outboxMaxEntries, outboxMaxBytes } = this.options;
     const { driver } = this;
     const connection = outsideContext(() =>
       driver.open({
@@ -146,7 +147,7 @@ export class RedisStreamsEmitter<
     this.publishers = this.names.streams.map(
       (stream) =>
         new StreamPublisher(connection, {
-          ...{ stream, maxLen, commandTimeout, emit: this.onEvent, telemetry: this.telemetry },
+          ...{ stream, maxLen, maxHoldMs, commandTimeout, emit: this.onEvent, telemetry: this.telemetry },
           outbox: { maxEntries: outboxMaxEntries, maxBytes: outboxMaxBytes },
         }),
     );

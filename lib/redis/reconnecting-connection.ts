@@ -11,6 +11,7 @@ import {
 import { PendingCommands } from './pending-commands.js';
 import type { RedisSocket, RedisSocketOptions } from './redis-socket.js';
 import { isWrongServer, replyCode } from './reply-code.js';
+import type { TransactionOutcome } from './resp/resp-pipe.js';
 import { outsideContext } from './outside-context.js';
 import { checkServer, explain, type ServerNeeds } from './server-check.js';
 
@@ -20,7 +21,7 @@ const OPEN_TIMEOUT = 5_000;
 const STABLE_AFTER = 1_000;
 
 export interface ReconnectingConnectionOptions
-  extends Pick<OpenOptions, 'connectionName' | 'sharded' | 'probe'>, Omit<ServerNeeds, 'sharded'> {
+  extends Pick<OpenOptions, 'role' | 'connectionName' | 'sharded' | 'probe'>, Omit<ServerNeeds, 'sharded'> {
   listener: ConnectionListener;
 }
 
@@ -93,6 +94,38 @@ export class ReconnectingConnection implements RedisConnection {
   /** @param asking - as for {@link call} */
   async transaction(commands: readonly Command[], timeout = Infinity, asking = false): Promise<unknown[]> {
     const socket = this.usable();
+    const outcome = socket.transaction?.(commands, asking);
+    const results = outcome
+      ? await this.track(commands[0]?.[0], timeout, outcome).then((all) => this.resultsOf(socket, all))
+      : await this.transact(socket, commands, timeout, asking);
+    if (!Array.isArray(results)) {
+      throw new Error('the transaction was aborted');
+    }
+    const failed = (results as unknown[]).find(isNativeError);
+    if (failed) {
+      throw failed;
+    }
+    return results as unknown[];
+  }
+
+  private resultsOf(socket: RedisSocket, { exec, cause, multiRefused }: TransactionOutcome): unknown {
+    if (multiRefused) {
+      throw this.onMultiRefused(socket, multiRefused);
+    }
+    const error = cause ?? (isNativeError(exec) ? exec : undefined);
+    if (error) {
+      this.leaveIfWrong(socket, error);
+      throw error;
+    }
+    return exec;
+  }
+
+  private async transact(
+    socket: RedisSocket,
+    commands: readonly Command[],
+    timeout: number,
+    asking: boolean,
+  ): Promise<unknown> {
     const replies = socket.send([...(asking ? [['ASKING']] : []), ['MULTI'], ...commands, ['EXEC']]);
     const exec = replies.pop()!;
     // The first error is the cause; that of EXEC would only say that there was one.
@@ -102,21 +135,13 @@ export class ReconnectingConnection implements RedisConnection {
       queued.catch(note);
     }
     replies[asking ? 1 : 0]!.catch((error: Error) => this.onMultiRefused(socket, error));
-    const results = await this.track(commands[0]?.[0], timeout, exec).catch((error: Error) => {
+    return this.track(commands[0]?.[0], timeout, exec).catch((error: Error) => {
       if (this.socket !== socket || !cause) {
         throw error;
       }
       this.leaveIfWrong(socket, cause);
       throw cause;
     });
-    if (!Array.isArray(results)) {
-      throw new Error('the transaction was aborted');
-    }
-    const failed = (results as unknown[]).find(isNativeError);
-    if (failed) {
-      throw failed;
-    }
-    return results as unknown[];
   }
 
   async publish(channel: string, payload: Buffer, timeout = Infinity, asking = false): Promise<void> {
@@ -174,10 +199,18 @@ export class ReconnectingConnection implements RedisConnection {
     socket
       .open()
       .then(() => checkServer(socket, this.options))
+      .then((warnings) => this.prepare(socket, warnings))
       .then(
         (warnings) => this.onOpened(socket, warnings),
         (error: Error) => this.lose(socket, error),
       );
+  }
+
+  private async prepare(socket: RedisSocket, warnings: string[]): Promise<string[]> {
+    if (this.options.role !== 'subscriber') {
+      await socket.takeOver?.();
+    }
+    return warnings;
   }
 
   private onOpened(socket: RedisSocket, warnings: readonly string[]): void {
@@ -263,10 +296,13 @@ export class ReconnectingConnection implements RedisConnection {
    * The right to MULTI was taken away: what was sent after it has been executed one by one, and would be again with each
    * try. Before another connection is ready, transactions are tried.
    */
-  private onMultiRefused(socket: RedisSocket, error: Error): void {
-    if (replyCode(error) !== undefined) {
-      this.lose(socket, new RedisClientError(`MULTI was refused (${error.message})`, { cause: error }));
+  private onMultiRefused(socket: RedisSocket, cause: Error): Error {
+    if (replyCode(cause) === undefined) {
+      return cause;
     }
+    const error = new RedisClientError(`MULTI was refused (${cause.message})`, { cause });
+    this.lose(socket, error);
+    return error;
   }
 
   private leaveIfWrong(socket: RedisSocket | undefined, error: Error): void {

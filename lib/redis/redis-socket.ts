@@ -1,4 +1,5 @@
 import type { Command } from './driver.js';
+import type { TransactionOutcome } from './resp/resp-pipe.js';
 
 /**
  * One socket to one server. It is opened once and never comes back: it does not reconnect, queue or send anything a
@@ -11,10 +12,17 @@ export interface RedisSocket {
   open(): Promise<void>;
   /** Sends one command. */
   call(command: Command): Promise<unknown>;
-  /** Sends one command; strings of its reply may come as their bytes, if that costs less. */
+  /**
+   * To be called once all that was sent has been answered, if the socket is not going to subscribe: from then on what is sent
+   * does not go through the client library, if its socket can be had.
+   */
+  takeOver?(): Promise<void>;
+  /** Sends one command; strings of its reply may come as their bytes, or the reply undecoded, if that costs less. */
   read(command: Command): Promise<unknown>;
   /** Sends commands in one go, and returns the reply of each: of the last as `call` does, of the others as `read` does. */
   send(commands: readonly Command[]): Promise<unknown>[];
+  /** Sends commands between `MULTI` and `EXEC`, if it has a cheaper way than {@link send}. Never rejected. */
+  transaction?(commands: readonly Command[], asking: boolean): Promise<TransactionOutcome> | undefined;
   subscribe(channels: readonly string[]): Promise<unknown>;
   unsubscribe(channels: readonly string[]): Promise<unknown>;
   /** Ends it at once, whatever its state is and whether or not the server answers. */

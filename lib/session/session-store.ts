@@ -62,6 +62,8 @@ export class SessionStore implements ClaimKeeper {
   /** The verification under way, and whether another is due after it. */
   private verifying: Promise<void> | undefined;
   private isVerificationDue = false;
+  /** Whether the next verification writes all again: Redis may have an earlier state of them, after a failover. */
+  private isWritingDue = false;
   private readonly writes = new Set<Promise<unknown>>();
   private isClosed = false;
   /** Milliseconds for which a disconnected client can come back; the longest of all servers. */
@@ -145,6 +147,7 @@ export class SessionStore implements ClaimKeeper {
 
   /** To be called when the connection can be used again: writes what could not be written before. */
   onReady(): void {
+    this.isWritingDue = true;
     for (const claim of this.waiting) {
       this.waiting.delete(claim);
       this.finish(claim);
@@ -156,7 +159,7 @@ export class SessionStore implements ClaimKeeper {
 
   /**
    * To be called when the connection was lost, and this node may not have heard what others asked, or Redis may have lost
-   * what it was told: releases clients whose sessions others have claimed, writes again what is missing, and removes
+   * what it was told: releases clients whose sessions others have claimed, writes again what may be missing, and removes
    * records whose clients are not here any more.
    */
   verify(): Promise<void> {
@@ -168,15 +171,17 @@ export class SessionStore implements ClaimKeeper {
   private async verifyWhileDue(): Promise<void> {
     while (this.isVerificationDue && this.connection.ready && !this.isClosed) {
       this.isVerificationDue = false;
+      const isWritingDue = this.isWritingDue;
+      this.isWritingDue = false;
       const claims = [...this.claims.values()];
       for (let i = 0; i < claims.length; i += AT_ONCE) {
-        await Promise.all(claims.slice(i, i + AT_ONCE).map((claim) => this.verifyClaim(claim)));
+        await Promise.all(claims.slice(i, i + AT_ONCE).map((claim) => this.verifyClaim(claim, isWritingDue)));
       }
       await this.verifyRecords();
     }
   }
 
-  private async verifyClaim(claim: SessionClaim): Promise<void> {
+  private async verifyClaim(claim: SessionClaim, isWritingDue: boolean): Promise<void> {
     if (claim.mode !== 'held') {
       return;
     }
@@ -187,7 +192,7 @@ export class SessionStore implements ClaimKeeper {
     }
     if (!isOurs) {
       this.yield(claim);
-    } else if (!wasConfirmed) {
+    } else if (!wasConfirmed || (isWritingDue && claim.written !== undefined)) {
       claim.touch();
     }
   }

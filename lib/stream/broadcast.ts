@@ -22,6 +22,9 @@ type Entry = LogEntry | UnreadEntry;
 const MAX_DECODED = 1_024;
 const MAX_DECODED_LENGTH = 1024 * 1024;
 
+/** How many rooms that are excepted are kept for each entry. */
+const MAX_KEPT = 16;
+
 const NONE: readonly string[] = [];
 const EVERYBODY: Target = { rooms: NONE, except: NONE };
 const targets = new WeakMap<Entry, Target>();
@@ -29,13 +32,15 @@ const targets = new WeakMap<Entry, Target>();
 const decoded = new Map<Entry, Broadcast>();
 let decodedLength = 0;
 
-/** For whom the broadcast of an entry is; kept as long as the entry is, for it is small. */
+/** For whom the broadcast of an entry is; kept as long as the entry is, if it is small. */
 export function targetOf(entry: Entry): Target {
   let target = targets.get(entry);
   if (target === undefined) {
     const broadcast = broadcastOf(entry);
     target = broadcast && broadcast.packet.id === undefined ? toTarget(entry, broadcast.opts) : null;
-    targets.set(entry, target);
+    if ((target?.except.length ?? 0) <= MAX_KEPT) {
+      targets.set(entry, target);
+    }
   }
   return target;
 }

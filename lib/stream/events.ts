@@ -92,6 +92,16 @@ export interface EntryRejected {
 }
 
 /**
+ * The server, or a proxy before it, answers blocking reads at once although there is nothing to read. So reads pause for up to
+ * `pauseMs` milliseconds while nothing comes, by which an entry may come later. Emitted once for each stream of a node.
+ */
+export interface ReadsNotBlocking {
+  type: 'reads-not-blocking';
+  stream: string;
+  pauseMs: number;
+}
+
+/**
  * What happens to a stream, as data.
  *
  * @publicApi
@@ -101,6 +111,7 @@ export type StreamEvent =
   | StreamReplaced
   | StreamRefused
   | StreamRecovered
+  | ReadsNotBlocking
   | OutboxDropped
   | OutboxAccepting
   | MessageRefused

@@ -38,8 +38,10 @@ export class History {
     return i >= 0 && isSame(this.marks[i]!, markOf(entry));
   }
 
-  hasId(id: StreamId): boolean {
-    return this.ids.includes(id);
+  /** What tells the entry with this id from another, if it is one of them and that is known. */
+  markAt(id: StreamId): string | undefined {
+    const mark = this.marks[this.ids.lastIndexOf(id)];
+    return mark === undefined || mark === '' ? undefined : textOf(mark);
   }
 
   /** Forgets all but the entry with this id. */
@@ -47,6 +49,15 @@ export class History {
     this.marks = [this.marks[this.ids.lastIndexOf(id)] ?? ''];
     this.ids = [id];
   }
+}
+
+/** What tells an entry from another with the same id, as a text. */
+export function describeMark(entry: LogEntry): string {
+  return textOf(markOf(entry));
+}
+
+function textOf(mark: Mark): string {
+  return typeof mark === 'string' ? mark : `${mark.node}:${mark.seq}`;
 }
 
 function markOf({ origin, uid, data }: LogEntry): Mark {

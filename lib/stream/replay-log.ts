@@ -129,8 +129,8 @@ export class ReplayLog {
     }
   }
 
-  /** Whether it has the entry with this id. */
-  has(id: StreamId): boolean {
+  /** The entry with this id, if it is here. */
+  find(id: StreamId): LogEntry | undefined {
     let low = this.head;
     let high = this.entries.length;
     while (low < high) {
@@ -141,7 +141,8 @@ export class ReplayLog {
         high = middle;
       }
     }
-    return this.entries[low]?.id === id;
+    const entry = this.entries[low];
+    return entry?.id === id ? entry : undefined;
   }
 
   /** Entries with ids up to this one may have been lost. */
@@ -442,7 +443,10 @@ function firstCopies(entries: LogEntry[]): LogEntry[] {
   });
 }
 
+/** What a text has if V8 keeps two bytes for each of its characters. To look for it in one that has not costs nothing. */
+const WIDE = /[\u0100-\uffff]/;
+
 /** About how many bytes an entry takes here. */
-function weight(entry: LogEntry): number {
-  return 320 + entry.data.length + (entry.rooms?.length ?? 0) * 64;
+function weight({ data, rooms }: LogEntry): number {
+  return 320 + data.length * (WIDE.test(data) ? 2 : 1) + (rooms?.length ?? 0) * 64;
 }

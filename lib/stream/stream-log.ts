@@ -1,18 +1,12 @@
 import type { ConnectionListener, RedisConnection } from '../redis/driver.js';
 import { toEntries, type RawEntry } from '../redis/stream-reply.js';
 import { encodeCut, type Cut } from '../wire/cut.js';
-import {
-  DIRECT_LANE,
-  encodeMessage,
-  parseEntry,
-  type LogEntry,
-  type LogMessage,
-  targetsOf,
-  type Origin,
-} from '../wire/entry.js';
+import { DIRECT_LANE, encodeMessage, type LogEntry, type LogMessage, targetsOf, type Origin } from '../wire/entry.js';
+import { parseEntry } from '../wire/parse-entry.js';
 import type { LastGiven } from '../wire/session.js';
 import { compareStreamIds, STREAM_START, type StreamId } from '../wire/stream-id.js';
 import type { StreamEvent, StreamStatus } from './events.js';
+import { describeMark } from './history.js';
 import { Fences } from './fences.js';
 import { FlowControl, type Readers } from './flow-control.js';
 import { Lane } from './lane.js';
@@ -31,6 +25,8 @@ export interface StreamLogOptions {
   maxLen: number;
   readCount: number;
   blockTime: number;
+  /** Milliseconds for which entries and reads are held back at most while they come fast. */
+  maxHoldMs: number;
   commandTimeout: number;
   /** Milliseconds of silence after which a node counts as down. */
   heartbeatTimeout: number;
@@ -114,7 +110,10 @@ export class StreamLog {
   /** The age of the entry at this position was told to the telemetry. */
   private measuredAt: StreamId | undefined;
   private opened: (() => void)[] = [];
+  private readonly replacementListeners = new Set<(position: StreamId) => void>();
   private readonly backWaiters = new Map<string, Set<() => void>>();
+  /** The end of a history that was replaced, if the new one does not go so far: an entry of it may come to have that id. */
+  private formerEnd: StreamId | undefined;
   /** {@link offset}, until something changes. */
   private knownOffset: string | undefined;
 
@@ -134,7 +133,7 @@ export class StreamLog {
     this.fences = new Fences(this.main, outbox);
     const emit = (event: StreamEvent): void => {
       if (event.type === 'stream-replaced') {
-        this.onStreamReplaced();
+        this.onStreamReplaced(event.position);
       }
       options.emit(event);
     };
@@ -157,16 +156,21 @@ export class StreamLog {
       ownLanes: [this.main, this.direct],
       readCount: options.readCount,
       blockTime: options.blockTime,
+      maxHoldMs: options.maxHoldMs,
       deliver: (entry) => this.deliver(entry),
       before: (entry) => this.before(entry),
       older,
       hasDueWork: () => this.fences.isDue,
       doDueWork: () => this.doNextWork(),
-      onBroken: (position, lostUpTo) => this.replayLog.restart(position, lostUpTo),
+      onBroken: (position, lostUpTo) => {
+        this.formerEnd = compareStreamIds(position, lostUpTo) < 0 ? lostUpTo : this.formerEnd;
+        this.replayLog.restart(position, lostUpTo);
+      },
       onProgress: () => this.onProgress(),
     });
     this.flow = new FlowControl(this.reader, options);
-    const publisherOptions = { stream, maxLen, commandTimeout, outbox, emit, telemetry };
+    const { maxHoldMs } = options;
+    const publisherOptions = { stream, maxLen, maxHoldMs, commandTimeout, outbox, emit, telemetry };
     this.publisher = new StreamPublisher(
       commands,
       { ...publisherOptions, onDropped: ({ lane, seq }) => this.onDropped(lane, seq) },
@@ -321,13 +325,35 @@ export class StreamLog {
     return this.reader.whenPublisherDelivered(node, seq, timeout);
   }
 
+  /** What tells the entry at {@link position} from one of another history with the same id, if that is known. */
+  get positionMark(): string | undefined {
+    return this.position && this.reader.markAt(this.position);
+  }
+
   /**
-   * Whether the entry at a position is in the log. `no`: neither is it there nor can it have been trimmed, so the position
-   * is of another history; `unknown`: Redis cannot be asked.
+   * Calls back whenever the history was replaced by another, with the position up to which they are the same: what this
+   * node has delivered after it is not in the log any more. Returns what ends that.
    */
-  async isInLog(position: StreamId): Promise<'yes' | 'trimmed' | 'no' | 'unknown'> {
-    if (position === STREAM_START || this.reader.hasFetched(position) || this.replayLog.has(position)) {
+  onReplaced(listener: (position: StreamId) => void): () => void {
+    this.replacementListeners.add(listener);
+    return () => this.replacementListeners.delete(listener);
+  }
+
+  /**
+   * Whether the entry at a position is in the log. `no`: neither is it there nor can it have been trimmed, or the entry
+   * there is another one, so the position is of another history; `unknown`: Redis cannot be asked.
+   *
+   * @param mark - what tells that entry from others with the same id, if that is known
+   */
+  async isInLog(position: StreamId, mark?: string): Promise<'yes' | 'trimmed' | 'no' | 'unknown'> {
+    if (position === STREAM_START) {
       return 'yes';
+    }
+    const isAmbiguous = mark === undefined && position === this.formerEnd;
+    const here = this.replayLog.find(position);
+    const markHere = here ? describeMark(here) : this.reader.markAt(position);
+    if (markHere !== undefined) {
+      return !isAmbiguous && (mark === undefined || mark === markHere) ? 'yes' : 'no';
     }
     const { options } = this;
     const read = (command: string[]): Promise<RawEntry[]> =>
@@ -335,7 +361,8 @@ export class StreamLog {
     try {
       const [there] = await read(['XRANGE', this.name, position, position, 'COUNT', '1']);
       if (there) {
-        return 'yes';
+        const isSame = mark === undefined || mark === describeMark(parseEntry(position, there.fields));
+        return isSame && !isAmbiguous ? 'yes' : 'no';
       }
       const [first] = await read(['XRANGE', this.name, '-', '+', 'COUNT', '1']);
       return first && compareStreamIds(first.id, position) > 0 ? 'trimmed' : 'no';
@@ -507,7 +534,7 @@ export class StreamLog {
   }
 
   /** What was appended to the history before and was not read back never will be. */
-  private onStreamReplaced(): void {
+  private onStreamReplaced(position: StreamId): void {
     const unread = [this.main, this.direct].some(({ read, appended }) => read < appended);
     for (const lane of [this.main, this.direct]) {
       lane.readUpTo(lane.appended);
@@ -516,6 +543,7 @@ export class StreamLog {
       this.replayLog.lose(this.publisher.lastAppendedId);
     }
     this.flow.onStreamReplaced();
+    this.replacementListeners.forEach((listener) => listener(position));
     this.onProgress();
   }
 

@@ -10,6 +10,7 @@ import type { FlowControl } from './flow-control.js';
 import type { Lane } from './lane.js';
 import { isTooLarge, isWithoutTransactions, nameOf } from './message-size.js';
 import { Outbox, type OutboxEntry, type OutboxLimits } from './outbox.js';
+import { Pacer } from './pacer.js';
 import type { TelemetryRecorder } from './telemetry.js';
 
 const BATCH_ENTRIES = 512;
@@ -19,12 +20,19 @@ const MIN_BATCH_BYTES = 16 * 1024;
 /** An entry at least this large, during which the connection was lost MAX_LOSSES times in a row, is dropped. */
 const SUSPECT_BYTES = 256 * 1024;
 const MAX_LOSSES = 4;
+/** Entries come fast if there are more than this many milliseconds' worth of them in one, on average. */
+const FAST_BELOW_MS = 2;
+/** As many entries, or bytes, are sent without gathering more. */
+const GATHERED_ENTRIES = 64;
+const GATHERED_BYTES = 64 * 1024;
 
 export interface StreamPublisherOptions {
   stream: string;
   /** About how many entries the stream keeps. */
   maxLen: number;
   outbox: OutboxLimits;
+  /** Milliseconds for which an entry is held back at most so that others leave with it; 0: none is. */
+  maxHoldMs: number;
   /** Milliseconds after which a command counts as unanswered. */
   commandTimeout: number;
   emit(event: StreamEvent): void;
@@ -33,7 +41,7 @@ export interface StreamPublisherOptions {
   telemetry?: TelemetryRecorder | undefined;
 }
 
-export type PublisherMode = 'idle' | 'sending' | 'holding' | 'disconnected' | 'backing-off' | 'closed';
+export type PublisherMode = 'idle' | 'gathering' | 'sending' | 'holding' | 'disconnected' | 'backing-off' | 'closed';
 
 /** An entry as it is handed over: all that is known of it at the call. */
 export type NewEntry = Pick<OutboxEntry, 'lane' | 'seq' | 'fields' | 'bytes'>;
@@ -42,9 +50,11 @@ export type NewEntry = Pick<OutboxEntry, 'lane' | 'seq' | 'fields' | 'bytes'>;
  * Appends this node's entries to one stream, in the order in which they were taken, each once.
  *
  * Modes, and what leads out of each:
- * - idle: nothing waits. An entry leads to `sending`, `holding` or `disconnected`.
- * - sending: one batch is under way; meanwhile the outbox fills. Its answer leads to the next batch, or to `idle` or
- *   `holding`; its failure to `backing-off`.
+ * - idle: nothing waits. An entry leads to `gathering`, `sending`, `holding` or `disconnected`.
+ * - gathering: entries come fast, and the last batch was sent only just now: those that wait leave together, when the
+ *   {@link Pacer} says so or there are many. That leads on as `idle` does.
+ * - sending: one batch is under way; meanwhile the outbox fills. Its answer leads to the next batch, or to `idle`,
+ *   `gathering` or `holding`; its failure to `backing-off`.
  * - holding: entries wait for readers: flow control does not let more be appended. Each sign of a reader
  *   ({@link onReaders}) leads to another look.
  * - disconnected: entries wait for the connection. Its return ({@link onReady}) leads on.
@@ -81,7 +91,11 @@ export class StreamPublisher {
   private lastId: StreamId = STREAM_START;
   private readonly backoff = new Backoff();
   private readonly patience: Patience;
-  private retryTimer: NodeJS.Timeout | undefined;
+  private readonly pacer: Pacer;
+  /** How many milliseconds `gathering` takes. */
+  private holdMs = 0;
+  /** Ends `gathering` and `backing-off`. */
+  private modeTimer: NodeJS.Timeout | undefined;
   /** When Redis began to refuse what is sent, by the clock of `performance`. */
   private refusedSince: number | undefined;
   /** Entries dropped since the last one that was appended. */
@@ -104,6 +118,7 @@ export class StreamPublisher {
   ) {
     this.outbox = new Outbox(options.outbox);
     this.patience = new Patience(options.commandTimeout);
+    this.pacer = new Pacer({ maxHoldMs: options.maxHoldMs, fastBelowMs: FAST_BELOW_MS });
   }
 
   get mode(): PublisherMode {
@@ -143,7 +158,12 @@ export class StreamPublisher {
     if (dropped.length > 0) {
       this.drop(dropped);
     }
-    this.flush();
+    this.pacer.onEntries(1, performance.now());
+    if (this.mode === 'gathering' && this.hasGathered) {
+      this.proceed();
+    } else {
+      this.flush();
+    }
   }
 
   /** Resolves when all that was taken so far is in Redis or was dropped, or nothing more will be: never rejects. */
@@ -181,7 +201,11 @@ export class StreamPublisher {
     if (this.pending > 0) {
       let timer: NodeJS.Timeout | undefined;
       const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, timeout)));
-      this.flush();
+      if (this.mode === 'gathering') {
+        this.proceed();
+      } else {
+        this.flush();
+      }
       await Promise.race([this.whenAppended(), late]);
       clearTimeout(timer);
     }
@@ -210,6 +234,13 @@ export class StreamPublisher {
     }
     if (this.batch.length === 0) {
       this.flow?.resume();
+      if (this.mode !== 'gathering' && !this.outbox.isEmpty && !this.hasGathered) {
+        this.holdMs = this.pacer.wait(performance.now());
+        if (this.holdMs > 0) {
+          this.enter('gathering');
+          return;
+        }
+      }
       this.fillBatch();
     }
     if (this.batch.length > 0) {
@@ -218,6 +249,11 @@ export class StreamPublisher {
     } else {
       this.enter(this.outbox.isEmpty ? 'idle' : 'holding');
     }
+  }
+
+  /** Whether so much waits that it is not worth waiting for more. */
+  private get hasGathered(): boolean {
+    return this.outbox.length >= GATHERED_ENTRIES || this.outbox.bytes >= GATHERED_BYTES;
   }
 
   private fillBatch(): void {
@@ -243,6 +279,7 @@ export class StreamPublisher {
   private async send(): Promise<void> {
     const { connection } = this;
     const commands = this.commands();
+    this.pacer.onCommand(performance.now());
     const timeout = this.patience.milliseconds;
     const { telemetry, stream } = this.options;
     const sentAt = telemetry ? performance.now() : 0;
@@ -382,19 +419,24 @@ export class StreamPublisher {
     this.losses = 0;
   }
 
+  private readonly onGathered = (): void => this.proceed();
+
   /** The only place where the mode changes, and where what belongs to a mode begins and ends. */
   private enter(mode: PublisherMode): void {
     if (this.mode === 'closed' || (this.mode === mode && mode !== 'backing-off')) {
       return;
     }
-    clearTimeout(this.retryTimer);
+    clearTimeout(this.modeTimer);
     this.currentMode = mode;
     switch (mode) {
+      case 'gathering':
+        this.modeTimer = setTimeout(this.onGathered, this.holdMs);
+        break;
       case 'disconnected':
         this.flow?.interrupt();
         break;
       case 'backing-off':
-        this.retryTimer = setTimeout(() => this.proceed(), this.backoff.next());
+        this.modeTimer = setTimeout(() => this.proceed(), this.backoff.next());
         break;
       default:
     }

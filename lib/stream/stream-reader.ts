@@ -3,15 +3,16 @@ import { Backoff } from '../redis/backoff.js';
 import type { Command, RedisConnection } from '../redis/driver.js';
 import { Patience } from '../redis/patience.js';
 import { toEntries, toInfo, toStreamEntries, type RawEntry } from '../redis/stream-reply.js';
-import { parseEntry, type LogEntry, type Origin } from '../wire/entry.js';
+import { sizeOf, type LogEntry, type Origin } from '../wire/entry.js';
+import { parseEntry } from '../wire/parse-entry.js';
 import type { StreamEvent } from './events.js';
 import { DeliveryQueue } from './delivery-queue.js';
 import { History } from './history.js';
 import type { Lane } from './lane.js';
+import { Pacer } from './pacer.js';
 import type { OlderEntries } from './replay-log.js';
 import { SequenceTracker } from './sequence-tracker.js';
 import { compareStreamIds, predecessor, STREAM_START, type StreamId } from '../wire/stream-id.js';
-import { isText } from '../wire/text.js';
 
 /** The most entries and about the most bytes that one read asks for, when the reader is behind. */
 const MAX_READ_COUNT = 4_096;
@@ -22,6 +23,8 @@ const LARGE_ENTRY = 16 * 1024;
 const LOOK_BACK = 16;
 /** How many entries are read at once to find the first copy of one. */
 const LOOK_BACK_PAGE = 256;
+/** Entries come fast if there are less than this many milliseconds between them. */
+const FAST_BELOW_MS = 1;
 
 export interface StreamReaderOptions {
   stream: string;
@@ -31,6 +34,8 @@ export interface StreamReaderOptions {
   readCount: number;
   /** Milliseconds for which a read waits for entries. */
   blockTime: number;
+  /** Milliseconds that lie between two reads at least while entries come fast; 0: reads are never held back. */
+  maxHoldMs: number;
   /** Milliseconds after which a command counts as unanswered. */
   commandTimeout: number;
   emit(event: StreamEvent): void;
@@ -88,6 +93,8 @@ export class StreamReader {
   private readonly sequences = new SequenceTracker();
   private readonly backoff = new Backoff();
   private readonly patience: Patience;
+  /** Holds reads back while entries come fast. */
+  private readonly pacer: Pacer;
   /** What was fetched. */
   private readonly history = new History();
 
@@ -118,6 +125,7 @@ export class StreamReader {
     private readonly options: StreamReaderOptions,
   ) {
     this.patience = new Patience(options.commandTimeout);
+    this.pacer = new Pacer({ maxHoldMs: options.maxHoldMs, fastBelowMs: FAST_BELOW_MS });
     this.deliveries = new DeliveryQueue({
       before: (entry) => this.before(entry),
       deliver: (entry) => this.admit(entry),
@@ -237,9 +245,9 @@ export class StreamReader {
     return true;
   }
 
-  /** Whether an entry with this id is among those that were fetched lately. */
-  hasFetched(id: StreamId): boolean {
-    return this.history.hasId(id);
+  /** What tells the entry with this id from another, if it was fetched lately; see {@link History.markAt}. */
+  markAt(id: StreamId): string | undefined {
+    return this.history.markAt(id);
   }
 
   /** Takes note that a node says to have appended its entry number `seq` with this id; 0 if it has appended nothing. */
@@ -269,6 +277,10 @@ export class StreamReader {
         }
         while (this.deliveries.isFull && !signal.aborted) {
           await this.nextProgress(1_000);
+        }
+        const holdMs = this.currentMode === 'following' ? this.pacer.wait(performance.now()) : 0;
+        if (holdMs > 0) {
+          await sleep(holdMs, undefined, { signal });
         }
         await this.fetch();
       } catch (error) {
@@ -305,6 +317,7 @@ export class StreamReader {
     const count = this.readCount();
     const block = this.currentMode === 'following';
     const wait = block ? ['BLOCK', String(blockTime)] : [];
+    this.pacer.onCommand(performance.now());
     const raw = toStreamEntries(
       await this.read(
         ['XREAD', 'COUNT', String(count), ...wait, 'STREAMS', stream, this.fetchedId!],
@@ -319,6 +332,7 @@ export class StreamReader {
     this.growth = this.lastFull ? Math.min(this.growth * 2, MAX_READ_COUNT) : Math.max(1, this.growth / 2);
     this.setMode(this.lastFull ? 'catching-up' : 'following');
     if (raw.length > 0) {
+      this.pacer.onEntries(raw.length, performance.now());
       this.fetchedId = raw.at(-1)!.id;
       this.lengthWhenSeen = undefined;
       this.deliveries.push(this.parse(raw));
@@ -351,17 +365,16 @@ export class StreamReader {
   private parse(raw: readonly RawEntry[]): LogEntry[] {
     const entries: LogEntry[] = [];
     let bytes = 0;
-    const last = raw.at(-1);
-    this.isLastLarge = last !== undefined && sizeOf(last) > LARGE_ENTRY;
+
     for (const { id, fields } of raw) {
       const entry = parseEntry(id, fields);
-      bytes += entry.data.length + 256;
+      bytes += sizeOf(entry) + 256;
       entries.push(entry);
       this.history.add(id, entry);
-      fields.length = 0; // else V8 may keep these many small objects until its next major collection
     }
     if (raw.length > 0) {
       this.averageBytes = Math.max(256, bytes / raw.length);
+      this.isLastLarge = sizeOf(entries.at(-1)!) > LARGE_ENTRY;
     }
     return entries;
   }
@@ -544,7 +557,7 @@ export class StreamReader {
       if (raw.length < 256) {
         return STREAM_START;
       }
-      upTo = `(${raw.at(-1)!.id}`;
+      upTo = predecessor(raw.at(-1)!.id); // an exclusive bound is not known to Redis before 6.2
     }
   }
 
@@ -623,8 +636,4 @@ export class StreamReader {
       waiter();
     }
   }
-}
-
-function sizeOf({ fields }: RawEntry): number {
-  return fields.reduce<number>((sum, field) => sum + (isText(field) ? field.length : 0), 0);
 }

@@ -42,6 +42,11 @@ export function coversCut(cut: Cut, other: Cut): boolean {
   );
 }
 
+/** The same in a history that is the same up to a position, and goes on otherwise. */
+export function cutBackTo(position: StreamId, cut: Cut): Cut {
+  return compareStreamIds(cut.position, position) <= 0 ? cut : { ...cut, position };
+}
+
 /** What is in either of two cuts. */
 export function joinCuts(a: Cut, b: Cut): Cut {
   const ahead = new Map(a.ahead.map(({ node, seq }) => [node, seq]));

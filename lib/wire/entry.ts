@@ -3,9 +3,7 @@ import { hasBinary, toPlain } from './binary.js';
 import { exceedsJson } from './carried.js';
 import { decodeMsgpack, encodeMsgpack } from './msgpack.js';
 import { EVENT } from './requests.js';
-import { isNodeId, nodeOf } from './server-uid.js';
 import type { StreamId } from './stream-id.js';
-import { isSameText, isText, RecurringText, toWholeNumber, type Text } from './text.js';
 
 /**
  * The types of message that the log holds. Their numbers are those of socket.io-adapter's cluster adapter; its other
@@ -67,7 +65,7 @@ export interface Origin {
 export const DIRECT_LANE = '~';
 
 /** An entry of this node that has not been read back: its id is not known. */
-export type UnreadEntry = Omit<LogEntry, 'id'> & { readonly id?: undefined };
+export type UnreadEntry = Omit<LogEntry, 'id' | 'size'> & { readonly id?: undefined };
 
 /** An entry of the log as it was read, its `data` not yet decoded. */
 export interface LogEntry {
@@ -75,8 +73,10 @@ export interface LogEntry {
   readonly uid: string;
   readonly nsp: string;
   readonly type: number;
-  /** Undecoded: JSON, or base64 of MessagePack. */
+  /** Undecoded: JSON, or base64 of MessagePack. Of an entry that was read, it is made a string of when it is asked for. */
   readonly data: string;
+  /** About how many bytes `data` takes; its length if that is not known otherwise. */
+  readonly size?: number;
   /** Absent on entries of the reference adapter. */
   readonly origin?: Origin | undefined;
   /** The rooms that it is for; empty: all sockets; absent on entries of the reference adapter: decode to know. */
@@ -99,13 +99,15 @@ export interface LogEntry {
   readonly isResent?: boolean | undefined;
 }
 
+/** About how many bytes the data of an entry takes. */
+export function sizeOf(entry: LogEntry): number {
+  return entry.size ?? entry.data.length;
+}
+
 /** A message that cannot be understood. It is passed over. */
 export class InvalidEntryError extends Error {
   override readonly name = 'InvalidEntryError';
 }
-
-/** The fields of an entry. The first four are those of the reference. There are no rooms if it is for all. */
-const FIELDS = ['uid', 'nsp', 'type', 'data', 'rooms', 'seq', 'prev', 'resent', 'bus', 'trace'] as const;
 
 /** How a message is encoded. */
 export interface EncodeOptions {
@@ -175,173 +177,6 @@ export function targetsOf({ data }: LogMessage): readonly string[] {
   return rooms.every(isRoom) ? rooms : toTargets(rooms);
 }
 
-/**
- * Reads the fields of an entry, names and values by turns, which anybody who can write to the stream may have written. Of
- * one that cannot be understood, the origin is read if that can be: its number must not seem to be missing.
- */
-export function parseEntry(id: StreamId, fields: readonly unknown[]): LogEntry {
-  let uid, nsp, type, data, rooms, seq, prev, resent, bus, trace: unknown;
-  let expected = 0;
-  for (let i = 0; i + 1 < fields.length; i += 2) {
-    const value = fields[i + 1];
-    const field = indexOfField(fields[i], expected);
-    expected = field + 1;
-    switch (FIELDS[field]) {
-      case 'uid':
-        uid = value;
-        break;
-      case 'nsp':
-        nsp = value;
-        break;
-      case 'type':
-        type = value;
-        break;
-      case 'data':
-        data = value;
-        break;
-      case 'rooms':
-        rooms = value;
-        break;
-      case 'seq':
-        seq = value;
-        break;
-      case 'prev':
-        prev = value;
-        break;
-      case 'resent':
-        resent = value;
-        break;
-      case 'bus':
-        bus = value;
-        break;
-      case 'trace':
-        trace = value;
-        break;
-      case undefined: // somebody else's
-        break;
-    }
-  }
-  const publisher = publisherOf(isText(uid) ? uid : '');
-  const origin = isText(seq) ? parseOrigin(publisher, seq) : undefined;
-  const number = isText(type) ? toWholeNumber(type) : NaN;
-  let problem: string | undefined;
-  if (!isText(uid) || !isText(nsp) || !isText(type)) {
-    problem = 'an entry without the fields "uid", "nsp" and "type"';
-  } else if (Number.isNaN(number)) {
-    problem = 'the field "type" is no number';
-  } else if (isText(seq) && !origin) {
-    problem = 'the field "seq" is no number, or the uid with it is not of a node';
-  }
-  return {
-    id,
-    uid: publisher.uid,
-    nsp: isText(nsp) ? namespaces.stringOf(nsp) : '',
-    type: problem === undefined ? number : UNKNOWN_TYPE,
-    data: isText(data) ? data.toString() : '',
-    origin,
-    rooms: isText(rooms) ? parseRooms(rooms.toString()) : isText(seq) ? ALL : undefined,
-    prev: parseCount(prev),
-    isResent: isText(resent),
-    bus: parseCount(bus),
-    trace: isText(trace) ? trace.toString() : undefined,
-    problem,
-  };
-}
-
-/** The type of what has none. */
-const UNKNOWN_TYPE = -1;
-
-/** @param expected - where it probably is: fields are mostly in this order */
-function indexOfField(name: unknown, expected: number): number {
-  for (let n = 0; n < FIELDS.length; n++) {
-    const i = (expected + n) % FIELDS.length;
-    if (isSameText(name, FIELDS[i]!)) {
-      return i;
-    }
-  }
-  return -1;
-}
-
-const ALL: readonly string[] = [];
-const namespaces = new RecurringText();
-
-interface Publisher {
-  uid: string;
-  /** Undefined if the uid is not of a node. */
-  node: string | undefined;
-  /** Its second lane. */
-  direct: string;
-}
-
-let lastPublisher: Publisher = { uid: '', node: undefined, direct: '' };
-
-/** Entries come in runs of one publisher, and many are kept for a while: they share these strings. */
-function publisherOf(text: Text): Publisher {
-  if (!isSameText(text, lastPublisher.uid)) {
-    const uid = text.toString();
-    const node = nodeOf(uid);
-    lastPublisher = {
-      uid,
-      node: isNodeId(node) ? node : undefined,
-      direct: node + DIRECT_LANE,
-    };
-  }
-  return lastPublisher;
-}
-
-function parseCount(value: unknown): number | undefined {
-  const count = isText(value) ? toWholeNumber(value) : NaN;
-  return Number.isSafeInteger(count) ? count : undefined;
-}
-
-function parseOrigin({ node, direct }: Publisher, text: Text): Origin | undefined {
-  if (node !== undefined && isDirect(text)) {
-    return originOf(direct, toWholeNumber(text.slice(DIRECT_LANE.length)));
-  }
-  return originOf(node, toWholeNumber(text));
-}
-
-function isDirect(text: Text): boolean {
-  return typeof text === 'string' ? text.startsWith(DIRECT_LANE) : text[0] === DIRECT_LANE.charCodeAt(0);
-}
-
-function originOf(node: string | undefined, seq: number): Origin | undefined {
-  return node === undefined || !Number.isSafeInteger(seq) || seq < 1 ? undefined : { node, seq };
-}
-
-/** How many lists of rooms are known, at most. */
-const MAX_KNOWN_ROOMS = 4_096;
-const knownRooms = new Map<string, readonly string[]>();
-
-/**
- * The same rooms recur, and many entries are kept for a while: they share these arrays. If the field cannot be understood,
- * decoding tells the rooms.
- */
-function parseRooms(value: string): readonly string[] | undefined {
-  let rooms = knownRooms.get(value);
-  if (!rooms) {
-    rooms = toRoomsField(value);
-    if (!rooms) {
-      return undefined;
-    }
-    if (knownRooms.size === MAX_KNOWN_ROOMS) {
-      knownRooms.clear();
-    }
-    if (value.length < 256) {
-      knownRooms.set(value, rooms);
-    }
-  }
-  return rooms;
-}
-
-function toRoomsField(text: string): readonly string[] | undefined {
-  try {
-    return toTargets(JSON.parse(text));
-  } catch {
-    return undefined;
-  }
-}
-
 /** A room that nobody is in, and nobody can join: it is known to this process only. */
 const NOBODY = `nobody ${randomBytes(16).toString('hex')}`;
 
@@ -351,7 +186,7 @@ const NOBODY = `nobody ${randomBytes(16).toString('hex')}`;
  *
  * @throws InvalidEntryError
  */
-function toTargets(value: unknown): string[] {
+export function toTargets(value: unknown): string[] {
   const rooms = toNames(value);
   return rooms.length === 0 && (value as unknown[]).length > 0 ? [NOBODY] : rooms;
 }

@@ -32,6 +32,11 @@ export interface Session {
   /** What was given to the client last. If it has that, nothing that is in `position` is missing. */
   sent?: LastGiven;
   position?: Cut;
+  /**
+   * What tells the entry at `position` from one of another history of the stream that happens to have the same id. All other
+   * places in the log that the session names are of the same history, and not after it.
+   */
+  mark?: string;
   /** What it was given of publishers before the nodes that it came to later had read that. */
   ahead?: Ahead[];
 }
@@ -91,7 +96,7 @@ export function decodeSession(value: unknown, pid: string): Session | undefined 
   if (typeof decoded !== 'object' || decoded?.pid !== pid || typeof decoded.sid !== 'string') {
     return undefined;
   }
-  const { sid, rooms, data, nsp, since, forgotten, epoch, owner, joined, left, sent, position, ahead } = decoded;
+  const { sid, rooms, data, nsp, since, forgotten, epoch, owner, joined, left, sent, position, mark, ahead } = decoded;
   if (!Array.isArray(rooms)) {
     return undefined;
   }
@@ -109,6 +114,7 @@ export function decodeSession(value: unknown, pid: string): Session | undefined 
     ...optional('left', toVisits(left, 3) as [string, Cut, Cut][] | undefined),
     ...optional('sent', toLastGiven(sent)),
     ...optional('position', decodeCut(position)),
+    ...(typeof mark === 'string' && { mark }),
     ...optional('ahead', toAhead(ahead)),
   };
 }

@@ -1,51 +1,110 @@
+const ZERO = '0'.charCodeAt(0);
+const NINE = '9'.charCodeAt(0);
+const LAST_ASCII = 0x7f;
+
 /**
- * Text in a reply of Redis: a string, or its bytes (UTF-8). Making a string of bytes costs more than comparing them, and
- * most of the text of an entry is the same as in the one before.
+ * Text in a reply of Redis: a string, or bytes (UTF-8) in a larger piece. Making a string of bytes costs more than comparing
+ * them, and most of the text of an entry is the same as in the one before.
+ *
+ * It can be used again and again.
  */
-export type Text = string | Buffer;
+export class TextSpan {
+  private text: string | undefined;
+  private bytes: Buffer | undefined;
+  private from = 0;
+  private to = 0;
 
-export function isText(value: unknown): value is Text {
-  return typeof value === 'string' || Buffer.isBuffer(value);
-}
+  /** Whether there is a text. */
+  get isSet(): boolean {
+    return this.text !== undefined || this.bytes !== undefined;
+  }
 
-/** Whether a value is this text, which is not for sure told of text that is not ASCII. */
-export function isSameText(value: unknown, text: string): boolean {
-  if (!Buffer.isBuffer(value)) {
-    return value === text;
+  /** Characters, or bytes. */
+  get length(): number {
+    return this.text?.length ?? this.to - this.from;
   }
-  if (value.length !== text.length) {
-    return false;
+
+  clear(): void {
+    this.text = this.bytes = undefined;
+    this.from = this.to = 0;
   }
-  for (let i = 0; i < text.length; i++) {
-    const byte = value[i]!;
-    if (byte !== text.charCodeAt(i) || byte > 0x7f) {
+
+  /** @param value - a string or bytes; anything else is no text */
+  set(value: unknown): void {
+    this.clear();
+    if (typeof value === 'string') {
+      this.text = value;
+    } else if (Buffer.isBuffer(value)) {
+      this.setBytes(value, 0, value.length);
+    }
+  }
+
+  setBytes(bytes: Buffer, from: number, to: number): void {
+    this.text = undefined;
+    this.bytes = bytes;
+    this.from = from;
+    this.to = to;
+  }
+
+  /** The same, to be kept: a string if it is one. */
+  copy(): TextSpan | string {
+    if (!this.bytes) {
+      return this.text ?? '';
+    }
+    const span = new TextSpan();
+    span.setBytes(this.bytes, this.from, this.to);
+    return span;
+  }
+
+  /** Whether it is this text, which is not for sure told of text that is not ASCII. */
+  is(text: string): boolean {
+    const { bytes, from } = this;
+    if (!bytes) {
+      return this.text === text;
+    }
+    if (this.to - from !== text.length) {
       return false;
     }
-  }
-  return true;
-}
-
-/** A whole number in decimal digits, as Redis or this package writes it; NaN if it is none. */
-export function toWholeNumber(text: Text): number {
-  if (typeof text === 'string') {
-    return /^\d+$/.test(text) ? Number(text) : NaN;
-  }
-  let number = text.length > 0 ? 0 : NaN;
-  for (let i = 0; i < text.length; i++) {
-    const byte = text[i]!;
-    number = byte >= 0x30 && byte <= 0x39 ? number * 10 + (byte - 0x30) : NaN;
-  }
-  return number;
-}
-
-/** Makes strings of text that is mostly the same as the last time, which is then the same string. */
-export class RecurringText {
-  private last = '';
-
-  stringOf(text: Text): string {
-    if (!isSameText(text, this.last)) {
-      this.last = text.toString();
+    for (let i = 0; i < text.length; i++) {
+      const byte = bytes[from + i]!;
+      if (byte !== text.charCodeAt(i) || byte > LAST_ASCII) {
+        return false;
+      }
     }
-    return this.last;
+    return true;
+  }
+
+  /** @param character - one of ASCII */
+  beginsWith(character: string): boolean {
+    return this.bytes
+      ? this.to > this.from && this.bytes[this.from] === character.charCodeAt(0)
+      : this.text?.startsWith(character) === true;
+  }
+
+  /**
+   * A whole number in decimal digits, as Redis or this package writes it; NaN if it is none.
+   *
+   * @param start - how many characters are left out
+   */
+  toWholeNumber(start = 0): number {
+    const { bytes, text } = this;
+    if (!bytes) {
+      const digits = text?.slice(start) ?? '';
+      return /^\d+$/.test(digits) ? Number(digits) : NaN;
+    }
+    let number = this.from + start < this.to ? 0 : NaN;
+    for (let i = this.from + start; i < this.to; i++) {
+      const byte = bytes[i]!;
+      number = byte >= ZERO && byte <= NINE ? number * 10 + (byte - ZERO) : NaN;
+    }
+    return number;
+  }
+
+  toString(): string {
+    const { bytes, from, to } = this;
+    if (!bytes) {
+      return this.text ?? '';
+    }
+    return bytes.toString('utf8', from, to);
   }
 }

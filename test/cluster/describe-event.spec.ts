@@ -28,6 +28,7 @@ const events: { [Type in ClusterEvent['type']]: Extract<ClusterEvent, { type: Ty
   'stream-replaced': [{ type: 'stream-replaced', stream, reason: 'deleted', position: '5-0' }],
   'stream-refused': [{ type: 'stream-refused', stream, operation: 'read', error }],
   'stream-recovered': [{ type: 'stream-recovered', stream, operation: 'append', afterMs: 5 }],
+  'reads-not-blocking': [{ type: 'reads-not-blocking', stream, pauseMs: 100 }],
   'outbox-dropped': [
     { type: 'outbox-dropped', stream, reason: 'full', dropped: 1 },
     { type: 'outbox-dropped', stream, reason: 'closed', dropped: 2 },

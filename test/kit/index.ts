@@ -5,6 +5,7 @@ export { RedisCluster, type RedisClusterOptions } from './redis-cluster.js';
 export { RedisSentinel, type RedisSentinelOptions } from './redis-sentinel.js';
 export { RedisServer, type ClientInfo, type RedisServerOptions } from './redis-server.js';
 export { RespClient, RespError, type Reply } from './resp-client.js';
+export { RespProxy, type Rewrite, type Rewriting } from './resp-proxy.js';
 export { servers } from './servers.js';
 export { TcpProxy, type Direction } from './tcp-proxy.js';
 export { until, type UntilOptions } from './until.js';

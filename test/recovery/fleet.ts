@@ -11,6 +11,8 @@ export interface NodeOptions {
   port: number;
   /** The port that its reader connects to, if that is another. */
   readerPort?: number;
+  /** The class of its client, if that is not ioredis 6's for one server. */
+  Client?: new () => unknown;
   adapter?: RedisStreamsAdapterOptions;
   server?: Partial<ServerOptions>;
   /** @default { maxDisconnectionDuration: 60_000, skipMiddlewares: false } */
@@ -25,6 +27,7 @@ export interface NodeOptions {
 export async function startNode({
   port,
   readerPort,
+  Client,
   adapter,
   server,
   recovery = { maxDisconnectionDuration: 60_000, skipMiddlewares: false },
@@ -35,6 +38,7 @@ export async function startNode({
     port,
     client: false,
     ...(readerPort !== undefined && { Client: readingFrom(readerPort) }),
+    ...(Client && { Client: Client }),
     ...(adapter && { adapter }),
     server: { connectionStateRecovery: recovery, ...server },
   });

@@ -1,7 +1,8 @@
 import type { Namespace, Server } from 'socket.io';
+import { DIRECT_LANE } from '../../lib/wire/entry.js';
 import { until, type RedisServer } from '../kit/index.js';
 import type { Random } from '../soak/random.js';
-import { disordered, type Received, type Visitor } from './visitor.js';
+import { disordered, parts, stretches, type Received, type Visitor } from './visitor.js';
 
 /** Whom a message is for, as it was sent. */
 export type Addressing =
@@ -10,6 +11,8 @@ export type Addressing =
 export interface Message {
   id: string;
   addressing: Addressing;
+  /** Whether it overtook what its sender sends to rooms; read from the log. */
+  isDirect?: boolean;
 }
 
 /** What the clients saw, compared with what was sent. */
@@ -38,7 +41,7 @@ const ROOMS = ['red', 'green', 'blue'];
 export class Ledger {
   readonly messages: Message[] = [];
   /** Made when it is asked for first, when all has been sent. */
-  private byId: Map<string, Addressing> | undefined;
+  private byId: Map<string, Message> | undefined;
 
   roomsOf(client: number): string[] {
     return [ROOMS[client % 3]!, ROOMS[(client + 1) % 3]!];
@@ -75,7 +78,8 @@ export class Ledger {
         const [event, id] = packet.data;
         if (event === 'msg' && !seen.has(id)) {
           seen.add(id);
-          this.messages.push({ id, addressing: addressingOf(opts, sids) });
+          const isDirect = fields[fields.indexOf('seq') + 1]!.startsWith(DIRECT_LANE);
+          this.messages.push({ id, addressing: addressingOf(opts, sids), isDirect });
         }
       }
       if (entries.length === 0) {
@@ -98,8 +102,18 @@ export class Ledger {
   }
 
   addressingOf(id: string): Addressing | undefined {
-    this.byId ??= new Map(this.messages.map((message) => [message.id, message.addressing]));
+    return this.find(id)?.addressing;
+  }
+
+  private find(id: string): Message | undefined {
+    this.byId ??= new Map(this.messages.map((message) => [message.id, message]));
     return this.byId.get(id);
+  }
+
+  /** Whether a message may have overtaken others of its sender, with the ordering `log`. */
+  private isDirect(id: string): boolean {
+    const message = this.find(id);
+    return message?.isDirect ?? message?.addressing.to === 'client';
   }
 
   expectedOf(client: number): string[] {
@@ -113,15 +127,52 @@ export class Ledger {
     await until(isComplete, { what: 'all messages to arrive', timeout: 15_000 }).catch(() => undefined);
   }
 
-  /** What came in one order. With the ordering `log`, what a node sends to one client overtakes what it sends to rooms. */
-  lanesOf({ received }: Visitor, ordering: 'local-first' | 'log'): Received[][] {
-    const isDirect = ({ value }: Received): boolean => this.addressingOf(value as string)?.to === 'client';
+  /** What came in one order. With the ordering `log`, what a node sends to one client of its own overtakes what it sends to rooms. */
+  lanesOf(received: Received[], ordering: 'local-first' | 'log'): Received[][] {
+    const isDirect = ({ value }: Received): boolean => this.isDirect(value as string);
     return ordering === 'local-first'
       ? [received]
       : [received.filter(isDirect), received.filter((message) => !isDirect(message))];
   }
 
-  check(visitors: Visitor[], ordering: 'local-first' | 'log' = 'local-first'): LedgerReport {
+  /**
+   * What is missing between messages of the same sender that a client received without being refused in between; and at the
+   * end, all that its sender has sent since. For runs in which a client may rightly be refused: what was sent while it
+   * was away then, nobody has promised.
+   */
+  holesOf(visitor: Visitor, client: number, ordering: 'local-first' | 'log'): string[] {
+    const seen = new Set(visitor.values as string[]);
+    const laneOf = (id: string): string => {
+      return `${parts(id)[0]}${ordering === 'log' && this.isDirect(id) ? '~' : ''}`;
+    };
+    const missing = this.expectedOf(client).filter((id) => !seen.has(id));
+    const holes = new Set<string>();
+    const all = stretches(visitor);
+    for (const [i, stretch] of all.entries()) {
+      const bounds = new Map<string, [least: number, most: number]>();
+      for (const { value } of stretch) {
+        const number = parts(value)[1];
+        const [least, most] = bounds.get(laneOf(value as string)) ?? [i === 0 ? -1 : number, -1];
+        bounds.set(laneOf(value as string), [least, i === all.length - 1 ? Infinity : Math.max(most, number)]);
+      }
+      for (const id of missing) {
+        const [least, most] = bounds.get(laneOf(id)) ?? [Infinity, -Infinity];
+        const number = parts(id)[1];
+        // A client that was refused has another id then.
+        const isReachable = i === 0 || this.find(id)?.addressing.to !== 'client';
+        if (least < number && number < most && isReachable) {
+          holes.add(id);
+        }
+      }
+    }
+    return [...holes];
+  }
+
+  /**
+   * @param mayBeRefused - whether clients may rightly be refused. Who is refused is a new client, and may be given what it had
+   * in its life before, if its node was behind: then doubles and the order count from one refusal to the next.
+   */
+  check(visitors: Visitor[], ordering: 'local-first' | 'log' = 'local-first', mayBeRefused = false): LedgerReport {
     const report: LedgerReport = {
       ...{ sent: this.messages.length, expected: 0, received: 0, recoveries: 0, refused: 0 },
       ...{ missing: 0, doubled: 0, misdelivered: 0, disordered: 0, unlogged: 0, sentAway: 0 },
@@ -141,11 +192,13 @@ export class Ledger {
       report.recoveries += visitor.recoveries;
       report.refused += visitor.refused;
       report.missing += [...expected].filter((id) => !distinct.has(id)).length;
-      report.doubled += ids.length - distinct.size;
       report.misdelivered += [...distinct].filter((id) => known.has(id) && !expected.has(id)).length;
       [...distinct].filter((id) => !known.has(id)).forEach((id) => unlogged.add(id));
-      for (const received of this.lanesOf(visitor, ordering)) {
-        report.disordered += disordered(received).length;
+      for (const stretch of mayBeRefused ? stretches(visitor) : [visitor.received]) {
+        report.doubled += stretch.length - new Set(stretch.map(({ value }) => value as string)).size;
+        for (const received of this.lanesOf(stretch, ordering)) {
+          report.disordered += disordered(received).length;
+        }
       }
     }
     report.unlogged = unlogged.size;

@@ -2,6 +2,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { createAdapter as createReference } from '@socket.io/redis-streams-adapter';
+import { Cluster, Redis } from 'ioredis';
 import { Redis as Redis5 } from 'ioredis-5';
 import { Server } from 'socket.io';
 import type { ClusterMember, RedisStreamsAdapterOptions } from '../../lib/adapter/index.js';
@@ -9,11 +10,14 @@ import { serve } from '../kit/node-process-child.js';
 import { Random } from '../soak/random.js';
 import { startNode, welcome } from './fleet.js';
 import { Ledger, send, type Message } from './ledger.js';
+import type { RedisPlace } from './topology.js';
 
 export interface ChildOptions {
   kind: 'ours' | 'reference';
-  /** Redis' port. */
-  port: number;
+  /** The port of Redis, if that is a single server. */
+  port?: number;
+  /** Where Redis is, otherwise. */
+  place?: RedisPlace;
   adapter?: RedisStreamsAdapterOptions;
   /** What clients connect to, and what is sent in. @default "/" */
   namespace?: string;
@@ -27,7 +31,7 @@ export interface ChildOptions {
 
 /** A node with connection state recovery, in a process of its own. Argument: its options as JSON. */
 const options = JSON.parse(process.argv[2]!) as ChildOptions;
-const { clockAhead } = options;
+const { clockAhead, place = { kind: 'single', port: options.port! } } = options;
 if (clockAhead !== undefined) {
   const now = Date.now;
   Date.now = () => now() + clockAhead;
@@ -62,6 +66,18 @@ serve({
     for (let i = 0; i < count; i++) {
       namespace.to(`nobody ${i}`).emit('nothing', i);
     }
+  },
+  /** Sends so many messages to all, each an array of so many small objects. */
+  emitObjects: (count: number, size: number, text: string) => {
+    for (let i = 0; i < count; i++) {
+      const objects = Array.from({ length: size }, (_, n) => ({ i, n, name: `${text} ${n}`, ok: true }));
+      namespace.except(`nobody ${i}`).emit('objects', objects);
+    }
+  },
+  /** Bytes of the heap, without what is garbage. */
+  heapUsed: () => {
+    (globalThis as { gc?: () => void }).gc!();
+    return process.memoryUsage().heapUsed;
   },
   emitVolatile: (value: unknown) => namespace.volatile.emit('volatile', value),
   /** Broadcasts messages at random, named `name` and a number. */
@@ -100,10 +116,10 @@ serve({
 });
 
 async function startOurs(): Promise<{ io: Server; url: string; node?: ClusterMember; close: () => Promise<unknown> }> {
-  const { port, adapter, middleware = 0, skipMiddlewares = false, maxDisconnectionDuration = 60_000 } = options;
+  const { adapter, middleware = 0, skipMiddlewares = false, maxDisconnectionDuration = 60_000 } = options;
   const random = new Random(process.pid);
   const member = await startNode({
-    port,
+    ...(place.kind === 'single' ? { port: place.port } : { port: 0, Client: clientFor(place) }),
     ...(adapter && { adapter }),
     ...(options.namespace !== undefined && { namespaces: [options.namespace] }),
     recovery: { maxDisconnectionDuration, skipMiddlewares },
@@ -112,9 +128,28 @@ async function startOurs(): Promise<{ io: Server; url: string; node?: ClusterMem
   return { io: member.io, url: member.url, node: member.node, close: () => member.close() };
 }
 
+function clientFor(place: Exclude<RedisPlace, { kind: 'single' }>): new () => unknown {
+  const { natMap } = place;
+  if (place.kind === 'cluster') {
+    const { nodes } = place;
+    return class extends Cluster {
+      constructor() {
+        super(nodes, { natMap });
+      }
+    };
+  }
+  const { name, sentinels } = place;
+  return class extends Redis {
+    constructor() {
+      super({ name, sentinels, natMap, updateSentinels: false });
+    }
+  };
+}
+
 async function startReference(): ReturnType<typeof startOurs> {
-  const { port, adapter = {}, middleware = 0, skipMiddlewares = false, maxDisconnectionDuration = 60_000 } = options;
-  const redis = new Redis5({ port, host: '127.0.0.1' });
+  const { adapter = {}, middleware = 0, skipMiddlewares = false, maxDisconnectionDuration = 60_000 } = options;
+  if (place.kind !== 'single') throw new Error('A node of the reference is tried with a single server only');
+  const redis = new Redis5({ port: place.port, host: '127.0.0.1' });
   const http = createServer();
   const io = new Server(http, {
     adapter: createReference(redis, adapter) as never,

@@ -3,6 +3,7 @@ import { describe, expect, test } from '@jest/globals';
 import { io as connect, type Socket } from 'socket.io-client';
 import { numbers, type Member } from '../faults/fleet.js';
 import { closeAfterwards, NodeProcess, RedisServer, TcpProxy, until } from '../kit/index.js';
+import { decodeSession } from '../../lib/wire/session.js';
 import { receives, socketsOf, startNode, visit, visits } from './fleet.js';
 import type { ChildOptions } from './node.child.js';
 import type { Visitor } from './visitor.js';
@@ -248,6 +249,27 @@ describe('a failover that lost writes', () => {
     await Promise.all(visitors.map((visitor, i) => visits(visitor, before[i]! + 1)));
     expect(visitors.map(({ refused }) => refused)).toEqual(visitors.map(() => 0));
   });
+});
+
+test('a failover that lost changes of rooms: sessions are written again as they are', async () => {
+  const redis = await RedisServer.start();
+  const replica = await RedisServer.start({ replicaOf: redis });
+  const proxy = await TcpProxy.start(redis.port);
+  const a = await startNode({ port: proxy.port });
+  await replica.inSync();
+  const visitor = await visit(a, { rooms: ['before'] });
+  const key = `sio:session:live:${a.node.id}`;
+  const rooms = async (server: RedisServer): Promise<string[] | undefined> =>
+    decodeSession(await server.command('HGET', key, visitor.pid!), visitor.pid!)?.rooms.slice(1);
+  await until(async () => (await rooms(replica))?.includes('before'), { what: 'the replica to have the session' });
+  await replica.command('REPLICAOF', 'NO', 'ONE'); // what follows does not reach it
+  await visitor.socket.emitWithAck('leave', 'before');
+  await visitor.socket.emitWithAck('join', 'after');
+  await until(async () => (await rooms(redis))?.includes('after'), { what: 'the change to be written' });
+  proxy.target(replica.port);
+  proxy.cut();
+  await redis.kill();
+  await until(async () => (await rooms(replica))?.join() === 'after', { what: 'the change to be written again' });
 });
 
 describe('a node whose clock is wrong', () => {

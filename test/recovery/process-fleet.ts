@@ -1,13 +1,14 @@
-import { NodeProcess, RedisServer, TcpProxy, until } from '../kit/index.js';
+import { NodeProcess, type RedisServer, until } from '../kit/index.js';
 import type { ClusterNodeStatus } from '../../lib/adapter/index.js';
 import type { ChildOptions } from './node.child.js';
+import { NodeNetwork, topologies, type Topology, type TopologyName } from './topology.js';
 
 /** A node in a process of its own, and where its clients find it. */
 export interface FleetNode {
   process: NodeProcess;
   url: string;
   /** The network between it and Redis. */
-  network: TcpProxy;
+  network: NodeNetwork;
 }
 
 /** Nodes in processes of their own, with this package's adapter or the reference. */
@@ -16,19 +17,27 @@ export class ProcessFleet {
   private started = 0;
 
   private constructor(
+    readonly topology: Topology,
+    /** The server, if there is only one; else the first master. */
     readonly redis: RedisServer,
-    private readonly options: Omit<ChildOptions, 'port'>,
+    private readonly options: Omit<ChildOptions, 'port' | 'place'>,
   ) {}
 
-  static async start(options: Omit<ChildOptions, 'port'>, size = 3): Promise<ProcessFleet> {
-    const fleet = new ProcessFleet(await RedisServer.start(), options);
+  static async start(
+    options: Omit<ChildOptions, 'port' | 'place'>,
+    size = 3,
+    topologyName: TopologyName = 'single',
+  ): Promise<ProcessFleet> {
+    const topology = await topologies[topologyName]();
+    const [redis] = await topology.masters();
+    const fleet = new ProcessFleet(topology, redis!, options);
     await Promise.all(Array.from({ length: size }, () => fleet.add()));
     return fleet;
   }
 
   async add(): Promise<FleetNode> {
-    const network = await TcpProxy.start(this.redis.port);
-    const options: ChildOptions = { ...this.options, port: network.port };
+    const network = await NodeNetwork.start(this.topology);
+    const options: ChildOptions = { ...this.options, place: network.place };
     const process = await NodeProcess.start(new URL('./node.child.ts', import.meta.url), {
       name: `node ${this.started++}`,
       args: [JSON.stringify(options)],
@@ -59,7 +68,8 @@ export class ProcessFleet {
     const isSettled = async ({ process }: FleetNode): Promise<boolean> => {
       const status = await process.call<ClusterNodeStatus | null>('status');
       for (const { name, position, outbox } of status?.streams ?? []) {
-        const [last] = (await this.redis.command('XREVRANGE', name, '+', '-', 'COUNT', '1')) as [string][];
+        const master = await this.topology.masterOf(name);
+        const [last] = (await master.command('XREVRANGE', name, '+', '-', 'COUNT', '1')) as [string][];
         if (outbox.entries > 0 || (last && last[0] !== position)) {
           return false;
         }
@@ -74,7 +84,7 @@ export class ProcessFleet {
 
   async close(): Promise<void> {
     await Promise.all(this.nodes.splice(0).map(({ process, network }) => process.close().then(() => network.close())));
-    await this.redis.close();
+    await this.topology.close();
   }
 
   private remove(node: FleetNode): void {

@@ -21,6 +21,8 @@ export interface Visit {
   sid: string;
   recovered: boolean;
   url: string;
+  /** How many messages it had received before. */
+  after: number;
   /** Why it ended, and the offset that the client had then. */
   end?: { reason: string; offset: string | undefined };
 }
@@ -45,7 +47,10 @@ export class Visitor {
       ...options,
     });
     this.socket.on('connect', () =>
-      this.visits.push({ sid: this.socket.id!, recovered: this.socket.recovered, url: this.url }),
+      this.visits.push({
+        ...{ sid: this.socket.id!, recovered: this.socket.recovered, url: this.url },
+        after: this.received.length,
+      }),
     );
     this.socket.on('disconnect', (reason) => (this.visits.at(-1)!.end = { reason, offset: this.offset }));
     this.socket.on('connect_error', (error) => this.errors.push(error));
@@ -144,6 +149,12 @@ export class Visitor {
   }
 }
 
+/** What a client received in each stretch of visits that it was recovered from one to the next. */
+export function stretches({ visits, received }: Visitor): Received[][] {
+  const starts = visits.filter(({ recovered }, i) => i === 0 || !recovered).map(({ after }) => after);
+  return starts.map((start, i) => received.slice(i === 0 ? 0 : start, starts[i + 1]));
+}
+
 /**
  * What was received after something that its sender had sent later, of messages that are named after their sender and
  * numbered: `sender 12`.
@@ -158,7 +169,8 @@ export function disordered(received: Received[]): Received[] {
   });
 }
 
-function parts(value: unknown): [sender: string, number: number] {
+/** The two parts of a message's name. */
+export function parts(value: unknown): [sender: string, number: number] {
   const text = String(value);
   const space = text.lastIndexOf(' ');
   return [text.slice(0, Math.max(0, space)), Number(text.slice(space + 1))];

@@ -44,7 +44,7 @@ describe.each(clusterRows)('$name with a cluster', ({ name, create, hasKeyPrefix
           const command = ['XREAD', 'COUNT', '100', 'BLOCK', '200', 'STREAMS', key, last];
           for (const { id, fields } of toStreamEntries(await reader.connection.call(command))) {
             last = id;
-            texts.push(String(fields[1]));
+            texts.push(String((fields as unknown[])[1]));
           }
         } catch {
           await new Promise((resolve) => setTimeout(resolve, 20));

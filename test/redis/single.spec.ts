@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { driverFor } from '../../lib/redis/driver-for.js';
-import { toInfo, toStreamEntries } from '../../lib/redis/stream-reply.js';
+import { FieldsInReply, toEntries, toInfo, toStreamEntries, type RawEntry } from '../../lib/redis/stream-reply.js';
 import { closeAfterwards, RedisServer, servers, TcpProxy, until } from '../kit/index.js';
 import { outcomeOf, Probe, singleRows } from './rows.js';
 
@@ -39,8 +39,14 @@ describe.each(singleRows)('$name with a single server', ({ name, create, hasKeyP
     ]);
     const read = await connection.call(['XREAD', 'COUNT', '10', 'STREAMS', 's', '0']);
     expect(toStreamEntries(read)).toEqual([{ id, fields: ['naïve', '☃', 'bytes', 'b'] }]);
-    const [entry] = toStreamEntries(await connection.read(['XREAD', 'COUNT', '10', 'STREAMS', 's', '0']));
-    expect([entry!.id, ...entry!.fields.map(String)]).toEqual([id, 'naïve', '☃', 'bytes', 'b']);
+    for (const [entry] of [
+      toStreamEntries(await connection.read(['XREAD', 'COUNT', '10', 'STREAMS', 's', '0'])),
+      toEntries(await connection.read(['XRANGE', 's', '-', '+'])),
+    ]) {
+      expect([entry!.id, ...fieldsOf(entry!)]).toEqual([id, 'naïve', '☃', 'bytes', 'b']);
+    }
+    expect(toStreamEntries(await connection.read(['XREAD', 'BLOCK', '5', 'STREAMS', 's', id]))).toEqual([]);
+    expect(toEntries(await connection.read(['XRANGE', 'none', '-', '+']))).toEqual([]);
     expect(toStreamEntries(await connection.call(['XREAD', 'BLOCK', '5', 'STREAMS', 's', id]))).toEqual([]);
     const info = toInfo(await connection.call(['XINFO', 'STREAM', 's']));
     expect([info.get('length'), info.get('last-generated-id')]).toEqual([1, id]);
@@ -400,3 +406,14 @@ describe.each(singleRows)('$name with a single server', ({ name, create, hasKeyP
     await Promise.all([one.ready(2), reader.ready(2)]);
   });
 });
+
+function fieldsOf({ fields }: RawEntry): string[] {
+  if (!(fields instanceof FieldsInReply)) {
+    return fields.map(String);
+  }
+  const cursor = fields.cursor();
+  return Array.from({ length: fields.count }, () => {
+    cursor.next();
+    return cursor.text();
+  });
+}

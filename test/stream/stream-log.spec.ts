@@ -47,7 +47,15 @@ class Opened {
       onLost: () => this.log.onCommandsLost(),
     });
     this.log = new StreamLog(commands, (listener) => open('reader', listener), {
-      ...{ stream: STREAM, nodeId, maxLen: 10_000, readCount: 100, blockTime: 200, commandTimeout: 1_000 },
+      ...{
+        stream: STREAM,
+        nodeId,
+        maxLen: 10_000,
+        readCount: 100,
+        blockTime: 200,
+        maxHoldMs: 2,
+        commandTimeout: 1_000,
+      },
       ...{ heartbeatTimeout: 10_000, onlyPlaintext: false, ordering: 'local-first' },
       outbox: { maxEntries: 100_000, maxBytes: 100_000_000 },
       replay: { maxEntries: 20_000, maxBytes: 100_000_000 },

@@ -40,7 +40,7 @@ describe('StreamPublisher', () => {
     publisher = new StreamPublisher(
       redis as RedisConnection,
       {
-        ...{ stream: 's', maxLen: MAX_LEN, commandTimeout: 1_000 },
+        ...{ stream: 's', maxLen: MAX_LEN, maxHoldMs: 0, commandTimeout: 1_000 },
         outbox: { maxEntries: 100_000, maxBytes: 100_000_000 },
         emit: (event) => events.push(event),
       },

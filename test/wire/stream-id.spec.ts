@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { compareStreamIds, isStreamId, STREAM_START } from '../../lib/wire/stream-id.js';
+import { compareStreamIds, isStreamId, predecessor, STREAM_START } from '../../lib/wire/stream-id.js';
 
 const uint64 = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
 // Small parts too, so that ids with the same part come up.
@@ -28,6 +28,27 @@ describe('stream ids', () => {
     expect(compareStreamIds(a, b)).toBeLessThan(0);
     expect(compareStreamIds(b, a)).toBeGreaterThan(0);
     expect(compareStreamIds(a, a)).toBe(0);
+  });
+
+  test.each([
+    ['1-1', '1-0'],
+    ['1-0', '0-18446744073709551615'],
+    ['1700000000000-0', '1699999999999-18446744073709551615'],
+    ['1700000000000-18446744073709551615', '1700000000000-18446744073709551614'],
+    ['18446744073709551615-0', '18446744073709551614-18446744073709551615'],
+    ['10-0', '9-18446744073709551615'],
+    ['0-1', STREAM_START],
+    [STREAM_START, STREAM_START],
+  ])('%s is preceded by %s, with none in between', (one, before) => {
+    expect(predecessor(one)).toBe(before);
+    expect(isStreamId(before)).toBe(true);
+  });
+
+  test('each come right after their predecessor', () => {
+    const next = (ms: bigint, seq: bigint): [bigint, bigint] =>
+      seq === 2n ** 64n - 1n ? [ms + 1n, 0n] : [ms, seq + 1n];
+    const notLast = id.filter(([ms]) => ms < 2n ** 64n - 1n);
+    fc.assert(fc.property(notLast, (one) => expect(predecessor(text(next(...one)))).toBe(text(one))));
   });
 
   test('are recognised in their only form', () => {

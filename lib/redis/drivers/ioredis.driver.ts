@@ -3,6 +3,7 @@ import type { Command, CommandArg, NamePrefix, OpenOptions, RedisConnection, Red
 import type { RedisSocket, RedisSocketOptions } from '../redis-socket.js';
 import { needsOf, ReconnectingConnection } from '../reconnecting-connection.js';
 import { replyCode } from '../reply-code.js';
+import { RespPipe, type ByteStream, type TransactionOutcome } from '../resp/resp-pipe.js';
 import { SentinelConnection } from '../sentinel/sentinel-connection.js';
 import { SentinelWatch, type SentinelAccess } from '../sentinel/sentinel-watch.js';
 
@@ -21,12 +22,12 @@ export interface IoredisOptions {
 export interface IoredisClient {
   readonly options: IoredisOptions;
   readonly status: string;
-  readonly stream?: {
-    cork(): void;
-    uncork(): void;
+  readonly stream?: ByteStream & {
     destroy(): void;
     once(event: 'data', listener: (chunk: Buffer) => void): unknown;
   };
+  /** Commands without a reply. */
+  readonly commandQueue?: { readonly length: number };
   duplicate(override?: object): IoredisClient;
   connect(): Promise<unknown>;
   disconnect(): void;
@@ -111,6 +112,8 @@ export class IoredisSocket implements RedisSocket {
   private readonly client: IoredisClient;
   private isDestroyed = false;
   private moves = 0;
+  /** The socket itself, once it was taken over. */
+  private pipe: RespPipe | undefined;
   refusal: Error | undefined;
 
   /** @param where - options that say which server to connect to, if not that of the client */
@@ -164,12 +167,27 @@ export class IoredisSocket implements RedisSocket {
     await this.client.connect();
   }
 
+  async takeOver(): Promise<void> {
+    const { client } = this;
+    await client.call('ping', []).catch(() => undefined); // what the library has sent is answered then
+    const { stream, commandQueue } = client;
+    if (stream && commandQueue?.length === 0 && !this.isDestroyed) {
+      this.pipe = new RespPipe(stream, (error) => this.onClosed(error));
+    }
+  }
+
   call(command: Command): Promise<unknown> {
+    if (this.pipe) {
+      return this.pipe.call(command);
+    }
     return this.client.call(nameOf(command), command.slice(1));
   }
 
   /** ioredis has bytes first, and would make strings of all of them. */
   read(command: Command): Promise<unknown> {
+    if (this.pipe) {
+      return this.pipe.read(command);
+    }
     return this.client.callBuffer(nameOf(command), command.slice(1));
   }
 
@@ -182,6 +200,10 @@ export class IoredisSocket implements RedisSocket {
     } finally {
       stream?.uncork();
     }
+  }
+
+  transaction(commands: readonly Command[], asking: boolean): Promise<TransactionOutcome> | undefined {
+    return this.pipe?.transaction(commands, asking);
   }
 
   subscribe(channels: readonly string[]): Promise<unknown> {

@@ -61,7 +61,7 @@ export class SentinelWatch {
     const connection: ReconnectingConnection = new ReconnectingConnection(connect, {
       connectionName: 'redis-streams:sentinel',
       sharded: false,
-      ...{ writable: false, transactions: false, trusted: false },
+      ...{ role: 'subscriber', writable: false, transactions: false, trusted: false },
       listener: {
         onReady: () => {
           this.heard = asked;

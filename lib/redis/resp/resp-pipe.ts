@@ -1,0 +1,176 @@
+import type { Command } from '../driver.js';
+import { encodeCommand, type EncodedCommands } from './encode-command.js';
+import { ReplySplitter } from './reply-splitter.js';
+import { RESP, RespCursor } from './resp-cursor.js';
+
+/** What is used of a socket: a `net.Socket`, or one with TLS. */
+export interface ByteStream {
+  write(data: string | Buffer): unknown;
+  cork(): void;
+  uncork(): void;
+  on(event: 'data', listener: (piece: Buffer) => void): unknown;
+  removeAllListeners(event: 'data'): unknown;
+}
+
+/** The bytes of a reply, complete and not looked at. */
+export class RawReply {
+  constructor(
+    readonly bytes: Buffer,
+    readonly start: number,
+  ) {}
+
+  cursor(): RespCursor {
+    return new RespCursor(this.bytes, this.start);
+  }
+}
+
+/** What became of a transaction. */
+export interface TransactionOutcome {
+  /** The reply to `EXEC`, an error among others. */
+  exec: unknown;
+  /** The first error before that, which is its cause. */
+  cause?: Error | undefined;
+  /** The error with which `MULTI` was refused: what followed was executed one by one. */
+  multiRefused?: Error | undefined;
+}
+
+/** Who waits for a reply. Returns whether that was the last one that it waits for. */
+type Taker = (bytes: Buffer, start: number) => boolean;
+
+/**
+ * Commands and replies on a socket that a client library has connected, logged in and handed over: it knows best how to
+ * come to a server, but makes several objects of each command and of each string of a reply, which at thousands of
+ * messages a second is most of what a message costs.
+ *
+ * Commands of one turn leave in one write. Replies are handed on undecoded to those who want that.
+ */
+export class RespPipe {
+  private readonly takers: Taker[] = [];
+  private head = 0;
+  private out: EncodedCommands = [];
+  private readonly splitter = new ReplySplitter((bytes, start) => this.onReply(bytes, start));
+
+  /**
+   * Takes the socket over: nobody else reads from it or writes to it any more. No reply may be under way.
+   *
+   * @param onBroken - called if what comes is not RESP; nothing is understood from then on
+   */
+  constructor(
+    private readonly stream: ByteStream,
+    onBroken: (error: Error) => void,
+  ) {
+    stream.removeAllListeners('data');
+    stream.on('data', (piece) => {
+      try {
+        this.splitter.push(piece);
+      } catch (error) {
+        onBroken(error as Error);
+      }
+    });
+  }
+
+  /** Resolves to the reply, its strings as strings. */
+  call(command: Command): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      this.write(command);
+      this.takers.push((bytes, start) => {
+        const reply = new RespCursor(bytes, start).decode(false);
+        if (reply instanceof Error) {
+          reject(reply);
+        } else {
+          resolve(reply);
+        }
+        return true;
+      });
+    });
+  }
+
+  /** Resolves to a {@link RawReply}, or to null. */
+  read(command: Command): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      this.write(command);
+      this.takers.push((bytes, start) => {
+        const cursor = new RespCursor(bytes, start);
+        cursor.next();
+        if (cursor.type === RESP.error || cursor.type === RESP.bulkError) {
+          reject(new Error(cursor.text()));
+        } else {
+          resolve(cursor.isNull ? null : new RawReply(bytes, start));
+        }
+        return true;
+      });
+    });
+  }
+
+  /** Sends commands between `MULTI` and `EXEC`. Resolves when all replies are there. */
+  transaction(commands: readonly Command[], asking: boolean): Promise<TransactionOutcome> {
+    return new Promise((resolve) => {
+      const outcome: TransactionOutcome = { exec: undefined };
+      if (asking) {
+        this.write(ASKING);
+      }
+      this.write(MULTI);
+      for (const command of commands) {
+        this.write(command);
+      }
+      this.write(EXEC);
+      const multi = asking ? 1 : 0;
+      const last = multi + commands.length + 1;
+      let n = 0;
+      this.takers.push((bytes, start) => {
+        if (n === last) {
+          outcome.exec = new RespCursor(bytes, start).decode(false);
+          resolve(outcome);
+          return true;
+        }
+        if (bytes[start] === RESP.error || bytes[start] === RESP.bulkError) {
+          const error = new RespCursor(bytes, start).decode(false) as Error;
+          outcome.cause ??= error;
+          if (n === multi) {
+            outcome.multiRefused = error;
+          }
+        }
+        n++;
+        return false;
+      });
+    });
+  }
+
+  private write(command: Command): void {
+    if (this.out.length === 0) {
+      queueMicrotask(this.flush);
+    }
+    encodeCommand(command, this.out);
+  }
+
+  private readonly flush = (): void => {
+    const { stream, out } = this;
+    this.out = [];
+    if (out.length === 1) {
+      stream.write(out[0]!);
+      return;
+    }
+    stream.cork();
+    for (const part of out) {
+      stream.write(part);
+    }
+    stream.uncork();
+  };
+
+  private onReply(bytes: Buffer, start: number): void {
+    if (bytes[start] === RESP.push) {
+      return; // nobody has asked for it
+    }
+    if (this.takers[this.head]?.(bytes, start)) {
+      this.head++;
+      if (this.head === this.takers.length || this.head > 1_024) {
+        this.takers.splice(0, this.head);
+        this.head = 0;
+      }
+    }
+  }
+}
+
+const ASKING: Command = ['ASKING'];
+const MULTI: Command = ['MULTI'];
+const EXEC: Command = ['EXEC'];

@@ -1,0 +1,47 @@
+/** The first pause and the longest one, in milliseconds. */
+const FIRST_PAUSE = 1;
+const MAX_PAUSE = 100;
+
+export interface IdlePauseOptions {
+  /** Milliseconds for which a read asks the server to wait for entries. */
+  blockTime: number;
+  /** Called the first time that the pauses have become as long as they get. @param pauseMs - how long they are */
+  onNotBlocking(pauseMs: number): void;
+}
+
+/**
+ * Pauses between the reads of an idle stream, for servers and proxies that answer a blocking read at once although there
+ * is nothing to read: without pauses, an idle node would ask them hundreds of times a second.
+ *
+ * Each such answer makes the next pause longer, up to 100 ms (or what a read asks the server to wait, if that is less).
+ * An entry, or an answer for which the server has waited, ends them: so an entry comes at most one pause later than it could.
+ */
+export class IdlePause {
+  private pause = 0;
+  private readonly longest: number;
+  private isReported = false;
+
+  constructor(private readonly options: IdlePauseOptions) {
+    this.longest = Math.min(MAX_PAUSE, options.blockTime);
+  }
+
+  /**
+   * To be called after each read that asked the server to wait.
+   *
+   * @param count - how many entries it brought
+   * @param tookMs - milliseconds until the answer
+   * @returns milliseconds to wait before the next read
+   */
+  after(count: number, tookMs: number): number {
+    if (count > 0 || tookMs >= this.longest) {
+      this.pause = 0;
+      return 0;
+    }
+    this.pause = Math.min(this.longest, Math.max(FIRST_PAUSE, this.pause * 2));
+    if (this.pause === this.longest && !this.isReported) {
+      this.isReported = true;
+      this.options.onNotBlocking(this.pause);
+    }
+    return this.pause;
+  }
+}

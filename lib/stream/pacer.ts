@@ -1,0 +1,43 @@
+/** How much of the average the latest entry makes up: it follows a change of the rate within some twenty entries. */
+const WEIGHT = 0.05;
+
+export interface PacerOptions {
+  /** Milliseconds that lie between two commands at least while entries come fast; 0: commands are never held back. */
+  readonly maxHoldMs: number;
+  /** Milliseconds between two entries, on average, from which on they come fast. */
+  readonly fastBelowMs: number;
+}
+
+/**
+ * When the next of many small commands may be sent.
+ *
+ * Each costs a system call on both sides, whether it carries one entry or ten. So while entries come fast, commands are held
+ * back until `maxHoldMs` have passed since the last; while they come slowly, no command ever waits.
+ */
+export class Pacer {
+  /** Milliseconds between two entries: a moving average. */
+  private interval = Infinity;
+  private lastEntriesAt = -Infinity;
+  private lastCommandAt = -Infinity;
+
+  constructor(private readonly options: PacerOptions) {}
+
+  /** Entries have come. */
+  onEntries(count: number, now: number): void {
+    const interval = Math.min(now - this.lastEntriesAt, 1_000) / count;
+    this.lastEntriesAt = now;
+    const weight = count === 1 ? WEIGHT : 1 - (1 - WEIGHT) ** count;
+    this.interval = this.interval === Infinity ? interval : this.interval + weight * (interval - this.interval);
+  }
+
+  onCommand(now: number): void {
+    this.lastCommandAt = now;
+  }
+
+  /** Whole milliseconds, for a timer, after which the next command may be sent; 0: now. */
+  wait(now: number): number {
+    const { maxHoldMs, fastBelowMs } = this.options;
+    // A timer is late by half a millisecond on average, so it is set for what is left without the fraction.
+    return this.interval < fastBelowMs ? Math.max(0, Math.floor(maxHoldMs - (now - this.lastCommandAt))) : 0;
+  }
+}

@@ -1,0 +1,217 @@
+import { DIRECT_LANE, toTargets, type LogEntry, type Origin } from './entry.js';
+import { isNodeId, nodeOf } from './server-uid.js';
+import { TextSpan } from './text.js';
+import type { StreamId } from './stream-id.js';
+
+/** The fields of an entry. The first four are those of the reference. There are no rooms if it is for all. */
+const NAMES = ['uid', 'nsp', 'type', 'data', 'rooms', 'seq', 'prev', 'resent', 'bus', 'trace'] as const;
+
+/** Steps through strings that lie in bytes, one after the other: the string that it stands on is between `from` and `to`. */
+export interface StringCursor {
+  readonly bytes: Buffer;
+  readonly from: number;
+  readonly to: number;
+  next(): void;
+}
+
+/** The fields of an entry as they came, names and values by turns: in the bytes of a reply, or as values. */
+export interface FieldsInBytes {
+  /** How many names and values there are. */
+  readonly count: number;
+  cursor(): StringCursor;
+}
+
+/** The type of what has none. */
+const UNKNOWN_TYPE = -1;
+const ALL: readonly string[] = [];
+
+// One entry is parsed at a time, so its fields are found in these, and nothing is made for it but what it consists of.
+const name = new TextSpan();
+const spans = NAMES.map(() => new TextSpan());
+const [uid, nsp, type, data, rooms, seq, prev, resent, bus, trace] = spans as [
+  ...[TextSpan, TextSpan, TextSpan, TextSpan, TextSpan, TextSpan, TextSpan, TextSpan, TextSpan, TextSpan],
+];
+
+/**
+ * Reads the fields of an entry, which anybody who can write to the stream may have written. Of one that cannot be
+ * understood, the origin is read if that can be: its number must not seem to be missing.
+ */
+export function parseEntry(id: StreamId, fields: readonly unknown[] | FieldsInBytes): LogEntry {
+  for (const span of spans) {
+    span.clear();
+  }
+  if ('cursor' in fields) {
+    find(fields);
+  } else {
+    findAmong(fields);
+  }
+  return assemble(id);
+}
+
+function find(fields: FieldsInBytes): void {
+  const { count } = fields;
+  const cursor = fields.cursor();
+  let expected = 0;
+  for (let i = 0; i + 1 < count; i += 2) {
+    cursor.next();
+    name.setBytes(cursor.bytes, cursor.from, cursor.to);
+    cursor.next();
+    const field = indexOfField(expected);
+    expected = field + 1;
+    spans[field]?.setBytes(cursor.bytes, cursor.from, cursor.to);
+  }
+}
+
+function findAmong(fields: readonly unknown[]): void {
+  let expected = 0;
+  for (let i = 0; i + 1 < fields.length; i += 2) {
+    name.set(fields[i]);
+    const field = indexOfField(expected);
+    expected = field + 1;
+    spans[field]?.set(fields[i + 1]);
+  }
+}
+
+/** @param expected - where it probably is: fields are mostly in this order */
+function indexOfField(expected: number): number {
+  for (let n = 0; n < NAMES.length; n++) {
+    const i = (expected + n) % NAMES.length;
+    if (name.is(NAMES[i]!)) {
+      return i;
+    }
+  }
+  return -1;
+}
+
+function assemble(id: StreamId): LogEntry {
+  const publisher = publisherOf();
+  const origin = seq.isSet ? originOf(publisher) : undefined;
+  const number = type.isSet ? type.toWholeNumber() : NaN;
+  let problem: string | undefined;
+  if (!uid.isSet || !nsp.isSet || !type.isSet) {
+    problem = 'an entry without the fields "uid", "nsp" and "type"';
+  } else if (Number.isNaN(number)) {
+    problem = 'the field "type" is no number';
+  } else if (seq.isSet && !origin) {
+    problem = 'the field "seq" is no number, or the uid with it is not of a node';
+  }
+  return new ParsedEntry(
+    id,
+    publisher.uid,
+    namespaceOf(),
+    problem === undefined ? number : UNKNOWN_TYPE,
+    data.copy(),
+    origin,
+    rooms.isSet ? roomsOf() : seq.isSet ? ALL : undefined,
+    countIn(prev),
+    countIn(bus),
+    problem,
+    resent.isSet,
+    trace.isSet ? trace.toString() : undefined,
+  );
+}
+
+/** An entry of which most nodes need no more than for whom it is: its data stays bytes until somebody asks for it. */
+class ParsedEntry implements LogEntry {
+  readonly size: number;
+
+  constructor(
+    readonly id: StreamId,
+    readonly uid: string,
+    readonly nsp: string,
+    readonly type: number,
+    private text: TextSpan | string,
+    readonly origin: Origin | undefined,
+    readonly rooms: readonly string[] | undefined,
+    readonly prev: number | undefined,
+    readonly bus: number | undefined,
+    readonly problem: string | undefined,
+    readonly isResent: boolean,
+    readonly trace: string | undefined,
+  ) {
+    this.size = text.length;
+  }
+
+  /** From the first time on, the entry does not keep the reply in which it came. */
+  get data(): string {
+    if (typeof this.text !== 'string') {
+      this.text = this.text.toString();
+    }
+    return this.text;
+  }
+}
+
+interface Publisher {
+  uid: string;
+  /** Undefined if the uid is not of a node. */
+  node: string | undefined;
+  /** Its second lane. */
+  direct: string;
+}
+
+let lastPublisher: Publisher = { uid: '', node: undefined, direct: '' };
+let lastNamespace = '';
+
+/** Entries come in runs of one publisher, and many are kept for a while: they share these strings. */
+function publisherOf(): Publisher {
+  if (!uid.is(lastPublisher.uid)) {
+    const text = uid.toString();
+    const node = nodeOf(text);
+    lastPublisher = { uid: text, node: isNodeId(node) ? node : undefined, direct: node + DIRECT_LANE };
+  }
+  return lastPublisher;
+}
+
+function namespaceOf(): string {
+  if (!nsp.is(lastNamespace)) {
+    lastNamespace = nsp.toString();
+  }
+  return lastNamespace;
+}
+
+function countIn(span: TextSpan): number | undefined {
+  const count = span.isSet ? span.toWholeNumber() : NaN;
+  return Number.isSafeInteger(count) ? count : undefined;
+}
+
+function originOf({ node, direct }: Publisher): Origin | undefined {
+  const isDirect = seq.beginsWith(DIRECT_LANE);
+  const number = seq.toWholeNumber(isDirect ? DIRECT_LANE.length : 0);
+  return node === undefined || !Number.isSafeInteger(number) || number < 1
+    ? undefined
+    : { node: isDirect ? direct : node, seq: number };
+}
+
+/** How many lists of rooms are known, at most. */
+const MAX_KNOWN_ROOMS = 4_096;
+const knownRooms = new Map<string, readonly string[]>();
+
+/**
+ * The same rooms recur, and many entries are kept for a while: they share these arrays. If the field cannot be understood,
+ * decoding tells the rooms.
+ */
+function roomsOf(): readonly string[] | undefined {
+  const text = rooms.toString();
+  let known = knownRooms.get(text);
+  if (!known) {
+    known = parseRooms(text);
+    if (!known) {
+      return undefined;
+    }
+    if (knownRooms.size === MAX_KNOWN_ROOMS) {
+      knownRooms.clear();
+    }
+    if (text.length < 256) {
+      knownRooms.set(text, known);
+    }
+  }
+  return known;
+}
+
+function parseRooms(text: string): readonly string[] | undefined {
+  try {
+    return toTargets(JSON.parse(text));
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,66 @@
+import { describe, expect, test } from '@jest/globals';
+import type { ClusterNodeStatus } from '../../lib/adapter/index.js';
+import { numbers } from '../faults/fleet.js';
+import { NodeProcess, RedisServer, until } from '../kit/index.js';
+import type { ChildOptions } from './node.child.js';
+import { Visitor } from './visitor.js';
+
+const MEBIBYTE = 1024 * 1024;
+
+async function startChild(port: number, name: string): Promise<NodeProcess> {
+  const options: ChildOptions = { kind: 'ours', port, adapter: { replayMaxBytes: 128 * MEBIBYTE } };
+  return NodeProcess.start(new URL('./node.child.ts', import.meta.url), {
+    ...{ name, args: [JSON.stringify(options)] },
+    execArgv: ['--expose-gc', '--max-old-space-size=600'],
+  });
+}
+
+describe('what a node remembers of the log', () => {
+  // About 59 MB of JSON; decoded, they would take some 800 MB.
+  test.each([
+    ['characters of one byte', 'a name'],
+    ['characters of two bytes', 'имя'],
+  ])(
+    'takes as much memory as its status says, though clients have been given it: %s',
+    async (what, text) => {
+      const redis = await RedisServer.start();
+      const [sender, node] = [await startChild(redis.port, 'sender'), await startChild(redis.port, 'node')];
+      const url = await node.call<string>('url');
+      const visitors = numbers(3).map(() => new Visitor(url, { rooms: ['red'] }));
+      await until(() => visitors.every(({ isConnected }) => isConnected), { what: 'the clients to connect' });
+      let received = 0;
+      visitors.forEach(({ socket }) => socket.on('objects', () => received++));
+      await node.call('emit', 'first');
+      await until(() => visitors.every(({ offset }) => offset !== undefined), { what: 'the first message' });
+      await Promise.all(visitors.map((visitor) => visitor.stayAway()));
+      const before = await node.call<number>('heapUsed');
+
+      await sender.call('emitObjects', 600, 2_000, text);
+      const status = async (): Promise<ClusterNodeStatus['streams'][0]> =>
+        (await node.call<ClusterNodeStatus>('status')).streams[0]!;
+      await until(async () => (await status()).counters.read >= 601, { what: 'all to be read', timeout: 30_000 });
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      const held = (await node.call<number>('heapUsed')) - before;
+
+      for (const [i, visitor] of visitors.entries()) {
+        visitor.comeBack();
+        await until(() => received === (i + 1) * 600, { what: 'all to be received', timeout: 30_000 });
+        expect(visitor.refused).toBe(0);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      const after = (await node.call<number>('heapUsed')) - before;
+
+      const { bytes } = (await status()).replay;
+      const figures = [bytes, held, after].map((size) => (size / MEBIBYTE).toFixed(1));
+      console.log(
+        `${what}: counted ${figures[0]} MiB, held ${figures[1]} MiB, after three clients were given it ${figures[2]} MiB`,
+      );
+      expect(bytes).toBeGreaterThan(50 * MEBIBYTE);
+      for (const size of [held, after]) {
+        expect(size).toBeLessThan(bytes + 24 * MEBIBYTE);
+        expect(size).toBeGreaterThan(0.8 * bytes);
+      }
+    },
+    120_000,
+  );
+});
