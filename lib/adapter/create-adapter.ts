@@ -1,6 +1,6 @@
 import type { ClusterMember } from '../cluster/cluster-member.js';
 import { ClusterNode } from '../cluster/cluster-node.js';
-import type { RedisStreamsLogger } from '../cluster/logger.js';
+import { debugLogger, type RedisStreamsLogger } from '../cluster/logger.js';
 import type { RedisStreamsAdapterOptions } from '../cluster/options.js';
 import { RedisStreamsAdapter } from './redis-streams.adapter.js';
 
@@ -26,7 +26,8 @@ export interface RedisStreamsAdapterFactory {
  * The node is closed with the last namespace of its servers, that is by `io.close()`.
  *
  * @param client - a client of ioredis or node-redis. It is duplicated, never used, changed or closed.
- * @param logger - gets a line for each change of state, such as Redis lost and regained
+ * @param logger - gets a line for each change of state, such as Redis lost and reconnected; such as `console`. Without one, errors
+ *   are on the console, and all lines with the environment variable `DEBUG=redis-streams-adapter`
  * @throws InvalidOptionError if an option has a value that is not allowed
  * @throws RedisClientError if the client is of no known kind
  * @publicApi
@@ -34,7 +35,7 @@ export interface RedisStreamsAdapterFactory {
 export function createAdapter(
   client: unknown,
   options: RedisStreamsAdapterOptions = {},
-  logger: RedisStreamsLogger = console,
+  logger: RedisStreamsLogger = debugLogger,
 ): RedisStreamsAdapterFactory {
   // Nobody awaits this start, so it cannot fail: the node begins without Redis if need be.
   const node = new ClusterNode(client, { ...options, onStartTimeout: 'degrade' }, logger);

@@ -16,7 +16,7 @@ import { EventPublisher, type ClusterNodeListener } from './event-publisher.js';
 import { noCounts, noRefusals, type ClusterNodeStatus, type NodeStatus, type RecoveryRefusal } from './events.js';
 import { HearingClock } from './hearing-clock.js';
 import { Heartbeats } from './heartbeats.js';
-import type { RedisStreamsLogger } from './logger.js';
+import { debugLogger, type RedisStreamsLogger } from './logger.js';
 import { LocalNamespaces, type NamespaceMember } from './local-namespaces.js';
 import { namesInRedis } from './names.js';
 import { NodeRegistry } from './node-registry.js';
@@ -99,7 +99,7 @@ export class ClusterNode implements ClusterMember {
   constructor(
     client: unknown,
     options: RedisStreamsAdapterOptions = {},
-    private readonly logger: RedisStreamsLogger = console,
+    private readonly logger: RedisStreamsLogger = debugLogger,
     private readonly role: 'node' | 'observer' = 'node',
   ) {
     this.options = resolveOptions(options);
@@ -266,7 +266,9 @@ export class ClusterNode implements ClusterMember {
     }
     const why = this.reasons().join('; ') || 'it does not answer';
     if (onStartTimeout === 'degrade') {
-      this.logger.warn(`starting without Redis: ${why}`);
+      this.logger.warn(
+        `node ${this.id} starts without Redis: ${why}. Broadcasts wait in the outbox; trying until it is there`,
+      );
       return;
     }
     await this.close();
@@ -280,10 +282,17 @@ export class ClusterNode implements ClusterMember {
     if (this.mode === 'starting') {
       this.mode = 'running';
       this.parts!.connections.report();
+      this.logger.log(this.introduction());
       this.parts!.heartbeats.start();
       this.events.notifyStatus();
       this.events.notifyNodes();
     }
+  }
+
+  private introduction(): string {
+    const streams = this.parts!.logs.map(({ name }) => `"${name}"`).join(', ');
+    const does = this.role === 'observer' ? 'observes the cluster, and reads no stream' : `reads the stream ${streams}`;
+    return `this node is ${this.id} (pid ${process.pid} on ${hostname()}); it ${does}`;
   }
 
   private async doClose(): Promise<void> {

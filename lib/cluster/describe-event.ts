@@ -1,6 +1,14 @@
 import type { StreamGap } from '../stream/events.js';
 import type { ClusterEvent, NodeStatus } from './events.js';
-import type { RedisStreamsLogger } from './logger.js';
+import { debugLogger, type RedisStreamsLogger } from './logger.js';
+
+/** Writes an event to the log, if it is worth a line. */
+export function logEvent(event: ClusterEvent, logger: RedisStreamsLogger = debugLogger): void {
+  const { level, text } = describeEvent(event);
+  if (level) {
+    logger[level](text);
+  }
+}
 
 /** An event as a log line: what happened, to what, and what will be done. Without a level, it is not worth a line. */
 export function describeEvent(event: ClusterEvent): { level: keyof RedisStreamsLogger | undefined; text: string } {
@@ -11,17 +19,23 @@ export function describeEvent(event: ClusterEvent): { level: keyof RedisStreamsL
         text: `Redis is lost: ${event.error.message}. Broadcasts wait in the outbox; reconnecting until it is back`,
       };
     case 'redis-reconnected':
-      return { level: 'log', text: `Redis is back after ${event.afterMs} ms; what waited is being sent` };
+      return {
+        level: 'log',
+        text: `Redis is back after ${event.afterMs} ms; what waited is being sent, and reading goes on where it stopped`,
+      };
     case 'node-joined':
-      return { level: 'log', text: `node joined: ${name(event.node)}` };
+      return { level: 'log', text: `node joined: ${name(event.node)}; it is asked from now on` };
     case 'node-suspected':
-      return { level: undefined, text: `node suspected: ${name(event.node)}; its heartbeat is overdue` };
+      return {
+        level: undefined,
+        text: `node suspected: ${name(event.node)}; its heartbeat is overdue, and it is still asked`,
+      };
     case 'node-down':
       return { level: 'warn', text: `node down: ${name(event.node)}; requests do not wait for it until it is back` };
     case 'node-back':
-      return { level: 'log', text: `node back: ${name(event.node)}` };
+      return { level: 'log', text: `node back: ${name(event.node)}; it is asked again` };
     case 'node-left':
-      return { level: 'log', text: `node left: ${name(event.node)}` };
+      return { level: 'log', text: `node left: ${name(event.node)}; it is asked no more` };
     case 'gap':
       return { level: 'error', text: `stream "${event.stream}": ${describeGap(event)}` };
     case 'stream-replaced':
@@ -59,7 +73,7 @@ export function describeEvent(event: ClusterEvent): { level: keyof RedisStreamsL
     case 'outbox-accepting':
       return {
         level: 'error',
-        text: `stream "${event.stream}": the outbox takes broadcasts again; ${event.dropped} were dropped`,
+        text: `stream "${event.stream}": the outbox takes broadcasts again; ${event.dropped} were dropped, which no client of another node will get`,
       };
     case 'message-refused':
       return {

@@ -1,4 +1,4 @@
-import { describeEvent } from './describe-event.js';
+import { logEvent } from './describe-event.js';
 import type { ClusterEvent, NodeStatus } from './events.js';
 import type { RedisStreamsLogger } from './logger.js';
 
@@ -32,10 +32,7 @@ export class EventPublisher {
   }
 
   emit(event: ClusterEvent): void {
-    const { level, text } = describeEvent(event);
-    if (level) {
-      this.logger[level](text);
-    }
+    logEvent(event, this.logger);
     this.notify((listener) => listener.onEvent?.(event));
     this.notifyStatus();
   }

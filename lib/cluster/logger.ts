@@ -1,6 +1,27 @@
+import debug from 'debug';
+
 /** Where log lines go. Nest's `Logger` and `console` are of this kind. */
 export interface RedisStreamsLogger {
   log(message: string): void;
   warn(message: string): void;
   error(message: string): void;
 }
+
+const NAMESPACE = 'redis-streams-adapter';
+const lines = debug(NAMESPACE);
+
+/**
+ * Where log lines go without Nest and without a logger of the application: to `debug`, as those of Socket.IO do, so that they
+ * are seen with `DEBUG=redis-streams-adapter`. But what is lost, or does not work, is not kept quiet: errors are on the console.
+ */
+export const debugLogger: RedisStreamsLogger = {
+  log: (message) => lines(message),
+  warn: (message) => lines(message),
+  error: (message) => {
+    if (lines.enabled) {
+      lines(message);
+    } else {
+      console.error(`${NAMESPACE}: ${message}`);
+    }
+  },
+};

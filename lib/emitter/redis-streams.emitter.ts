@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { logEvent } from '../cluster/describe-event.js';
 import { namesInRedis, type Names } from '../cluster/names.js';
 import { resolveOptions, type RedisStreamsAdapterOptions, type ResolvedOptions } from '../cluster/options.js';
 import { driverFor } from '../redis/driver-for.js';
@@ -104,13 +105,14 @@ export class RedisStreamsEmitter<
 
   /**
    * @param client - a Redis client. It is duplicated, never used, changed or closed. `null`: nothing is sent anywhere
-   * @param onEvent - called when Redis refuses broadcasts, and when some were dropped because the outbox was full
+   * @param onEvent - called when Redis refuses broadcasts, and when some were dropped because the outbox was full. Without it,
+   *   these are log lines: errors on the console, and all with the environment variable `DEBUG=redis-streams-adapter`
    * @throws InvalidOptionError, RedisClientError
    */
   constructor(
     client: unknown,
     options: RedisStreamsEmitterOptions = {},
-    private readonly onEvent: (event: StreamEvent) => void = () => undefined,
+    private readonly onEvent: (event: StreamEvent) => void = logEvent,
   ) {
     this.driver = client === null ? undefined : driverFor(client);
     this.options = resolveOptions(options);

@@ -10,7 +10,7 @@ import {
 } from '@nestjs/common';
 import { ModulesContainer } from '@nestjs/core';
 import { InvalidOptionError } from '../cluster/options.js';
-import { describeEvent } from '../cluster/describe-event.js';
+import { logEvent } from '../cluster/describe-event.js';
 import { RedisStreamsEmitter } from '../emitter/redis-streams.emitter.js';
 import { closeOnFailure } from './app-lifecycle.js';
 import { clientOf } from './redis-client.provider.js';
@@ -42,12 +42,7 @@ const emitterProvider: FactoryProvider<RedisStreamsEmitter> = {
       throw new InvalidOptionError('enabled', enabled, 'true or false');
     }
     const logger = new Logger('RedisStreams');
-    return new RedisStreamsEmitter(enabled ? redisClient : null, rest, (event) => {
-      const { level, text } = describeEvent(event);
-      if (level) {
-        logger[level](text);
-      }
-    });
+    return new RedisStreamsEmitter(enabled ? redisClient : null, rest, (event) => logEvent(event, logger));
   },
 };
 

@@ -139,6 +139,39 @@ export class Ledger {
   }
 
   /**
+   * What is missing between messages of the same sender that a client received without being refused in between; and at the
+   * end, all that its sender has sent since. For runs in which a client may rightly be refused: what was sent while it
+   * was away then, nobody has promised.
+   */
+  holesOf(visitor: Visitor, client: number, ordering: 'local-first' | 'log'): string[] {
+    const seen = new Set(visitor.values as string[]);
+    const laneOf = (id: string): string => {
+      return `${parts(id)[0]}${ordering === 'log' && this.isDirect(id) ? '~' : ''}`;
+    };
+    const missing = this.expectedOf(client).filter((id) => !seen.has(id));
+    const holes = new Set<string>();
+    const all = stretches(visitor);
+    for (const [i, stretch] of all.entries()) {
+      const bounds = new Map<string, [least: number, most: number]>();
+      for (const { value } of stretch) {
+        const number = parts(value)[1];
+        const [least, most] = bounds.get(laneOf(value as string)) ?? [i === 0 ? -1 : number, -1];
+        bounds.set(laneOf(value as string), [least, i === all.length - 1 ? Infinity : Math.max(most, number)]);
+      }
+      for (const id of missing) {
+        const [least, most] = bounds.get(laneOf(id)) ?? [Infinity, -Infinity];
+        const number = parts(id)[1];
+        // A client that was refused has another id then.
+        const isReachable = i === 0 || this.find(id)?.addressing.to !== 'client';
+        if (least < number && number < most && isReachable) {
+          holes.add(id);
+        }
+      }
+    }
+    return [...holes];
+  }
+
+  /**
    * @param mayBeRefused - whether clients may rightly be refused. Who is refused is a new client, and may be given what it had
    * in its life before, if its node was behind: then doubles and the order count from one refusal to the next.
    */
