@@ -129,19 +129,23 @@ export class ReconnectingConnection implements RedisConnection {
     const replies = socket.send([...(asking ? [['ASKING']] : []), ['MULTI'], ...commands, ['EXEC']]);
     const exec = replies.pop()!;
     // The first error is the cause; that of EXEC would only say that there was one.
-    let cause: Error | undefined;
+    let cause = undefined as Error | undefined;
     const note = (error: Error): Error => (cause ??= error);
     for (const queued of replies) {
       queued.catch(note);
     }
     replies[asking ? 1 : 0]!.catch((error: Error) => this.onMultiRefused(socket, error));
-    return this.track(commands[0]?.[0], timeout, exec).catch((error: Error) => {
+    const result = await this.track(commands[0]?.[0], timeout, exec).catch((error: Error) => {
       if (this.socket !== socket || !cause) {
         throw error;
       }
       this.leaveIfWrong(socket, cause);
       throw cause;
     });
+    if (cause) {
+      throw cause; // a proxy has refused one of them, and the server, which does not know of it, has executed the others
+    }
+    return result;
   }
 
   async publish(channel: string, payload: Buffer, timeout = Infinity, asking = false): Promise<void> {

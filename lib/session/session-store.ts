@@ -11,6 +11,9 @@ import { SessionTakeover, type SessionPeers, type TakeOptions, type TakeRefusal 
 const CHECKPOINT_INTERVAL = 50;
 /** Milliseconds for which a session that another node has claimed is kept, for that to ask for it. */
 const YIELDED_TIME = 10_000;
+/** For how many milliseconds the sessions of clients that have left are kept here too, and how many at most. */
+const RECENT_TIME = 20_000;
+const MAX_RECENT = 5_000;
 /** How many sessions wait for Redis to come back. */
 const MAX_WAITING = 10_000;
 /** How many sessions are written before others get their turn in the event loop. */
@@ -64,6 +67,8 @@ export class SessionStore implements ClaimKeeper {
   private isVerificationDue = false;
   /** Whether the next verification writes all again: Redis may have an earlier state of them, after a failover. */
   private isWritingDue = false;
+  /** Sessions of clients that left lately, as they were stored. */
+  private readonly recent = new Map<string, SessionClaim>();
   private readonly writes = new Set<Promise<unknown>>();
   private isClosed = false;
   /** Milliseconds for which a disconnected client can come back; the longest of all servers. */
@@ -135,7 +140,12 @@ export class SessionStore implements ClaimKeeper {
     }
     const yielded = this.yielded.get(pid);
     const isNewest = yielded && yielded.epochFor(epoch) === epoch - 1;
-    return isNewest ? this.encode('save', yielded, epoch - 1) : undefined;
+    if (isNewest) {
+      return this.encode('save', yielded, epoch - 1);
+    }
+    // What was stored when its client left is not asked for, unless Redis has lost that and has something older.
+    const left = this.recent.get(pid);
+    return left?.epochFor(epoch) === epoch - 1 ? this.encode('save', left, epoch - 1) : undefined;
   }
 
   /** The answer of the node that was asked to release: the encoded session, or null if it did not have it. */
@@ -281,7 +291,12 @@ export class SessionStore implements ClaimKeeper {
       claim.mode = 'discarding'; // an older record is not the session either
     }
     const finished = this.writeEnd(claim, encoded).then(
-      () => claim.mode === 'yielded' || this.end(claim),
+      () => {
+        if (claim.mode === 'saving') {
+          this.keepRecent(claim);
+        }
+        return claim.mode === 'yielded' || this.end(claim);
+      },
       (error: Error) => {
         if (this.claims.get(claim.pid) === claim && this.waiting.size < MAX_WAITING && !this.isClosed) {
           this.waiting.add(claim);
@@ -357,6 +372,18 @@ export class SessionStore implements ClaimKeeper {
         this.yielded.delete(claim.pid);
       }
     }, YIELDED_TIME).unref();
+  }
+
+  /** The client has left and its session is stored: it is kept for a while, for a failover may lose it. */
+  private keepRecent(claim: SessionClaim): void {
+    const { pid } = claim;
+    this.recent.delete(pid);
+    this.recent.set(pid, claim);
+    if (this.recent.size > MAX_RECENT) {
+      const [oldest] = this.recent.keys();
+      this.recent.delete(oldest!);
+    }
+    setTimeout(() => this.recent.get(pid) === claim && this.recent.delete(pid), RECENT_TIME).unref();
   }
 
   private removeLive(pid: string): void {

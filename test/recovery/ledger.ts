@@ -129,43 +129,13 @@ export class Ledger {
 
   /** What came in one order. With the ordering `log`, what a node sends to one client of its own overtakes what it sends to rooms. */
   lanesOf(received: Received[], ordering: 'local-first' | 'log'): Received[][] {
-    const isDirect = ({ value }: Received): boolean => this.isDirect(value as string);
-    return ordering === 'local-first'
-      ? [received]
-      : [received.filter(isDirect), received.filter((message) => !isDirect(message))];
-  }
-
-  /**
-   * What is missing between messages of the same sender that a client received without being refused in between; and at the
-   * end, all that its sender has sent since. For runs in which a client may rightly be refused: what was sent while it
-   * was away then, nobody has promised.
-   */
-  holesOf(visitor: Visitor, client: number, ordering: 'local-first' | 'log'): string[] {
-    const seen = new Set(visitor.values as string[]);
-    const laneOf = (id: string): string => {
-      return `${parts(id)[0]}${ordering === 'log' && this.isDirect(id) ? '~' : ''}`;
-    };
-    const missing = this.expectedOf(client).filter((id) => !seen.has(id));
-    const holes = new Set<string>();
-    const all = stretches(visitor);
-    for (const [i, stretch] of all.entries()) {
-      const bounds = new Map<string, [least: number, most: number]>();
-      for (const { value } of stretch) {
-        const number = parts(value)[1];
-        const [least, most] = bounds.get(laneOf(value as string)) ?? [i === 0 ? -1 : number, -1];
-        bounds.set(laneOf(value as string), [least, i === all.length - 1 ? Infinity : Math.max(most, number)]);
-      }
-      for (const id of missing) {
-        const [least, most] = bounds.get(laneOf(id)) ?? [Infinity, -Infinity];
-        const number = parts(id)[1];
-        // A client that was refused has another id then.
-        const isReachable = i === 0 || this.find(id)?.addressing.to !== 'client';
-        if (least < number && number < most && isReachable) {
-          holes.add(id);
-        }
-      }
+    if (ordering === 'local-first') {
+      return [received];
     }
-    return [...holes];
+    // Of what is not in the log, because a failover has lost it, nobody knows whether it overtook the rest.
+    const logged = received.filter(({ value }) => this.find(value as string));
+    const isDirect = ({ value }: Received): boolean => this.isDirect(value as string);
+    return [logged.filter(isDirect), logged.filter((message) => !isDirect(message))];
   }
 
   /**

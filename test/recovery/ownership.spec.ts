@@ -272,6 +272,41 @@ test('a failover that lost changes of rooms: sessions are written again as they 
   await until(async () => (await rooms(replica))?.join() === 'after', { what: 'the change to be written again' });
 });
 
+test('a failover that lost what was stored when a client left: it comes back to that, not to what was written before', async () => {
+  const redis = await RedisServer.start();
+  const replica = await RedisServer.start({ replicaOf: redis });
+  const proxy = await TcpProxy.start(redis.port);
+  const a = await startNode({ port: proxy.port });
+  await replica.inSync();
+  const visitor = await visit(a, { rooms: ['before'] });
+  a.io.emit('msg', 0);
+  await receives(visitor, 1);
+  const key = `sio:session:live:${a.node.id}`;
+  const written = async (server: RedisServer): Promise<unknown> => server.command('HGET', key, visitor.pid!);
+  await until(async () => (await written(replica)) !== null, { what: 'the replica to have the session' });
+  await replica.command('REPLICAOF', 'NO', 'ONE'); // what follows does not reach it
+  const old = String(await written(replica));
+  await visitor.socket.emitWithAck('leave', 'before');
+  await visitor.socket.emitWithAck('join', 'after');
+  await visitor.stayAway();
+  await until(async () => (await redis.command('EXISTS', `sio:session:${visitor.pid}`)) === 1, { what: 'a session' });
+  proxy.target(replica.port);
+  proxy.cut();
+  await redis.kill();
+  await until(() => a.node.status().state === 'running', { what: 'the failover' });
+  await sleep(300);
+  await replica.command('HSET', key, visitor.pid!, old); // as if the node had not looked there yet
+  const b = await startNode({ port: replica.port });
+  await until(async () => (await b.io.of('/').adapter.serverCount()) === 2, { what: 'the nodes to hear each other' });
+  a.io.to('after').emit('msg', 1);
+  a.io.to('before').emit('msg', 2);
+  visitor.comeBack(b.url);
+  await visits(visitor, 2);
+  await receives(visitor, 2);
+  expect([visitor.refused, visitor.values]).toEqual([0, [0, 1]]);
+  expect(socketsOf(b, visitor)[0]!.rooms).toEqual(new Set([visitor.sid, 'after']));
+});
+
 describe('a node whose clock is wrong', () => {
   test.each([1, -1])(
     'by two days (times %i) does not hide the sessions of others',
