@@ -1,5 +1,5 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from '@jest/globals';
 import ts from 'typescript';
@@ -76,25 +76,5 @@ describe('docs/protocol.md', () => {
     expect(keys.filter((key) => !code.includes(`<prefix>${key}`))).toEqual([]);
     const named = channels.map((name) => name.replace('<namespace>', '<nsp>').replace('<stream name>', '<streamName>'));
     expect(named.filter((name) => !code.includes(`\`${name}\``))).toEqual([]);
-  });
-});
-
-describe('docs/architecture.md', () => {
-  const architecture = read('docs/architecture.md');
-
-  test('names only files and folders of lib and test that exist', () => {
-    const files = readdirSync(join(ROOT, 'lib'), { recursive: true, encoding: 'utf8' }).map((path) => basename(path));
-    const named = [...architecture.matchAll(/`([\w./-]+(?:\.ts|\/))`/g)].map((match) => match[1]!);
-    expect(named.length).toBeGreaterThan(20);
-    expect(named.filter((name) => !(name.includes('/') ? existsSync(join(ROOT, name)) : files.includes(name)))).toEqual(
-      [],
-    );
-  });
-
-  test('links only to pages that exist, among them each decision', () => {
-    const links = [...architecture.matchAll(/\]\(([\w./-]+\.md)\)/g)].map((match) => match[1]!);
-    expect(links.filter((link) => !existsSync(join(ROOT, 'docs', link)))).toEqual([]);
-    const decisions = readdirSync(join(ROOT, 'docs/decisions')).map((name) => `decisions/${name}`);
-    expect(decisions.filter((name) => !links.includes(name))).toEqual([]);
   });
 });
