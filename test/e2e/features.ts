@@ -287,8 +287,8 @@ export function describeFeatures(row: Row): void {
     describe('an event for one socket', () => {
       test('arrives, and in the order of sending whether it asks for an acknowledgement or not', async () => {
         const clients = await connectAnswering(['a', 'b', 'c']);
-        // Without recovery, Socket.IO writes what is for one socket without asking the adapter, so before what the log brings.
-        const broadcasts = row.recovery === true || row.options?.ordering !== 'log';
+        // With the ordering "log", what is for one socket is at once, so before what the log brings.
+        const broadcasts = row.options?.ordering !== 'log';
         const emitMany = async ({ io }: TaskContext, id: string, broadcasts: boolean) => {
           const socket = io.sockets.sockets.get(id)!;
           const answers: Promise<unknown>[] = [];

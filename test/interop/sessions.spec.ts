@@ -15,6 +15,7 @@ describe('a session, in a cluster of both kinds of nodes,', () => {
       topology: 'single',
       nodes: ['ours', 'reference'],
       recovery: true,
+      options: { ordering: 'log' },
     });
     [ours, reference] = fleet.nodes as [FleetNode, FleetNode];
   });
