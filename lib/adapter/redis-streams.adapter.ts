@@ -371,7 +371,7 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
       return false;
     }
     const message = { uid: this.uid, nsp: this.name, ...change.elsewhere(target) };
-    const options = { ...(isDirect && { lane: 'direct' as const }), bus: this.node.bus.mark(this) };
+    const options = { ...(isDirect && { lane: 'direct' as const }), bus: () => this.node.bus.mark(this) };
     this.log.append(message, options);
     if (isAtOnce) {
       change.here(true);

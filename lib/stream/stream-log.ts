@@ -1,7 +1,15 @@
 import type { ConnectionListener, RedisConnection } from '../redis/driver.js';
 import { toEntries, type RawEntry } from '../redis/stream-reply.js';
 import { encodeCut, type Cut } from '../wire/cut.js';
-import { DIRECT_LANE, encodeMessage, type LogEntry, type LogMessage, targetsOf, type Origin } from '../wire/entry.js';
+import {
+  DIRECT_LANE,
+  encodeBus,
+  encodeMessage,
+  type LogEntry,
+  type LogMessage,
+  targetsOf,
+  type Origin,
+} from '../wire/entry.js';
 import { parseEntry } from '../wire/parse-entry.js';
 import type { LastGiven } from '../wire/session.js';
 import { compareStreamIds, STREAM_START, type StreamId } from '../wire/stream-id.js';
@@ -60,8 +68,11 @@ export interface StreamLogOptions {
 export interface AppendOptions {
   /** `direct`: what is delivered here at once although the ordering is `log`; it is numbered by itself then. */
   lane?: 'direct' | undefined;
-  /** The number of the last request that was sent before; see {@link LogEntry.bus}. */
-  bus?: number | undefined;
+  /**
+   * Tells the number of the last request that was sent before; see {@link LogEntry.bus}. Asked only if the entry is taken, for
+   * the next one must say it otherwise.
+   */
+  bus?: () => number | undefined;
 }
 
 /** What a node says to have appended last; see {@link StreamLog.announce}. */
@@ -229,8 +240,11 @@ export class StreamLog {
    */
   append(message: LogMessage, { lane, bus }: AppendOptions = {}): Origin {
     const { onlyPlaintext, telemetry } = this.options;
-    const fields = encodeMessage(message, { onlyPlaintext, bus, trace: telemetry?.inject?.(this.name) });
+    const fields = encodeMessage(message, { onlyPlaintext, trace: telemetry?.inject?.(this.name) });
     checkSize(fields, this.options.maxMessageBytes ?? 0);
+    if (bus) {
+      fields.push(...encodeBus(bus()));
+    }
     const own = lane === 'direct' ? this.atOnce : this.main;
     const origin = own.next();
     this.knownOffset = undefined;

@@ -120,8 +120,6 @@ export class InvalidEntryError extends Error {
 export interface EncodeOptions {
   /** Skips the search for binary data. */
   onlyPlaintext: boolean;
-  /** See {@link LogEntry.bus}. */
-  bus?: number | undefined;
   /** See {@link LogEntry.trace}. */
   trace?: string | undefined;
 }
@@ -131,7 +129,7 @@ export interface EncodeOptions {
  *
  * @throws TypeError if the message cannot be serialized (a BigInt, a circular reference)
  */
-export function encodeMessage(message: LogMessage, { onlyPlaintext, bus, trace }: EncodeOptions): string[] {
+export function encodeMessage(message: LogMessage, { onlyPlaintext, trace }: EncodeOptions): string[] {
   const { uid, nsp, type } = message;
   const { rooms } = message.data.opts;
   const binary = type === EntryType.Broadcast && !onlyPlaintext && isBeyondJson(message);
@@ -139,9 +137,6 @@ export function encodeMessage(message: LogMessage, { onlyPlaintext, bus, trace }
   const fields = ['uid', uid, 'nsp', nsp, 'type', String(type), 'data', data];
   if (rooms.length > 0) {
     fields.push('rooms', JSON.stringify(rooms));
-  }
-  if (bus !== undefined) {
-    fields.push('bus', String(bus));
   }
   if (trace !== undefined) {
     fields.push('trace', trace);
@@ -157,6 +152,11 @@ function isBeyondJson({ data: { packet }, exact }: BroadcastMessage): boolean {
 
 function encodeBeyondJson({ data, exact }: BroadcastMessage): Buffer {
   return encodeMsgpack(exact ? data : toPlain(data));
+}
+
+/** The field for {@link LogEntry.bus}. */
+export function encodeBus(bus: number | undefined): string[] {
+  return bus === undefined ? [] : ['bus', String(bus)];
 }
 
 /**

@@ -129,14 +129,14 @@ export function describeFeatures(row: Row): void {
           seen.length = 0;
           for (const { conn } of io.sockets.sockets.values()) {
             conn.on('packetCreate', ({ data, options }) => {
-              if (String(data).includes('hello')) seen.push(options!.compress);
+              if (String(data).includes('pressed')) seen.push(options!.compress);
             });
           }
         };
         await Promise.all(fleet.nodes.map((node) => node.run(watch)));
         await eachNode(clients, ({ io }) => {
-          io.compress(false).emit('hello');
-          io.compress(true).emit('hello');
+          io.compress(false).emit('pressed');
+          io.compress(true).emit('pressed');
         });
         const compressed = await Promise.all(fleet.nodes.map((node) => node.run(({ seen }) => seen)));
         expect(compressed).toEqual(fleet.nodes.map(() => [false, true, false, true, false, true]));

@@ -89,8 +89,9 @@ export function describeFaults(row: Row): void {
           expect(lost).toEqual([0, 0, 0]);
         }
         // What Redis has lost may end a session, which its client is told: entries unread, or read and gone since.
-        const replacements = await fleet.node(1).run(({ seen }) => seen[2] as number);
-        expect(recovered || lost[1]! > 0 || (promotes && replacements > 0)).toBe(true);
+        const [replacements, refusal] = await fleet.node(1).run(({ seen }) => [seen[2], seen[3]] as [number, string]);
+        const isToldWhy = recovered || lost[1]! > 0 || (promotes && replacements > 0);
+        expect({ isToldWhy, refusal }).toEqual({ isToldWhy: true, refusal });
         if (recovered) {
           expect(missedOf(traveller, sent)).toBe(lost[1]);
         }
@@ -132,7 +133,13 @@ export function describeFaults(row: Row): void {
 /** Counts how often the stream is replaced by one that lacks entries. */
 function watchReplacements({ node, seen }: TaskContext): void {
   seen[2] = 0;
-  node!.subscribe({ onEvent: ({ type }) => void (seen[2] += type === 'stream-replaced' ? 1 : 0) });
+  seen[3] = 'none';
+  node!.subscribe({
+    onEvent: (event) => {
+      if (event.type === 'stream-replaced') seen[2]++;
+      if (event.type === 'recovery-refused') seen[3] = event.reason;
+    },
+  });
 }
 
 function startLoad({ io, seen }: TaskContext, from: number): void {

@@ -62,6 +62,8 @@ const FAILOVER_KEYS = ['socket.io', 'socket.io', 'a', 'b', 'c'];
 class Guest {
   private readonly networks: TcpProxy[] = [];
   private readonly extras: Socket[] = [];
+  /** Each cuts off one of them. */
+  private readonly endings: NodeJS.Timeout[] = [];
   private rooms = new Set<string>();
   /** The last change of rooms that its node has acknowledged, and whether another may have been made since. */
   private changedAt = -Infinity;
@@ -120,7 +122,7 @@ class Guest {
       const auth = { pid, offset };
       const extra = connect(url, { transports: ['websocket'], forceNew: true, reconnection: false, auth });
       this.extras.push(extra);
-      setTimeout(() => cutOff(extra), 200).unref();
+      this.endings.push(setTimeout(() => cutOff(extra), 200));
       await sleep(pause);
     }
   }
@@ -173,6 +175,7 @@ class Guest {
 
   close(): void {
     this.visitor.close();
+    this.endings.forEach(clearTimeout);
     this.extras.forEach(cutOff);
     this.networks.forEach((network) => network.close());
   }

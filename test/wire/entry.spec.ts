@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { Decoder, Encoder, PacketType } from 'socket.io-parser';
 import {
   decodeEntry,
+  encodeBus,
   DIRECT_LANE,
   encodeMessage,
   encodeOrigin,
@@ -174,9 +175,9 @@ describe('an entry', () => {
     const opts = { rooms: [], except: [], flags: {} };
     const fields = encodeMessage(
       { uid: 'node.1', nsp: '/', type: EntryType.DisconnectSockets, data: { opts, close: true } },
-      { ...PLAIN, bus: 3 },
+      PLAIN,
     );
-    const entry = parseEntry('5-0', [...fields, ...encodeOrigin(`node${DIRECT_LANE}`, 9, 6, true)]);
+    const entry = parseEntry('5-0', [...fields, ...encodeBus(3), ...encodeOrigin(`node${DIRECT_LANE}`, 9, 6, true)]);
     expect(entry).toMatchObject({ origin: { node: 'node~', seq: 9 }, prev: 6, isResent: true, bus: 3, uid: 'node.1' });
     const plain = parseEntry('5-0', [...fields.slice(0, 8), ...encodeOrigin('node', 9, 8, false)]);
     expect([plain.origin, plain.prev, plain.isResent, plain.bus]).toEqual([
