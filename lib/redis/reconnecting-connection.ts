@@ -94,10 +94,8 @@ export class ReconnectingConnection implements RedisConnection {
   /** @param asking - as for {@link call} */
   async transaction(commands: readonly Command[], timeout = Infinity, asking = false): Promise<unknown[]> {
     const socket = this.usable();
-    const outcome = socket.transaction?.(commands, asking);
-    const results = outcome
-      ? await this.track(commands[0]?.[0], timeout, outcome).then((all) => this.resultsOf(socket, all))
-      : await this.transact(socket, commands, timeout, asking);
+    const outcome = socket.transaction?.(commands, asking) ?? transact(socket, commands, asking);
+    const results = this.resultsOf(socket, await this.track(commands[0]?.[0], timeout, outcome));
     if (!Array.isArray(results)) {
       throw new Error('the transaction was aborted');
     }
@@ -108,6 +106,7 @@ export class ReconnectingConnection implements RedisConnection {
     return results as unknown[];
   }
 
+  /** @throws what the transaction was refused with, also if a proxy has refused a part of it and the server executed the rest */
   private resultsOf(socket: RedisSocket, { exec, cause, multiRefused }: TransactionOutcome): unknown {
     if (multiRefused) {
       throw this.onMultiRefused(socket, multiRefused);
@@ -118,34 +117,6 @@ export class ReconnectingConnection implements RedisConnection {
       throw error;
     }
     return exec;
-  }
-
-  private async transact(
-    socket: RedisSocket,
-    commands: readonly Command[],
-    timeout: number,
-    asking: boolean,
-  ): Promise<unknown> {
-    const replies = socket.send([...(asking ? [['ASKING']] : []), ['MULTI'], ...commands, ['EXEC']]);
-    const exec = replies.pop()!;
-    // The first error is the cause; that of EXEC would only say that there was one.
-    let cause = undefined as Error | undefined;
-    const note = (error: Error): Error => (cause ??= error);
-    for (const queued of replies) {
-      queued.catch(note);
-    }
-    replies[asking ? 1 : 0]!.catch((error: Error) => this.onMultiRefused(socket, error));
-    const result = await this.track(commands[0]?.[0], timeout, exec).catch((error: Error) => {
-      if (this.socket !== socket || !cause) {
-        throw error;
-      }
-      this.leaveIfWrong(socket, cause);
-      throw cause;
-    });
-    if (cause) {
-      throw cause; // a proxy has refused one of them, and the server, which does not know of it, has executed the others
-    }
-    return result;
   }
 
   async publish(channel: string, payload: Buffer, timeout = Infinity, asking = false): Promise<void> {
@@ -314,4 +285,31 @@ export class ReconnectingConnection implements RedisConnection {
       this.lose(socket, error);
     }
   }
+}
+
+/** A transaction by way of {@link RedisSocket.send}. Rejected if the reply to `EXEC` does not come. */
+async function transact(
+  socket: RedisSocket,
+  commands: readonly Command[],
+  asking: boolean,
+): Promise<TransactionOutcome> {
+  const replies = socket.send([...(asking ? [['ASKING']] : []), ['MULTI'], ...commands, ['EXEC']]);
+  const exec = replies.pop()!;
+  const multi = asking ? 1 : 0;
+  const outcome: TransactionOutcome = { exec: undefined };
+  replies.forEach((queued, i) => {
+    queued.catch((error: Error) => {
+      outcome.cause ??= error; // that of EXEC would only say that there was one
+      if (i === multi) {
+        outcome.multiRefused = error;
+      }
+    });
+  });
+  outcome.exec = await exec.catch((error: Error) => {
+    if (replyCode(error) === undefined) {
+      throw error;
+    }
+    return error;
+  });
+  return outcome;
 }
