@@ -1,4 +1,4 @@
-import { Fifo } from '../stream/fifo.js';
+import { Fifo } from '../queue/fifo.js';
 import type { StreamLog } from '../stream/stream-log.js';
 import type { LogEntry } from '../wire/entry.js';
 import type { BusMessage } from '../wire/requests.js';

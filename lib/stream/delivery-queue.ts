@@ -1,5 +1,5 @@
 import { sizeOf, type LogEntry } from '../wire/entry.js';
-import { Fifo } from './fifo.js';
+import { Fifo } from '../queue/fifo.js';
 
 /** How many entries and bytes may be fetched ahead of their delivery. */
 const MAX_AHEAD_ENTRIES = 50_000;

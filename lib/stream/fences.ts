@@ -1,4 +1,4 @@
-import { Fifo } from './fifo.js';
+import { Fifo } from '../queue/fifo.js';
 import type { Lane } from './lane.js';
 import type { OutboxLimits } from './outbox.js';
 

@@ -1,5 +1,5 @@
 import { compareStreamIds, type StreamId } from '../wire/stream-id.js';
-import { Fifo } from './fifo.js';
+import { Fifo } from '../queue/fifo.js';
 import { ReaderBarrier } from './reader-barrier.js';
 
 /** The nodes that read the stream, this one among them. */

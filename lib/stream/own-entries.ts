@@ -1,7 +1,7 @@
-import { sizeOfText, type Origin, type UnreadEntry } from '../wire/entry.js';
+import { weightOf, type Origin, type UnreadEntry } from '../wire/entry.js';
 import { isInCut, type Cut } from '../wire/cut.js';
 import { STREAM_START, type StreamId } from '../wire/stream-id.js';
-import { Fifo } from './fifo.js';
+import { Fifo } from '../queue/fifo.js';
 import { RoomIndex, type Recipient } from './room-index.js';
 
 /** An entry of this node that was given to its own clients, and has not been read back. */
@@ -61,7 +61,7 @@ export class OwnEntries {
 
   push(entry: Omit<UnreadEntry, 'origin'> & { readonly origin: Origin }): OwnEntry {
     const { uid, nsp, type, data, origin, rooms } = entry;
-    const bytes = 320 + sizeOfText(data) + (rooms?.length ?? 0) * 64;
+    const bytes = weightOf(entry);
     const place = `${++this.places}-0`;
     const own: OwnEntry = { uid, nsp, type, data, origin, rooms, place, bytes, isDropped: false };
     this.entries.push(own);

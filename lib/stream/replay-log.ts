@@ -1,5 +1,5 @@
 import { encodeCut, isInCut, type Cut } from '../wire/cut.js';
-import { EntryType, sizeOf, type LogEntry, type Origin, type UnreadEntry } from '../wire/entry.js';
+import { EntryType, weightOf, type LogEntry, type Origin, type UnreadEntry } from '../wire/entry.js';
 import { BackwardCheck } from './backward-check.js';
 import { OwnEntries } from './own-entries.js';
 import { isFor, RoomIndex, type EntryIdentity, type Recipient } from './room-index.js';
@@ -175,7 +175,7 @@ export class ReplayLog {
     }
     this.entries.push(entry);
     this.index.add(entry);
-    this.byteCount += weight(entry);
+    this.byteCount += weightOf(entry);
     this.evict();
   }
 
@@ -346,7 +346,7 @@ export class ReplayLog {
         numbersKept = new BackwardCheck(numbers);
       }
       beyond += isBeyond ? batch.entries.length : 0;
-      const bytes = batch.entries.reduce((sum, entry) => sum + weight(entry), 1);
+      const bytes = batch.entries.reduce((sum, entry) => sum + weightOf(entry), 1);
       count = Math.min(MAX_READ, Math.ceil((MAX_READ_BYTES / bytes) * Math.max(1, batch.entries.length)));
     }
     this.lose(numbers.lostUpTo);
@@ -375,7 +375,7 @@ export class ReplayLog {
   private setEntries(entries: LogEntry[]): void {
     this.entries = entries;
     this.head = 0;
-    this.byteCount = entries.reduce((sum, entry) => sum + weight(entry), 0);
+    this.byteCount = entries.reduce((sum, entry) => sum + weightOf(entry), 0);
   }
 
   private evict(): void {
@@ -384,7 +384,7 @@ export class ReplayLog {
       const entry = this.entries[this.head]!;
       this.entries[this.head++] = undefined as never;
       this.index.removeOldest(entry);
-      this.byteCount -= weight(entry);
+      this.byteCount -= weightOf(entry);
       this.floor = entry.id;
     }
     if (this.head > 1_024 && this.head * 2 > this.entries.length) {
@@ -413,7 +413,7 @@ class Older {
   /** Returns whether there was room for it. */
   add(batch: LogEntry[], floor: StreamId): boolean {
     this.room -= batch.length;
-    this.bytes -= batch.reduce((sum, entry) => sum + weight(entry), 0);
+    this.bytes -= batch.reduce((sum, entry) => sum + weightOf(entry), 0);
     this.full ||= this.room < 0 || this.bytes < 0;
     if (!this.full) {
       this.batches.push(batch);
@@ -441,9 +441,4 @@ function firstCopies(entries: LogEntry[]): LogEntry[] {
     }
     return isFirst;
   });
-}
-
-/** About how many bytes an entry takes here. */
-function weight(entry: LogEntry): number {
-  return 320 + sizeOf(entry) + (entry.rooms?.length ?? 0) * 64;
 }

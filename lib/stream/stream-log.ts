@@ -12,7 +12,7 @@ import {
 } from '../wire/entry.js';
 import { parseEntry } from '../wire/parse-entry.js';
 import type { LastGiven } from '../wire/session.js';
-import { compareStreamIds, STREAM_START, type StreamId } from '../wire/stream-id.js';
+import { ageOf, compareStreamIds, STREAM_START, type StreamId } from '../wire/stream-id.js';
 import type { StreamEvent, StreamStatus } from './events.js';
 import { describeMark } from './history.js';
 import { Fences } from './fences.js';
@@ -137,7 +137,7 @@ export class StreamLog {
     open: (listener: ConnectionListener) => RedisConnection,
     private readonly options: StreamLogOptions,
   ) {
-    const { stream, nodeId, maxLen, commandTimeout, outbox, ordering, telemetry } = options;
+    const { stream, nodeId, maxLen, maxHoldMs, commandTimeout, outbox, ordering, telemetry } = options;
     this.main = new Lane(nodeId);
     this.direct = new Lane(nodeId + DIRECT_LANE);
     this.atOnce = ordering === 'log' ? this.direct : this.main;
@@ -163,11 +163,10 @@ export class StreamLog {
       onLost: (error) => this.reader.onLost(error),
     });
     this.reader = new StreamReader(this.connection, {
-      ...{ stream, commandTimeout, emit },
+      ...{ stream, maxHoldMs, commandTimeout, emit },
       ownLanes: [this.main, this.direct],
       readCount: options.readCount,
       blockTime: options.blockTime,
-      maxHoldMs: options.maxHoldMs,
       deliver: (entry) => this.deliver(entry),
       before: (entry) => this.before(entry),
       older,
@@ -180,7 +179,6 @@ export class StreamLog {
       onProgress: () => this.onProgress(),
     });
     this.flow = new FlowControl(this.reader, options);
-    const { maxHoldMs } = options;
     const publisherOptions = { stream, maxLen, maxHoldMs, commandTimeout, outbox, emit, telemetry };
     this.publisher = new StreamPublisher(
       commands,
@@ -587,7 +585,7 @@ export class StreamLog {
     const { position } = this.reader;
     if (telemetry && position !== this.measuredAt) {
       if (this.measuredAt !== undefined && position !== undefined) {
-        telemetry.onDelivered(this.name, Math.max(0, Date.now() - Number(position.split('-')[0])) / 1_000);
+        telemetry.onDelivered(this.name, ageOf(position) / 1_000);
       }
       this.measuredAt = position;
     }

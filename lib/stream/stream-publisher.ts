@@ -1,10 +1,11 @@
 import { RedisTimeoutError, type Command, type RedisConnection } from '../redis/driver.js';
 import { replyCode } from '../redis/reply-code.js';
 import { Retry } from '../redis/retry.js';
+import { within } from '../time/within.js';
 import { encodeOrigin } from '../wire/entry.js';
 import { STREAM_START, type StreamId } from '../wire/stream-id.js';
 import type { OutboxDropped, StreamEvent } from './events.js';
-import { Fifo } from './fifo.js';
+import { Fifo } from '../queue/fifo.js';
 import type { FlowControl } from './flow-control.js';
 import type { Lane } from './lane.js';
 import { isTooLarge, isWithoutTransactions, nameOf } from './message-size.js';
@@ -91,8 +92,6 @@ export class StreamPublisher {
   /** How long to wait for replies and after failures, and why appending does not work. */
   private readonly retry: Retry;
   private readonly pacer: Pacer;
-  /** How many milliseconds `gathering` takes. */
-  private holdMs = 0;
   /** Ends `gathering` and `backing-off`. */
   private modeTimer: NodeJS.Timeout | undefined;
   /** Entries dropped since the last one that was appended. */
@@ -162,11 +161,7 @@ export class StreamPublisher {
       this.drop(dropped);
     }
     this.pacer.onEntries(1, performance.now());
-    if (this.mode === 'gathering' && this.hasGathered) {
-      this.proceed();
-    } else {
-      this.flush();
-    }
+    this.flush();
   }
 
   /** Resolves when all that was taken so far is in Redis or was dropped, or nothing more will be: never rejects. */
@@ -202,15 +197,8 @@ export class StreamPublisher {
       return;
     }
     if (this.pending > 0) {
-      let timer: NodeJS.Timeout | undefined;
-      const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, timeout)));
-      if (this.mode === 'gathering') {
-        this.proceed();
-      } else {
-        this.flush();
-      }
-      await Promise.race([this.whenAppended(), late]);
-      clearTimeout(timer);
+      this.flush(true);
+      await within(timeout, this.whenAppended());
     }
     this.enter('closed');
     const rest = [...this.batch, ...this.outbox.clear()];
@@ -222,9 +210,15 @@ export class StreamPublisher {
     this.notifyWaiters();
   }
 
-  /** Sends what may be sent, unless something must come before. */
-  private flush(): void {
-    if (this.mode === 'idle' || this.mode === 'holding' || this.mode === 'disconnected') {
+  /**
+   * Sends what may be sent, unless something must come before, or more is being gathered.
+   *
+   * @param isLast - whether nothing more will come
+   */
+  private flush(isLast = false): void {
+    const { mode } = this;
+    const hasGathered = mode === 'gathering' && (isLast || this.hasGathered);
+    if (hasGathered || mode === 'idle' || mode === 'holding' || mode === 'disconnected') {
       this.proceed();
     }
   }
@@ -238,9 +232,9 @@ export class StreamPublisher {
     if (this.batch.length === 0) {
       this.flow?.resume();
       if (this.mode !== 'gathering' && !this.outbox.isEmpty && !this.hasGathered) {
-        this.holdMs = this.pacer.wait(performance.now());
-        if (this.holdMs > 0) {
-          this.enter('gathering');
+        const holdMs = this.pacer.wait(performance.now());
+        if (holdMs > 0) {
+          this.enter('gathering', holdMs);
           return;
         }
       }
@@ -282,10 +276,10 @@ export class StreamPublisher {
   private async send(): Promise<void> {
     const { connection } = this;
     const commands = this.commands();
-    this.pacer.onCommand(performance.now());
+    const sentAt = performance.now();
+    this.pacer.onCommand(sentAt);
     const timeout = this.retry.commandTimeout;
     const { telemetry, stream } = this.options;
-    const sentAt = telemetry ? performance.now() : 0;
     try {
       if (this.losses > 0) {
         await connection.call(['XLEN', this.options.stream], timeout); // if that fails already, it is not the entry
@@ -409,10 +403,14 @@ export class StreamPublisher {
     this.losses = 0;
   }
 
-  private readonly onGathered = (): void => this.proceed();
+  private readonly onModeTimer = (): void => this.proceed();
 
-  /** The only place where the mode changes, and where what belongs to a mode begins and ends. */
-  private enter(mode: PublisherMode): void {
+  /**
+   * The only place where the mode changes, and where what belongs to a mode begins and ends.
+   *
+   * @param holdMs - how many milliseconds `gathering` takes
+   */
+  private enter(mode: PublisherMode, holdMs = 0): void {
     if (this.mode === 'closed' || (this.mode === mode && mode !== 'backing-off')) {
       return;
     }
@@ -420,13 +418,13 @@ export class StreamPublisher {
     this.currentMode = mode;
     switch (mode) {
       case 'gathering':
-        this.modeTimer = setTimeout(this.onGathered, this.holdMs);
+        this.modeTimer = setTimeout(this.onModeTimer, holdMs);
         break;
       case 'disconnected':
         this.flow?.interrupt();
         break;
       case 'backing-off':
-        this.modeTimer = setTimeout(() => this.proceed(), this.retry.pause());
+        this.modeTimer = setTimeout(this.onModeTimer, this.retry.pause());
         break;
       default:
     }

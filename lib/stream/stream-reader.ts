@@ -5,7 +5,7 @@ import { toEntries, toStreamEntries, type RawEntry } from '../redis/stream-reply
 import { Signal } from '../time/signal.js';
 import { sizeOf, type LogEntry, type Origin } from '../wire/entry.js';
 import { parseEntry } from '../wire/parse-entry.js';
-import { compareStreamIds, STREAM_START, type StreamId } from '../wire/stream-id.js';
+import { ageOf, compareStreamIds, STREAM_START, type StreamId } from '../wire/stream-id.js';
 import { Continuity, type ReplacedReason } from './continuity.js';
 import { DeliveryQueue } from './delivery-queue.js';
 import type { StreamEvent } from './events.js';
@@ -181,7 +181,7 @@ export class StreamReader {
    */
   get lagMs(): number {
     const { oldest } = this.deliveries;
-    return oldest ? Math.max(0, Date.now() - Number(oldest.id.split('-')[0])) : 0;
+    return oldest ? ageOf(oldest.id) : 0;
   }
 
   /** Why reading does not work, if it does not. */

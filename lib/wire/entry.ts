@@ -107,6 +107,11 @@ export function sizeOf(entry: Pick<LogEntry, 'size' | 'data'>): number {
 /** What a text has if V8 keeps two bytes for each of its characters. To look for it in one that has not costs nothing. */
 const WIDE = /[\u0100-\uffff]/;
 
+/** About how many bytes of memory an entry takes where it is kept, and found by its rooms. */
+export function weightOf(entry: Pick<LogEntry, 'size' | 'data' | 'rooms'>): number {
+  return 320 + sizeOf(entry) + (entry.rooms?.length ?? 0) * 64;
+}
+
 export function sizeOfText(text: string): number {
   return text.length * (WIDE.test(text) ? 2 : 1);
 }

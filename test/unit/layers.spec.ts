@@ -15,7 +15,7 @@ const LAYERS = [
   ['session'],
   ['stream'],
   ['redis'],
-  ['time', 'wire'],
+  ['queue', 'time', 'wire'],
 ];
 
 interface Import {

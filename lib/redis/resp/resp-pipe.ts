@@ -1,3 +1,4 @@
+import { Fifo } from '../../queue/fifo.js';
 import type { Command } from '../driver.js';
 import { encodeCommand, type EncodedCommands } from './encode-command.js';
 import { ReplySplitter } from './reply-splitter.js';
@@ -45,8 +46,8 @@ type Taker = (bytes: Buffer, start: number) => boolean;
  * Commands of one turn leave in one write. Replies are handed on undecoded to those who want that.
  */
 export class RespPipe {
-  private readonly takers: Taker[] = [];
-  private head = 0;
+  /** Of each command, or each transaction, without all its replies, in the order in which these come. */
+  private readonly takers = new Fifo<Taker>();
   private out: EncodedCommands = [];
   private readonly splitter = new ReplySplitter((bytes, start) => this.onReply(bytes, start));
 
@@ -161,12 +162,8 @@ export class RespPipe {
     if (bytes[start] === RESP.push) {
       return; // nobody has asked for it
     }
-    if (this.takers[this.head]?.(bytes, start)) {
-      this.head++;
-      if (this.head === this.takers.length || this.head > 1_024) {
-        this.takers.splice(0, this.head);
-        this.head = 0;
-      }
+    if (this.takers.peek()?.(bytes, start)) {
+      this.takers.shift();
     }
   }
 }
