@@ -35,12 +35,7 @@ export type {
   StreamStatus,
 } from '../stream/events.js';
 export { MessageTooLargeError } from '../stream/message-size.js';
-export type {
-  RedisStreamsTelemetry,
-  TelemetryRecorder,
-  TelemetrySource,
-  TelemetryStream,
-} from '../cluster/telemetry.js';
+export type * from '../cluster/telemetry.js';
 export type { RedisStreamsLogger } from '../cluster/logger.js';
 export { InvalidOptionError, type RedisStreamsAdapterOptions } from '../cluster/options.js';
 export { RedisClientError, RedisTimeoutError } from '../redis/driver.js';

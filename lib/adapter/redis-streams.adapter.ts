@@ -314,11 +314,7 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
 
   /** @throws Error if the message, which anybody may have published, is not one */
   onMessage(message: BusMessage): void {
-    if (message.trace === undefined) {
-      this.requests.receive(message);
-    } else {
-      this.traced(message.trace, () => this.requests.receive(message));
-    }
+    this.traced(message.trace, () => this.requests.receive(message));
   }
 
   onPeersChanged(): void {

@@ -9,6 +9,7 @@ import { DIRECT_LANE, type LogEntry } from '../wire/entry.js';
 import type { Replay, ReplayItem } from '../stream/replay-log.js';
 import { broadcastOf } from '../stream/broadcast.js';
 import type { StreamLog } from '../stream/stream-log.js';
+import { within } from '../time/within.js';
 import {
   coversCut,
   cutAt,
@@ -425,11 +426,9 @@ export class SessionRecovery {
     if (claim.isConfirmed) {
       // All that the session says is of the history to which its position belongs.
       const ofSession = position ? await this.log.isInLog(position.position, mark) : 'yes';
-      const isSame = cut.position === position?.position;
+      const isUsable = ofSession === 'yes' || ofSession === 'trimmed';
       const isThere =
-        ofSession === 'yes' || ofSession === 'trimmed'
-          ? await this.log.isInLog(cut.position, isSame ? mark : undefined)
-          : ofSession;
+        isUsable && cut.position !== position?.position ? await this.log.isInLog(cut.position) : ofSession;
       if (isThere === 'no' || isThere === 'unknown') {
         return isThere === 'no' ? 'offset' : 'redis-away';
       }
@@ -602,9 +601,10 @@ function sendAfterNextPacket(socket: SocketLike, packets: unknown[][]): void {
 }
 
 async function isSoon(event: Promise<void>): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<boolean>((resolve) => (timer = setTimeout(resolve, PATIENCE, false)));
-  const happened = await Promise.race([event.then(() => true), late]);
-  clearTimeout(timer);
-  return happened;
+  return (
+    (await within(
+      PATIENCE,
+      event.then(() => true),
+    )) ?? false
+  );
 }

@@ -19,10 +19,5 @@ export type {
   StreamRefused,
   StreamReplaced,
 } from '../stream/events.js';
-export type {
-  RedisStreamsTelemetry,
-  TelemetryRecorder,
-  TelemetrySource,
-  TelemetryStream,
-} from '../cluster/telemetry.js';
+export type * from '../cluster/telemetry.js';
 export { MessageTooLargeError } from '../stream/message-size.js';

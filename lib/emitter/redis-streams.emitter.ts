@@ -263,9 +263,10 @@ export class RedisStreamsEmitter<
   /** @internal */
   publish(nsp: string, type: number, data: unknown): void {
     // Nodes handle it after what was appended before.
-    const { taken } = this.lanes[streamIndexOf(nsp, this.options.streamCount)]!;
+    const index = streamIndexOf(nsp, this.options.streamCount);
+    const { taken } = this.lanes[index]!;
     const order = taken > 0 ? { after: taken, from: this.uid } : {};
-    const trace = this.trace(streamIndexOf(nsp, this.options.streamCount));
+    const trace = this.trace(index);
     const message = encodeBusMessage({
       ...{ uid: EMITTER_UID, nsp, type, data, ...order },
       ...(trace !== undefined && { trace }),

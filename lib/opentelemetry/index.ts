@@ -1,7 +1,2 @@
 export { openTelemetry, type OpenTelemetryOptions } from './open-telemetry.js';
-export type {
-  RedisStreamsTelemetry,
-  TelemetryRecorder,
-  TelemetrySource,
-  TelemetryStream,
-} from '../cluster/telemetry.js';
+export type * from '../cluster/telemetry.js';

@@ -94,12 +94,16 @@ export function measure(
   return all;
 }
 
+/** Which stream something is about. */
+export function destination(stream: string): Attributes {
+  return { 'messaging.system': 'redis', 'messaging.destination.name': stream };
+}
+
 function measureStream({ name, ...stream }: TelemetryStream, attributes: Attributes): Measurement[] {
   const all: Measurement[] = [];
   const add = (instrument: InstrumentName, value: number | undefined, own: Attributes = {}): void => {
     if (value !== undefined) {
-      const where = { 'messaging.system': 'redis', 'messaging.destination.name': name };
-      all.push({ name: instrument, value, attributes: { ...attributes, ...where, ...own } });
+      all.push({ name: instrument, value, attributes: { ...attributes, ...destination(name), ...own } });
     }
   };
   const { appended, dropped, read, lost, delivered, passedOver, duplicates, rejected } = stream.counters;

@@ -2,7 +2,7 @@ import { metrics, trace, type Attributes, type MeterProvider, type TracerProvide
 import type { RedisStreamsTelemetry } from '../cluster/telemetry.js';
 import { replyCode } from '../redis/reply-code.js';
 import { collectorOf } from './collector.js';
-import { measure } from './measurements.js';
+import { destination, measure } from './measurements.js';
 import { tracing } from './tracing.js';
 
 /** The instrumentation scope of all metrics and spans. */
@@ -53,10 +53,7 @@ export function openTelemetry(options: OpenTelemetryOptions = {}): RedisStreamsT
       const events = new Map<string, number>();
       source.node?.onEvent(({ type }) => void events.set(type, (events.get(type) ?? 0) + 1));
       const remove = collector.add(() => measure(source, events, attributes));
-      const of = (stream: string): Attributes => ({
-        ...attributes,
-        ...{ 'messaging.system': 'redis', 'messaging.destination.name': stream },
-      });
+      const of = (stream: string): Attributes => ({ ...attributes, ...destination(stream) });
       return {
         onSent: (stream, seconds, error) =>
           collector.sent.record(seconds, {

@@ -199,14 +199,32 @@ describe('one session that two nodes want at once', () => {
   );
 });
 
+/** A server with a replica, and a proxy through which nodes reach the one, and after a failover the other. */
+async function startReplicated() {
+  const redis = await RedisServer.start();
+  const replica = await RedisServer.start({ replicaOf: redis });
+  const proxy = await TcpProxy.start(redis.port);
+  return {
+    ...{ redis, replica, proxy },
+    /** The replica has all up to now, and nothing from now on. */
+    detach: async () => {
+      await replica.inSync();
+      await replica.command('REPLICAOF', 'NO', 'ONE');
+    },
+    /** To the replica, which lacks what was written since it was detached. */
+    failOver: async () => {
+      proxy.target(replica.port);
+      proxy.cut();
+      await redis.kill();
+    },
+  };
+}
+
 describe('a failover that lost writes', () => {
   test('keeps connected clients, and their sessions are written again', async () => {
-    const redis = await RedisServer.start();
-    const replica = await RedisServer.start({ replicaOf: redis });
-    const proxy = await TcpProxy.start(redis.port);
+    const { replica, proxy, detach, failOver } = await startReplicated();
     const [a, b] = [await startNode({ port: proxy.port }), await startNode({ port: proxy.port })];
-    await replica.inSync();
-    await replica.command('REPLICAOF', 'NO', 'ONE'); // what follows does not reach it
+    await detach();
     const visitors: Visitor[] = [];
     for (let i = 0; i < 20; i++) {
       visitors.push(await visit(i % 2 ? a : b, { rooms: ['red'] }));
@@ -218,9 +236,7 @@ describe('a failover that lost writes', () => {
       visitor.cut();
       await visits(visitor, 2);
     }
-    proxy.target(replica.port);
-    proxy.cut();
-    await redis.kill();
+    await failOver();
     await until(() => [a, b].every(({ node }) => node.status().state === 'running'), { what: 'the failover' });
 
     const written = async (): Promise<unknown[]> => {
@@ -252,47 +268,37 @@ describe('a failover that lost writes', () => {
 });
 
 test('a failover that lost changes of rooms: sessions are written again as they are', async () => {
-  const redis = await RedisServer.start();
-  const replica = await RedisServer.start({ replicaOf: redis });
-  const proxy = await TcpProxy.start(redis.port);
+  const { redis, replica, proxy, detach, failOver } = await startReplicated();
   const a = await startNode({ port: proxy.port });
-  await replica.inSync();
   const visitor = await visit(a, { rooms: ['before'] });
   const key = `sio:session:live:${a.node.id}`;
   const rooms = async (server: RedisServer): Promise<string[] | undefined> =>
     decodeSession(await server.command('HGET', key, visitor.pid!), visitor.pid!)?.rooms.slice(1);
   await until(async () => (await rooms(replica))?.includes('before'), { what: 'the replica to have the session' });
-  await replica.command('REPLICAOF', 'NO', 'ONE'); // what follows does not reach it
+  await detach();
   await visitor.socket.emitWithAck('leave', 'before');
   await visitor.socket.emitWithAck('join', 'after');
   await until(async () => (await rooms(redis))?.includes('after'), { what: 'the change to be written' });
-  proxy.target(replica.port);
-  proxy.cut();
-  await redis.kill();
+  await failOver();
   await until(async () => (await rooms(replica))?.join() === 'after', { what: 'the change to be written again' });
 });
 
 test('a failover that lost what was stored when a client left: it comes back to that, not to what was written before', async () => {
-  const redis = await RedisServer.start();
-  const replica = await RedisServer.start({ replicaOf: redis });
-  const proxy = await TcpProxy.start(redis.port);
+  const { redis, replica, proxy, detach, failOver } = await startReplicated();
   const a = await startNode({ port: proxy.port });
-  await replica.inSync();
   const visitor = await visit(a, { rooms: ['before'] });
   a.io.emit('msg', 0);
   await receives(visitor, 1);
   const key = `sio:session:live:${a.node.id}`;
   const written = async (server: RedisServer): Promise<unknown> => server.command('HGET', key, visitor.pid!);
   await until(async () => (await written(replica)) !== null, { what: 'the replica to have the session' });
-  await replica.command('REPLICAOF', 'NO', 'ONE'); // what follows does not reach it
+  await detach();
   const old = String(await written(replica));
   await visitor.socket.emitWithAck('leave', 'before');
   await visitor.socket.emitWithAck('join', 'after');
   await visitor.stayAway();
   await until(async () => (await redis.command('EXISTS', `sio:session:${visitor.pid}`)) === 1, { what: 'a session' });
-  proxy.target(replica.port);
-  proxy.cut();
-  await redis.kill();
+  await failOver();
   await until(() => a.node.status().state === 'running', { what: 'the failover' });
   await sleep(300);
   await replica.command('HSET', key, visitor.pid!, old); // as if the node had not looked there yet
