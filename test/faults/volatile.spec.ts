@@ -44,6 +44,7 @@ test('what is published to a node while it is stopped for long waits in its subs
     { what: 'a volatile broadcast to arrive' },
   );
 
+  await sleep(100); // while a write to the client is under way, it is given nothing volatile
   receiver.pause();
   sender.io.volatile.emit('msg', 'meanwhile');
   await sleep(3 * heartbeatTimeout); // it will find that it has not heard itself for so long
