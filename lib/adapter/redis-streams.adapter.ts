@@ -24,7 +24,7 @@ import { callApp } from './app-code.js';
 import { corkFlushes } from './cork-flushes.js';
 import { Requests, toBroadcastOptions } from './requests.js';
 import { SessionRecovery } from './session-recovery.js';
-import type { NamespaceLike, SocketDetails, SocketLike } from './socket-io.js';
+import { isSocketId, type NamespaceLike, type SocketDetails, type SocketLike } from './socket-io.js';
 
 /** Marks adapters of this package, of whichever copy of it. */
 const OURS = Symbol.for('nestjs-redis-streams-adapter');
@@ -144,7 +144,7 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
     } else if (packet.id !== undefined) {
       super.broadcast(exact, opts); // for one socket, and the acknowledgement can be called only here
     } else {
-      this.change(opts, {
+      const change: Change = {
         here: (sent) =>
           super.broadcast(sent ? this.withOffset(exact, this.log.offset()) : this.keepingOffset(exact), opts),
         // Its turn may come later, so it is sent as it is now.
@@ -156,7 +156,8 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
           ...{ type: EntryType.Broadcast, data: { packet: exact, opts: target } },
           ...(this.hasOwnParser && { exact: true }),
         }),
-      });
+      };
+      this.change(opts, change, this.isForOne(opts) || this.isForOneElsewhere(opts));
     }
   }
 
@@ -356,9 +357,8 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
   }
 
   /** Does something with the sockets of this server, and has the others do the same. Returns whether it was appended. */
-  private change(opts: BroadcastOptions, change: Change): boolean {
+  private change(opts: BroadcastOptions, change: Change, isDirect = this.isForOne(opts)): boolean {
     const target = this.elsewhere(opts);
-    const isDirect = this.isForOne(opts);
     const isAtOnce = this.ordering === 'local-first' || isDirect;
     if (!target) {
       if (isAtOnce) {
@@ -397,6 +397,19 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
   private isForOne({ rooms }: BroadcastOptions): boolean {
     const [room] = rooms;
     return rooms.size === 1 && this.namespace.sockets.has(room!);
+  }
+
+  /**
+   * Whether all that is meant may be one socket that is not here, or not yet. Its client may arrive before this node has
+   * read back what it sends now; what it sends then must not overtake it, so both go one way.
+   */
+  private isForOneElsewhere({ rooms }: BroadcastOptions): boolean {
+    const [room] = rooms;
+    if (!this.recovery || rooms.size !== 1 || !isSocketId(room)) {
+      return false;
+    }
+    const members = this.rooms.get(room);
+    return !members || (members.size === 1 && members.has(room)); // it is in its middlewares
   }
 
   /** What is meant of the other servers; undefined: nobody can be. */

@@ -49,3 +49,10 @@ export interface SocketDetails {
   readonly rooms: ReadonlySet<string>;
   readonly data: unknown;
 }
+
+const SOCKET_ID = /^[\w-]{20}$/;
+
+/** Whether the name of a room has the form of a socket id, which Socket.IO makes for each client. */
+export function isSocketId(room: unknown): room is string {
+  return typeof room === 'string' && SOCKET_ID.test(room);
+}

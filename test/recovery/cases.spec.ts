@@ -5,6 +5,36 @@ import { Gate, receives, socketsOf, startNode, visit, visits } from './fleet.js'
 import { Visitor } from './visitor.js';
 
 describe('a client that comes back', () => {
+  test.each(['local-first', 'log'] as const)(
+    'is given in order what its node sends to it until it arrives, and then (ordering %s)',
+    async (ordering) => {
+      const redis = await RedisServer.start();
+      const gate = new Gate();
+      const adapter = { ordering };
+      const a = await startNode({ port: redis.port, adapter });
+      const b = await startNode({ port: redis.port, adapter, middleware: () => gate.pass() });
+      const visitor = await visit(a, { rooms: ['red'] });
+      a.io.emit('msg', 0);
+      await receives(visitor, 1);
+      b.io.on('connection', (socket) => {
+        socket.emit('msg', 'on arrival, 1');
+        b.io.to(visitor.sid).emit('msg', 'on arrival, 2');
+        socket.disconnect(true);
+      });
+
+      visitor.goTo(b.url);
+      visitor.cut();
+      b.io.to(visitor.sid).emit('msg', 'on its way, 1');
+      await until(() => gate.arrivals === 1, { what: 'the middleware to be reached' });
+      b.io.to(visitor.sid).emit('msg', 'on its way, 2');
+      gate.release(); // before anything can be read back
+
+      await until(() => visitor.visits[1]?.end, { what: 'the client to be disconnected' });
+      expect(visitor.visits[1]).toMatchObject({ recovered: true, end: { reason: 'io server disconnect' } });
+      expect(visitor.values).toEqual([0, 'on its way, 1', 'on its way, 2', 'on arrival, 1', 'on arrival, 2']);
+    },
+  );
+
   test('is given what is sent between its recovery and its place in the namespace', async () => {
     const redis = await RedisServer.start();
     const gate = new Gate();
