@@ -31,7 +31,7 @@ function faults(): string[] {
     config: object;
   };
   const { options } = ts.parseJsonConfigFileContent(config, ts.sys, ROOT);
-  const program = ts.createProgram([...files, globals], { ...options, types: ['node'] });
+  const program = ts.createProgram([...files, globals], { ...options, types: ['node'], checkJs: true });
   const found = ts.getPreEmitDiagnostics(program).map(({ file, start, messageText }) => {
     const text = ts.flattenDiagnosticMessageText(messageText, '\n');
     const block = file && blocks.get(file.fileName);
@@ -54,7 +54,7 @@ describe('the code of README and docs', () => {
   test('is in languages that are checked here', () => {
     const languages = new Set(blocks.map(({ language }) => language));
     languages.delete(''); // pictures
-    expect([...languages].filter((language) => !['ts', 'sh'].includes(language))).toEqual([]);
+    expect([...languages].filter((language) => !['ts', 'js', 'sh'].includes(language))).toEqual([]);
   });
 });
 

@@ -56,8 +56,12 @@ export const slug = (heading: string): string =>
     .replace(/[^\w\- ]/g, '')
     .replaceAll(' ', '-');
 
+/** What is written as files. */
+const PROGRAMS = ['ts', 'js'];
+
 /** The file that a block says it is in its first line, or one named after its place. */
-export const nameOf = ({ code, line }: Block): string => /^\/\/ ([\w./-]+\.ts)\n/.exec(code)?.[1] ?? `line-${line}.ts`;
+export const nameOf = ({ code, line }: Block): string =>
+  /^\/\/ ([\w./-]+\.(?:ts|mjs))\n/.exec(code)?.[1] ?? `line-${line}.ts`;
 
 /** The folder of a section, below that of all pages. */
 export const folderOf = (page: string, section: string): string => join(basename(page, '.md').toLowerCase(), section);
@@ -66,7 +70,7 @@ export const folderOf = (page: string, section: string): string => join(basename
 const QUICK_START = ['app.module.ts', 'chat.gateway.ts', 'health.controller.ts', 'main.ts'];
 
 /**
- * Writes the TypeScript of all pages as files, each section into a folder of its own, where the files of the quick start
+ * Writes the programs of all pages as files, each section into a folder of its own, where the files of the quick start
  * are as well, unless the section has its own of that name.
  *
  * @returns of each file, its path and its block
@@ -79,7 +83,7 @@ export function writeFiles(folder: string, pages = PAGES): Map<string, Block> {
     writeFileSync(path, block.code);
     written.set(path, block);
   };
-  for (const block of pages.flatMap(blocksOf).filter(({ language }) => language === 'ts')) {
+  for (const block of pages.flatMap(blocksOf).filter(({ language }) => PROGRAMS.includes(language))) {
     const path = join(folder, folderOf(block.page, block.section), nameOf(block));
     if (written.has(path)) throw new Error(`${block.page}:${block.line}: its section has two files ${nameOf(block)}`);
     write(path, block);

@@ -15,9 +15,9 @@ export class Program {
   #exit?: Exit;
   #output = '';
 
-  private constructor(file: string, port: number, env: Record<string, string>) {
+  private constructor(file: string, port: number, env: Record<string, string>, args: string[] = []) {
     this.port = port;
-    this.#child = spawn(process.execPath, ['--import', typescript, file], {
+    this.#child = spawn(process.execPath, ['--import', typescript, file, ...args], {
       cwd: dirname(file),
       env: { ...process.env, NODE_ENV: 'production', PORT: String(port), ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -43,8 +43,8 @@ export class Program {
   }
 
   /** Of one that serves nobody, and goes on. */
-  static async start(file: string, env: Record<string, string>): Promise<Program> {
-    return closeAfterwards(new Program(file, await freePort(), env));
+  static async start(file: string, env: Record<string, string>, args: string[] = []): Promise<Program> {
+    return closeAfterwards(new Program(file, await freePort(), env, args));
   }
 
   /** Of one that ends by itself: how it did. */

@@ -72,6 +72,13 @@ test('two nodes of the quick start hear each other, list each other as healthy, 
   const main = printed('README.md', 'quick-start', 'main.ts');
   const nodes = await start([main, main]);
   await hearEachOther(nodes);
+  const hear = await Program.start(
+    printed('README.md', 'quick-start', 'hear.mjs'),
+    env,
+    nodes.map(({ port }) => String(port)),
+  );
+  await hear.writes('client 1 hears: hello');
+  await hear.writes('client 2 hears: hello');
   for (const { port } of nodes) {
     const answer = await fetch(`http://localhost:${port}/health`);
     expect(answer.status).toBe(200);
