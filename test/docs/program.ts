@@ -6,7 +6,13 @@ import { mustNotOutliveUs } from '../kit/outlive.js';
 
 const typescript = new URL('../../scripts/typescript.mjs', import.meta.url).href;
 
-/** A printed program that runs as a process of its own, in the folder of its file; killed after the test. */
+export interface ProgramOptions {
+  args?: string[];
+  /** The folder that it runs in. @default that of its file */
+  cwd?: string;
+}
+
+/** A printed program that runs as a process of its own; killed after the test. */
 export class Program {
   /** Where it listens, if it does: it is given as `PORT`. */
   readonly port: number;
@@ -15,10 +21,11 @@ export class Program {
   #exit?: Exit;
   #output = '';
 
-  private constructor(file: string, port: number, env: Record<string, string>, args: string[] = []) {
+  private constructor(file: string, port: number, env: Record<string, string>, options: ProgramOptions = {}) {
+    const { args = [], cwd = dirname(file) } = options;
     this.port = port;
     this.#child = spawn(process.execPath, ['--import', typescript, file, ...args], {
-      cwd: dirname(file),
+      cwd,
       env: { ...process.env, NODE_ENV: 'production', PORT: String(port), ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -35,16 +42,16 @@ export class Program {
   }
 
   /** Of a server: resolves when it listens. */
-  static async listen(file: string, env: Record<string, string>): Promise<Program> {
-    const program = closeAfterwards(new Program(file, await freePort(), env));
+  static async listen(file: string, env: Record<string, string>, options?: ProgramOptions): Promise<Program> {
+    const program = closeAfterwards(new Program(file, await freePort(), env, options));
     await program.#wait(`${file} to listen`, () => program.#ended() || accepts(program.port));
     if (program.#exit) throw new Error(`${file} ended at its start:\n${program.#output}`);
     return program;
   }
 
   /** Of one that serves nobody, and goes on. */
-  static async start(file: string, env: Record<string, string>, args: string[] = []): Promise<Program> {
-    return closeAfterwards(new Program(file, await freePort(), env, args));
+  static async start(file: string, env: Record<string, string>, options?: ProgramOptions): Promise<Program> {
+    return closeAfterwards(new Program(file, await freePort(), env, options));
   }
 
   /** Of one that ends by itself: how it did. */

@@ -1,10 +1,11 @@
 import { spawnSync } from 'node:child_process';
-import { cpSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { Server } from 'socket.io';
 import type { Socket } from 'socket.io-client';
+import { parse } from 'yaml';
 import { createAdapter } from 'nestjs-redis-streams-adapter/adapter';
 import { swcOptions } from '../../scripts/swc-options.mjs';
 import { LEAST_RIGHTS } from '../faults/least-rights.js';
@@ -72,11 +73,9 @@ test('two nodes of the quick start hear each other, list each other as healthy, 
   const main = printed('README.md', 'quick-start', 'main.ts');
   const nodes = await start([main, main]);
   await hearEachOther(nodes);
-  const hear = await Program.start(
-    printed('README.md', 'quick-start', 'hear.mjs'),
-    env,
-    nodes.map(({ port }) => String(port)),
-  );
+  const hear = await Program.start(printed('README.md', 'quick-start', 'hear.mjs'), env, {
+    args: nodes.map(({ port }) => String(port)),
+  });
   await hear.writes('client 1 hears: hello');
   await hear.writes('client 2 hears: hello');
   for (const { port } of nodes) {
@@ -218,4 +217,26 @@ describe('the least rights', () => {
     await hearEachOther(await start([main, main], { REDIS_URL: url }));
     expect(new Set((await redis.clients()).map(({ user }) => user))).toEqual(new Set(['app']));
   });
+});
+
+test('the chat of the samples, started as its image is, passes the health check of the compose file while Redis is there', async () => {
+  const deploy = join(ROOT, 'sample/chat/deploy');
+  const command = JSON.parse(/^CMD (.+)$/m.exec(readFileSync(join(deploy, 'Dockerfile'), 'utf8'))![1]!) as string[];
+  expect(command.slice(-3)).toEqual(['--import', '../../scripts/typescript.mjs', 'src/main.ts']);
+  const { environment, healthcheck } = parse(readFileSync(join(deploy, 'compose.yaml'), 'utf8')).services.chat;
+  const cwd = join(ROOT, 'sample/chat');
+  const chat = await Program.listen(
+    join(cwd, 'src/main.ts'),
+    { STREAM_NAME: environment.STREAM_NAME, ...env },
+    { cwd },
+  );
+  const [, , ...check] = (healthcheck.test as string[]).map((part) => part.replace('3000', String(chat.port)));
+  const isHealthy = (): boolean => spawnSync(process.execPath, check).status === 0;
+  await until(isHealthy, { what: 'the chat to be healthy' });
+  expect(await (await fetch(`http://localhost:${chat.port}/`)).text()).toMatch(/<!doctype html>/i);
+  await redis.kill();
+  await until(() => !isHealthy(), { what: 'the chat to be unhealthy' });
+  await redis.restart();
+  await until(isHealthy, { what: 'the chat to be healthy again' });
+  expect(await chat.stop()).toEqual(BY_SIGNAL);
 });
