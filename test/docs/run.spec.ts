@@ -134,6 +134,13 @@ test('the observer of the guide sees nodes come and go, and is none itself', asy
   expect(await observer.stop()).toEqual(BY_SIGNAL);
 });
 
+test('readiness of the guide is about the node, and its other check about the cluster', async () => {
+  const node = await Program.listen(printed('docs/guide.md', 'health', 'main.ts'), env);
+  const check = async (path: string): Promise<number> =>
+    (await fetch(`http://localhost:${node.port}/health/${path}`)).status;
+  expect([await check('ready'), await check('cluster')]).toEqual([200, 503]); // one node of three
+});
+
 test('the application with metrics gives them to Prometheus', async () => {
   const metricsPort = await freePort();
   const app = printed('docs/operating.md', 'metrics', 'main.ts');
