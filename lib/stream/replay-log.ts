@@ -163,15 +163,15 @@ export class ReplayLog {
     this.generation++;
   }
 
-  /** @param offset - the offset that goes with the entry, if it may be for somebody who is collecting */
-  push(entry: LogEntry, offset: string = entry.id): void {
+  /** @param offsetOf - the offset that goes with the entry, asked if somebody collects it */
+  push(entry: LogEntry, offsetOf: (entry: LogEntry) => string = idOf): void {
     this.position = entry.id;
     this.numbers.addNewer(entry);
     if (entry.type !== EntryType.Broadcast) {
       return;
     }
     if (this.collecting.size > 0 && !this.own.includes(entry.origin)) {
-      this.collect(entry, offset); // own ones were collected when they were taken
+      this.collect(entry, () => offsetOf(entry)); // own ones were collected when they were taken
     }
     this.entries.push(entry);
     this.index.add(entry);
@@ -183,7 +183,7 @@ export class ReplayLog {
   pushOwn(entry: Omit<UnreadEntry, 'origin'> & { readonly origin: Origin }, offset: () => string): void {
     const own = this.own.push(entry);
     if (this.collecting.size > 0) {
-      this.collect(own, offset());
+      this.collect(own, offset);
     }
   }
 
@@ -248,10 +248,10 @@ export class ReplayLog {
     return { other, ...(own && isOwnNew && { own: { origin: own.origin!, id: own.id } }) };
   }
 
-  private collect(entry: LogEntry | UnreadEntry, offset: string): void {
+  private collect(entry: LogEntry | UnreadEntry, offset: () => string): void {
     for (const { recipient, items } of this.collecting) {
       if (isFor(entry, recipient)) {
-        items.push({ entry, offset });
+        items.push({ entry, offset: offset() });
       }
     }
   }

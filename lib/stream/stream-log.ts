@@ -127,6 +127,8 @@ export class StreamLog {
   private formerEnd: StreamId | undefined;
   /** {@link offset}, until something changes. */
   private knownOffset: string | undefined;
+  private readonly offsetNow = (): string => this.offset();
+  private readonly offsetOfRead = (entry: LogEntry): string => this.offsetAt(entry);
 
   /**
    * @param commands - the connection on which entries are appended
@@ -243,16 +245,15 @@ export class StreamLog {
     if (bus) {
       fields.push(...encodeBus(bus()));
     }
-    const own = lane === 'direct' ? this.atOnce : this.main;
-    const origin = own.next();
+    const numbered = lane === 'direct' ? this.atOnce : this.main;
+    const origin = numbered.next();
     this.knownOffset = undefined;
     if (this.own?.includes(origin)) {
       const { uid, nsp, type } = message;
-      this.replayLog.pushOwn({ uid, nsp, type, data: fields[7]!, rooms: targetsOf(message), origin }, () =>
-        this.offset(),
-      );
+      const own = { uid, nsp, type, data: fields[7]!, rooms: targetsOf(message), origin };
+      this.replayLog.pushOwn(own, this.offsetNow);
     }
-    this.publisher.append({ lane: own, seq: origin.seq, fields, bytes: sizeOf(fields) });
+    this.publisher.append({ lane: numbered, seq: origin.seq, fields, bytes: sizeOf(fields) });
     return origin;
   }
 
@@ -509,7 +510,7 @@ export class StreamLog {
       if (lane === this.atOnce) {
         this.own.readUpTo(lane.read);
       }
-      this.replayLog.push(entry, lane ? entry.id : this.offsetAt(entry));
+      this.replayLog.push(entry, this.offsetOfRead);
     }
     if (entry.problem === undefined) {
       this.delivered += Number(this.options.deliver(entry, lane !== undefined));
