@@ -208,21 +208,39 @@ describe('testing', () => {
 });
 
 describe('the least rights', () => {
-  test('can be pasted into a shell, and are enough for the quick start', async () => {
-    const [acl] = blocksOf('docs/security.md').filter(
-      ({ language, code }) => language === 'sh' && /ACL SETUSER/.test(code),
-    );
-    // What the shell makes of it, with a redis-cli that shows its arguments.
-    const script = `redis-cli() { printf '%s\\0' "$@"; }\n${acl!.code}`;
+  /** By user, the words of each `redis-cli ACL SETUSER` that the page prints, as a shell reads them. */
+  function printedRights(): Map<string, string[]> {
+    const blocks = blocksOf('docs/security.md').filter(({ language }) => language === 'sh');
+    const script = `redis-cli() { printf '%s\\0' "$@"; echo; }\n${blocks.map(({ code }) => code).join('\n')}`;
     const { stdout } = spawnSync('bash', ['-c', script], { encoding: 'utf8' });
-    const words = stdout.split('\0').slice(0, -1) as [string];
+    const commands = stdout.trim().split('\n');
+    return new Map(commands.map((command) => command.split('\0').slice(0, -1)).map((words) => [words[2]!, words]));
+  }
+  const urlOf = (user: string): string => `redis://${user}:secret@127.0.0.1:${redis.port}`;
+
+  beforeEach(async () => {
+    for (const words of printedRights().values()) await redis.command(...words);
+  });
+
+  test('of a node can be pasted into a shell, and are enough for the quick start', async () => {
     // The fault tests run with the same, for the default name.
-    expect(words.slice(5)).toEqual(LEAST_RIGHTS.map((rule) => (rule === '~socket.io' ? '~chat' : rule)));
-    await redis.command(...words);
-    const url = `redis://app:secret@127.0.0.1:${redis.port}`;
+    const rights = printedRights().get('app')!.slice(5);
+    expect(rights).toEqual(LEAST_RIGHTS.map((rule) => (rule === '~socket.io' ? '~chat' : rule)));
     const main = printed('README.md', 'quick-start', 'main.ts');
-    await hearEachOther(await start([main, main], { REDIS_URL: url }));
+    await hearEachOther(await start([main, main], { REDIS_URL: urlOf('app') }));
     expect(new Set((await redis.clients()).map(({ user }) => user))).toEqual(new Set(['app']));
+  });
+
+  test('of a worker and of an observer are enough for these', async () => {
+    const node = await Program.listen(printed('README.md', 'quick-start', 'main.ts'), { REDIS_URL: urlOf('app') });
+    const heard = received(await connect(node.port), 'said');
+    const job = printed('docs/guide.md', 'without-nest', 'job.ts');
+    expect(await Program.run(job, { REDIS_URL: urlOf('worker') })).toEqual(BY_ITSELF);
+    await until(() => heard.length > 0, { what: 'what the job says' });
+    const section = 'watch-from-a-process-that-serves-no-sockets';
+    const watch = printed('docs/guide.md', section, 'watch.ts');
+    const observer = await Program.start(watch, { REDIS_URL: urlOf('observer') });
+    await observer.writes(`${node.pid}: up\n`);
   });
 });
 
