@@ -81,7 +81,7 @@ export interface RedisStreamsAdapterOptions {
   ordering?: 'log' | 'local-first';
   /**
    * How many broadcasts wait at most for Redis, for each stream. When there are more, the oldest are dropped, counted
-   * and told.
+   * and reported as `outbox-dropped`.
    * @default 100_000
    */
   outboxMaxEntries?: number;
@@ -112,7 +112,7 @@ export interface RedisStreamsAdapterOptions {
    */
   sessionCheckpoints?: boolean;
   /**
-   * Whether a client is told the current offset when it connects, in an event named `redis-streams:offset`, so that it
+   * Whether a client is sent the current offset when it connects, in an event named `redis-streams:offset`, so that it
    * can be recovered even if it never receives anything else. Its `onAny` listeners see that event.
    * @default false
    */
@@ -124,7 +124,7 @@ export interface RedisStreamsAdapterOptions {
   commandTimeout?: number;
   /**
    * Whether a server is used without a look at what it says of itself and whether it can do all that is needed. For
-   * servers and proxies that are refused, and that you know to be able to.
+   * servers and proxies that are refused although you know that they can.
    * @default false
    */
   skipServerCheck?: boolean;
