@@ -10,11 +10,11 @@ import { callApp } from './app-code.js';
 import type { SocketDetails } from './socket-io.js';
 
 /** Milliseconds for an answer, where the application has not said how long. */
-const DEFAULT_TIMEOUT = 5_000;
+const DEFAULT_TIMEOUT_MS = 5_000;
 /** Milliseconds after which Redis is asked again who is still there to answer. */
-const RECHECK = 250;
+const RECHECK_INTERVAL_MS = 250;
 /** Bytes of a piece of an answer, but for its last socket. */
-const PIECE = 128 * 1024;
+const PIECE_BYTES = 128 * 1024;
 
 /** What requests need of the server that makes and answers them. */
 export interface RequestServer {
@@ -80,7 +80,7 @@ export class Requests {
    *
    * @throws Error if a server does not answer in time, or the request cannot be sent
    */
-  fetchSockets(opts: WireOptions, timeout = DEFAULT_TIMEOUT): Promise<unknown[]> {
+  fetchSockets(opts: WireOptions, timeout = DEFAULT_TIMEOUT_MS): Promise<unknown[]> {
     const sockets: unknown[] = [];
     return new Promise((resolve, reject) => {
       this.ask((requestId) => ({ type: RequestType.FetchSockets, data: { opts, requestId, pieces: true } }), timeout, {
@@ -108,7 +108,7 @@ export class Requests {
     let refusal: Error | undefined;
     this.ask(
       (requestId) => ({ type: RequestType.ServerSideEmit, data: { packet: event, requestId } }),
-      DEFAULT_TIMEOUT,
+      DEFAULT_TIMEOUT_MS,
       {
         take: (response, uid) => {
           if (response.type !== RequestType.ServerSideEmitResponse) {
@@ -248,7 +248,7 @@ export class Requests {
   private scheduleRecheck(): void {
     clearTimeout(this.recheckTimer);
     if (this.pending.size > 0) {
-      this.recheckTimer = setTimeout(() => void this.recheck(), RECHECK).unref();
+      this.recheckTimer = setTimeout(() => void this.recheck(), RECHECK_INTERVAL_MS).unref();
     }
   }
 
@@ -323,7 +323,7 @@ export class Requests {
       let encoded: Buffer[] = [];
       let bytes = 0;
       for (const socket of sockets) {
-        if (bytes >= PIECE) {
+        if (bytes >= PIECE_BYTES) {
           await answer({ sockets: [], encoded, more: true });
           encoded = [];
           bytes = 0;

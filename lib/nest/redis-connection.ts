@@ -14,7 +14,7 @@ interface OwnClient {
 }
 
 /** Milliseconds to wait for the end of a socket. */
-const CLOSE_TIMEOUT = 2_000;
+const CLOSE_TIMEOUT_MS = 2_000;
 /** In which states of a client there is a socket, whose end it emits. */
 const WITH_SOCKET = new Set(['connecting', 'connect', 'ready']);
 const own = new WeakSet<object>();
@@ -52,7 +52,7 @@ export async function closeClient(client: unknown): Promise<void> {
   (client as OwnClient).disconnect();
   if (WITH_SOCKET.has(status)) {
     let timer: NodeJS.Timeout | undefined;
-    await Promise.race([ended, new Promise<void>((resolve) => (timer = setTimeout(resolve, CLOSE_TIMEOUT)))]);
+    await Promise.race([ended, new Promise<void>((resolve) => (timer = setTimeout(resolve, CLOSE_TIMEOUT_MS)))]);
     clearTimeout(timer);
   }
 }

@@ -7,7 +7,7 @@ export type Command = readonly CommandArg[];
 /** What a connection is for. It is the last part of the name that `CLIENT LIST` shows. */
 export type ConnectionRole = 'commands' | 'reader' | 'subscriber';
 
-/** What a connection tells its owner. */
+/** What a connection reports to its owner. */
 export interface ConnectionListener {
   /** The connection can be used. Called again after each reconnection. */
   onReady(): void;
@@ -26,7 +26,7 @@ export interface ConnectionListener {
  * connection is lost is rejected, never sent again.
  *
  * A reply that does not come within `timeout` milliseconds (none: for ever) is a RedisTimeoutError, and the connection is
- * dropped, for a reply that comes later could not be told from the next one's.
+ * dropped, for a late reply could not be distinguished from the next one's.
  */
 export interface RedisConnection {
   /** Whether a command would be sent now. */

@@ -69,8 +69,8 @@ export interface AppendOptions {
   /** `direct`: what is delivered here at once although the ordering is `log`; it is numbered by itself then. */
   lane?: 'direct' | undefined;
   /**
-   * Tells the number of the last request that was sent before; see {@link LogEntry.bus}. Asked only if the entry is taken, for
-   * the next one must say it otherwise.
+   * Returns the number of the last request that was sent before; see {@link LogEntry.bus}. Asked only if the entry is taken, for
+   * otherwise the next one must carry it.
    */
   bus?: () => number | undefined;
 }
@@ -118,7 +118,7 @@ export class StreamLog {
   private droppedWork = 0;
   /** Entries that somebody here was given when they were read. */
   private delivered = 0;
-  /** The age of the entry at this position was told to the telemetry. */
+  /** The age of the entry at this position was reported to the telemetry. */
   private measuredAt: StreamId | undefined;
   private opened: (() => void)[] = [];
   private readonly replacementListeners = new Set<(position: StreamId) => void>();
@@ -338,7 +338,7 @@ export class StreamLog {
     return this.reader.whenPublisherDelivered(node, seq, timeout);
   }
 
-  /** What tells the entry at {@link position} from one of another history with the same id, if that is known. */
+  /** What distinguishes the entry at {@link position} from one of another history with the same id, if that is known. */
   get positionMark(): string | undefined {
     return this.position && this.reader.markAt(this.position);
   }
@@ -356,7 +356,7 @@ export class StreamLog {
    * Whether the entry at a position is in the log. `no`: neither is it there nor can it have been trimmed, or the entry
    * there is another one, so the position is of another history; `unknown`: Redis cannot be asked.
    *
-   * @param mark - what tells that entry from others with the same id, if that is known
+   * @param mark - what distinguishes that entry from others with the same id, if that is known
    */
   async isInLog(position: StreamId, mark?: string): Promise<'yes' | 'trimmed' | 'no' | 'unknown'> {
     if (position === STREAM_START) {
@@ -405,7 +405,7 @@ export class StreamLog {
 
   /**
    * The last entries that were, or may have been, for a recipient, of those that are not in a cut; undefined if there were
-   * none. Who has them lacks nothing up to {@link cut}.
+   * none. A client that received them has missed nothing up to {@link cut}.
    */
   lastGivenTo(recipient: Recipient, since: Cut): LastGiven | undefined {
     return this.replayLog.lastGivenTo(recipient, since);
@@ -413,7 +413,7 @@ export class StreamLog {
 
   // ── the other nodes ─────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** What this node tells the others, so that they notice if its last entry is lost. */
+  /** What this node announces to the others, so that they notice if its last entry is lost. */
   get lastAppended(): LastAppended {
     return { seq: this.main.appended, direct: this.direct.appended, id: this.publisher.lastAppendedId };
   }

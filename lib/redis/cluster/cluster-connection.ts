@@ -17,11 +17,11 @@ import { outsideContext } from '../outside-context.js';
 /** How often one command is sent on from node to node. */
 const MAX_REDIRECTS = 5;
 /** Milliseconds that a command waits for a node to which a connection is only being opened. */
-const OPEN_TIMEOUT = 1_000;
+const OPEN_TIMEOUT_MS = 1_000;
 /** Milliseconds in which a node must have counted its subscribers. */
-const COUNT_TIMEOUT = 2_000;
+const COUNT_TIMEOUT_MS = 2_000;
 /** Milliseconds after which the nodes are looked up again although nothing has failed: there may be new replicas. */
-const REFRESH_INTERVAL = 30_000;
+const REFRESH_INTERVAL_MS = 30_000;
 
 interface NodeConnection {
   connection: ReconnectingConnection;
@@ -38,7 +38,7 @@ interface NodeConnection {
  * - reader: the master of its key;
  * - subscriber: one node, for the cluster passes messages on to all; all masters, if PUB/SUB is sharded.
  *
- * It is complete when all of these are ready (of replicas it is enough that they were tried). The listener is told
+ * It is complete when all of these are ready (of replicas it is enough that they were tried). The listener is notified
  * that the connection is lost when it is not complete any more, and with each error until it is.
  *
  * A command is sent on by `MOVED` and `ASK`, which say that it was not executed, and never otherwise: the outcome of
@@ -67,7 +67,7 @@ export class ClusterConnection implements RedisConnection {
   ) {
     this.unlisten = topology.onChange(() => this.onTopology());
     if (topology.current) {
-      this.scheduleRefresh(REFRESH_INTERVAL);
+      this.scheduleRefresh(REFRESH_INTERVAL_MS);
       queueMicrotask(() => this.onTopology());
     } else {
       this.scheduleRefresh(0);
@@ -129,8 +129,8 @@ export class ClusterConnection implements RedisConnection {
     if (nodes.length === 0) {
       throw this.unavailable();
     }
-    const patience = Math.min(timeout, COUNT_TIMEOUT);
-    const counts = await Promise.allSettled(nodes.map((node) => node.countSubscribers(channels, patience)));
+    const countTimeout = Math.min(timeout, COUNT_TIMEOUT_MS);
+    const counts = await Promise.allSettled(nodes.map((node) => node.countSubscribers(channels, countTimeout)));
     const known = counts.filter((count) => count.status === 'fulfilled').map(({ value }) => value);
     if (known.length === 0) {
       throw (counts[0] as PromiseRejectedResult).reason;
@@ -203,7 +203,7 @@ export class ClusterConnection implements RedisConnection {
     return connection;
   }
 
-  /** Waits for a condition, which can only change when a node does, for at most OPEN_TIMEOUT. */
+  /** Waits for a condition, which can only change when a node does, for at most OPEN_TIMEOUT_MS. */
   private until(condition: () => boolean): Promise<void> {
     if (condition() || this.isClosed) {
       return Promise.resolve();
@@ -219,7 +219,7 @@ export class ClusterConnection implements RedisConnection {
           end();
         }
       };
-      const timer = setTimeout(end, OPEN_TIMEOUT);
+      const timer = setTimeout(end, OPEN_TIMEOUT_MS);
       this.waiting.add(look);
     });
   }
@@ -238,11 +238,11 @@ export class ClusterConnection implements RedisConnection {
     }
     clearTimeout(this.refreshTimer);
     const refresh = (): void => {
-      this.scheduleRefresh(REFRESH_INTERVAL);
+      this.scheduleRefresh(REFRESH_INTERVAL_MS);
       this.topology.refresh().catch((error: Error) => this.onError(error));
     };
     this.refreshTimer = outsideContext(() => setTimeout(refresh, delay));
-    if (delay === REFRESH_INTERVAL) {
+    if (delay === REFRESH_INTERVAL_MS) {
       this.refreshTimer.unref();
     }
   }
@@ -280,7 +280,7 @@ export class ClusterConnection implements RedisConnection {
     return (
       this.options.role === 'commands' &&
       node.connection.ready &&
-      performance.now() - node.unlistedSince < REFRESH_INTERVAL
+      performance.now() - node.unlistedSince < REFRESH_INTERVAL_MS
     );
   }
 
@@ -351,7 +351,7 @@ export class ClusterConnection implements RedisConnection {
     } else if (!this.isComplete && replicas.every((address) => this.nodes.get(address)?.isTried)) {
       this.isComplete = true;
       this.backoff.reset();
-      this.scheduleRefresh(REFRESH_INTERVAL);
+      this.scheduleRefresh(REFRESH_INTERVAL_MS);
       this.options.listener.onReady();
     }
   }
