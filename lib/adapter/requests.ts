@@ -7,6 +7,7 @@ import { decodeMsgpack, encodeMsgpack } from '../wire/msgpack.js';
 import { parseRequest, type Request, type Response } from '../wire/request-data.js';
 import { RequestType } from '../wire/requests.js';
 import { callApp } from './app-code.js';
+import { RequestError } from './request-error.js';
 import type { SocketDetails } from './socket-io.js';
 
 /** Milliseconds for an answer, where the application has not said how long. */
@@ -117,7 +118,7 @@ export class Requests {
           if (response.data.error === undefined) {
             responses.push(response.data.packet);
           } else {
-            refusal = new Error(`the server ${uid} cannot send its answer: ${response.data.error}`);
+            refusal = new RequestError('ANSWER', `the server ${uid} cannot send its answer: ${response.data.error}`);
           }
           return true;
         },
@@ -212,7 +213,8 @@ export class Requests {
     // Both at once: who comes between the two need not answer, and what is sent keeps its place in the order.
     const counting = this.server.census();
     this.server.send(request).catch((cause: Error) => {
-      this.end(requestId, new Error(`the request cannot be sent to other servers: ${cause.message}`, { cause }));
+      const problem = `the request cannot be sent to other servers: ${cause.message}`;
+      this.end(requestId, new RequestError('UNSENT', problem, { cause }));
     });
     void counting.then((census) => {
       pending.survey = new Survey(census);
@@ -223,11 +225,14 @@ export class Requests {
 
   private lateness(requestId: string): Error {
     if (this.server.whenStarted()) {
-      return new Error('timeout reached: Redis has not been reached yet, so other servers could not be asked');
+      return new RequestError(
+        'TIMEOUT',
+        'timeout reached: Redis has not been reached yet, so other servers could not be asked',
+      );
     }
     const { survey } = this.pending.get(requestId)!;
     const { answered, expected } = survey ?? { answered: new Set(), expected: 'an unknown number' };
-    return new Error(`timeout reached: only ${answered.size} responses received out of ${expected}`);
+    return new RequestError('TIMEOUT', `timeout reached: only ${answered.size} responses received out of ${expected}`);
   }
 
   private endIfComplete(requestId: string): void {

@@ -100,7 +100,7 @@ export interface ProbeOptions {
   timeout: number;
 }
 
-/** Redis cannot be used: the client passed in is not one that this package knows, or it cannot be reached. */
+/** Redis cannot be used: the client passed in is not one that this package knows, or it cannot be reached (`cause` says why). */
 export class RedisClientError extends Error {
   override readonly name = 'RedisClientError';
   readonly code = 'REDIS_STREAMS_CLIENT';

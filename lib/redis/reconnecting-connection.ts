@@ -259,7 +259,7 @@ export class ReconnectingConnection implements RedisConnection {
   }
 
   private unavailable(): Error {
-    return new Error(`Redis cannot be used now: ${this.lastError.message}`, { cause: this.lastError });
+    return new RedisClientError(`Redis cannot be used now: ${this.lastError.message}`, { cause: this.lastError });
   }
 
   private track<T>(what: unknown, timeout: number, reply: Promise<T>): Promise<T> {

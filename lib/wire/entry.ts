@@ -119,6 +119,7 @@ export function sizeOfText(text: string): number {
 /** A message that cannot be understood. It is passed over. */
 export class InvalidEntryError extends Error {
   override readonly name = 'InvalidEntryError';
+  readonly code = 'REDIS_STREAMS_INVALID_ENTRY';
 }
 
 /** How a message is encoded. */

@@ -9,7 +9,7 @@ import {
   type Redirect,
 } from './cluster-slots.js';
 import type { ClusterTopology } from './cluster-topology.js';
-import type { Command, OpenOptions, RedisConnection } from '../driver.js';
+import { RedisClientError, type Command, type OpenOptions, type RedisConnection } from '../driver.js';
 import { needsOf, ReconnectingConnection } from '../reconnecting-connection.js';
 import { isClusterChanging } from '../reply-code.js';
 import { outsideContext } from '../outside-context.js';
@@ -387,6 +387,6 @@ export class ClusterConnection implements RedisConnection {
   }
 
   private unavailable(): Error {
-    return new Error(`the cluster cannot be used now: ${this.lastError.message}`, { cause: this.lastError });
+    return new RedisClientError(`the cluster cannot be used now: ${this.lastError.message}`, { cause: this.lastError });
   }
 }

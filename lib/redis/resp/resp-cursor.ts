@@ -26,6 +26,7 @@ const VERBATIM_MARKER_BYTES = 4;
 /** What came is not RESP, or a form of it that Redis does not use. */
 export class RespError extends Error {
   override readonly name = 'RespError';
+  readonly code = 'REDIS_STREAMS_INVALID_REPLY';
 }
 
 /**
