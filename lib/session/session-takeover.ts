@@ -1,3 +1,4 @@
+import { within } from '../time/within.js';
 import { decodeSession, encodeSession, type Session } from '../wire/session.js';
 import { decide, standingOf, type Decision } from './ownership.js';
 import { SessionClaim, UNKNOWN, type ClaimKeeper } from './session-claim.js';
@@ -320,25 +321,22 @@ export class SessionTakeover {
   private async askForCurrent(take: Take, node: string, epoch: number): Promise<Session | 'gone' | 'silent'> {
     const { pid, nsp } = take;
     const { peers } = this.options;
-    let timer: NodeJS.Timeout | undefined;
     try {
       await peers.whenBack(node);
-      const answered = new Promise<string | null | undefined>((resolve) => {
+      const answer = new Promise<string | null>((resolve) => {
         take.onRelease = (answer) => {
           const session = decodeSession(answer, pid);
           if (answer === null || (session?.epoch ?? 0) === epoch - 1) {
             resolve(answer);
           } // else it is of a node that had the client still earlier
         };
-        timer = setTimeout(() => resolve(undefined), RELEASE_TIMEOUT_MS);
       });
+      const answered = within(RELEASE_TIMEOUT_MS, answer);
       const [canHear] = await Promise.all([peers.canHear(nsp, node), peers.askRelease(pid, node, epoch)]);
-      const answer = canHear ? await answered : undefined;
-      return answer === null ? 'gone' : (decodeSession(answer, pid) ?? 'silent');
+      const inTime = canHear ? await answered : undefined;
+      return inTime === null ? 'gone' : (decodeSession(inTime, pid) ?? 'silent');
     } catch {
       return 'silent'; // what was read is good enough
-    } finally {
-      clearTimeout(timer);
     }
   }
 

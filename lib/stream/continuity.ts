@@ -1,6 +1,6 @@
 import type { Command } from '../redis/driver.js';
 import { toEntries, toInfo, type RawEntry } from '../redis/stream-reply.js';
-import { sizeOf, type LogEntry } from '../wire/entry.js';
+import { sizeOfData, type LogEntry } from '../wire/entry.js';
 import { parseEntry } from '../wire/parse-entry.js';
 import { compareStreamIds, predecessor, STREAM_START, type StreamId } from '../wire/stream-id.js';
 import { History } from './history.js';
@@ -64,7 +64,7 @@ export class Continuity {
 
   /** A read has brought entries; this is the last of them. */
   onRead(last: LogEntry): void {
-    this.isLastLarge = sizeOf(last) > LARGE_ENTRY_CHARACTERS;
+    this.isLastLarge = sizeOfData(last) > LARGE_ENTRY_CHARACTERS;
     this.lengthWhenSeen = undefined;
   }
 

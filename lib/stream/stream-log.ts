@@ -1,5 +1,6 @@
 import type { ConnectionListener, RedisConnection } from '../redis/driver.js';
 import { toEntries, type RawEntry } from '../redis/stream-reply.js';
+import { within } from '../time/within.js';
 import { encodeCut, type Cut } from '../wire/cut.js';
 import {
   DIRECT_LANE,
@@ -23,7 +24,7 @@ import { checkSize } from './message-size.js';
 import { OwnEntries } from './own-entries.js';
 import { ReplayLog, type OlderEntries, type Replay, type ReplayLogOptions } from './replay-log.js';
 import type { Recipient } from './room-index.js';
-import { sizeOf, StreamPublisher } from './stream-publisher.js';
+import { sizeOfFields, StreamPublisher } from './stream-publisher.js';
 import { StreamReader } from './stream-reader.js';
 import type { TelemetryRecorder } from './telemetry.js';
 
@@ -53,7 +54,7 @@ export interface StreamLogOptions {
   emit(event: StreamEvent): void;
   /**
    * Asked before an entry with {@link LogEntry.bus} is delivered: that request must have come first. It is waited for, but
-   * for {@link MAX_HOLD_BEFORE_DELIVERY} milliseconds at most. Undefined if it has come, or will not.
+   * for {@link MAX_REQUEST_WAIT_MS} milliseconds at most. Undefined if it has come, or will not.
    */
   whenRequestHandled?(entry: LogEntry): Promise<void> | undefined;
   /** @param own - whether this node appended it. Returns whether somebody here was given it. */
@@ -86,9 +87,9 @@ export interface LastAppended {
 }
 
 /** Milliseconds for which a node is behind another without being late. */
-const USUAL_DELAY = 200;
-/** Milliseconds for which an entry waits for what must come before it. */
-const MAX_HOLD_BEFORE_DELIVERY = 100;
+const USUAL_DELAY_MS = 200;
+/** Milliseconds for which an entry waits for the request that must come before it. */
+const MAX_REQUEST_WAIT_MS = 100;
 
 /**
  * One stream, as this node uses it: it appends to it, reads it, and remembers its recent part. It is the only door to
@@ -253,7 +254,7 @@ export class StreamLog {
       const own = { uid, nsp, type, data: fields[7]!, rooms: targetsOf(message), origin };
       this.replayLog.pushOwn(own, this.offsetNow);
     }
-    this.publisher.append({ lane: numbered, seq: origin.seq, fields, bytes: sizeOf(fields) });
+    this.publisher.append({ lane: numbered, seq: origin.seq, fields, bytes: sizeOfFields(fields) });
     return origin;
   }
 
@@ -321,7 +322,7 @@ export class StreamLog {
    */
   async whenRead({ position }: Cut, timeout: number): Promise<boolean> {
     // Mostly it is a reply on its way. Only after a while is it worth a question.
-    if (await this.reader.whenDelivered(position, USUAL_DELAY)) {
+    if (await this.reader.whenDelivered(position, USUAL_DELAY_MS)) {
       return true;
     }
     const command = ['XREVRANGE', this.name, '+', position, 'COUNT', '1'];
@@ -524,14 +525,10 @@ export class StreamLog {
     if (!event) {
       return undefined;
     }
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, MAX_HOLD_BEFORE_DELIVERY);
-      const settle = (): void => {
-        clearTimeout(timer);
-        resolve();
-      };
-      event.then(settle, settle);
-    });
+    return within(
+      MAX_REQUEST_WAIT_MS,
+      event.catch(() => undefined),
+    );
   }
 
   private ownLaneOf(node: string | undefined): Lane | undefined {

@@ -13,6 +13,7 @@ import { RedisClientError, type Command, type OpenOptions, type RedisConnection 
 import { needsOf, ReconnectingConnection } from '../reconnecting-connection.js';
 import { isClusterChanging } from '../reply-code.js';
 import { outsideContext } from '../outside-context.js';
+import { Signal } from '../../time/signal.js';
 
 /** How often one command is sent on from node to node. */
 const MAX_REDIRECTS = 5;
@@ -49,8 +50,8 @@ export class ClusterConnection implements RedisConnection {
   private readonly nodes = new Map<string, NodeConnection>();
   private readonly backoff = new Backoff();
   private readonly unlisten: () => void;
-  /** Those who wait for a node to become ready or to fail. */
-  private readonly waiting = new Set<() => void>();
+  /** A node has become ready or failed, or is not needed any more. */
+  private readonly nodeChanged = new Signal();
   /** Whether all nodes that are needed are ready, which the listener knows. */
   private isComplete = false;
   private isClosed = false;
@@ -153,7 +154,7 @@ export class ClusterConnection implements RedisConnection {
     clearTimeout(this.refreshTimer);
     const nodes = [...this.nodes.values()];
     this.nodes.clear();
-    this.onNodeChanged();
+    this.nodeChanged.notify();
     await Promise.all(nodes.map(({ connection }) => connection.close()));
   }
 
@@ -204,30 +205,12 @@ export class ClusterConnection implements RedisConnection {
   }
 
   /** Waits for a condition, which can only change when a node does, for at most OPEN_TIMEOUT_MS. */
-  private until(condition: () => boolean): Promise<void> {
-    if (condition() || this.isClosed) {
-      return Promise.resolve();
-    }
-    return new Promise((resolve) => {
-      const end = (): void => {
-        clearTimeout(timer);
-        this.waiting.delete(look);
-        resolve();
-      };
-      const look = (): void => {
-        if (condition() || this.isClosed) {
-          end();
-        }
-      };
-      const timer = setTimeout(end, OPEN_TIMEOUT_MS);
-      this.waiting.add(look);
-    });
-  }
-
-  /** To be called when a node has become ready or failed, and at the end. */
-  private onNodeChanged(): void {
-    for (const look of [...this.waiting]) {
-      look();
+  private async until(condition: () => boolean): Promise<void> {
+    const end = performance.now() + OPEN_TIMEOUT_MS;
+    while (!condition() && !this.isClosed) {
+      if (!(await this.nodeChanged.wait(Math.max(0, end - performance.now())))) {
+        return;
+      }
     }
   }
 
@@ -267,7 +250,7 @@ export class ClusterConnection implements RedisConnection {
         this.openNode(address);
       }
     }
-    this.onNodeChanged();
+    this.nodeChanged.notify();
     this.updateReadiness();
   }
 
@@ -295,12 +278,12 @@ export class ClusterConnection implements RedisConnection {
         listener: {
           onReady: () => {
             node.isTried = true;
-            this.onNodeChanged();
+            this.nodeChanged.notify();
             this.updateReadiness();
           },
           onLost: (cause) => {
             node.isTried = true;
-            this.onNodeChanged();
+            this.nodeChanged.notify();
             if (role === 'subscriber' && this.chosen === address) {
               this.chosen = undefined;
               this.abandoned = address;

@@ -1,6 +1,7 @@
 import { ClusterSlots, formatAddress, parseAddress, type Address } from './cluster-slots.js';
 import { RedisTimeoutError } from '../driver.js';
 import type { RedisSocket, RedisSocketOptions } from '../redis-socket.js';
+import { withinOr } from '../../time/within.js';
 
 /** Milliseconds in which a node must have answered what it knows of the cluster. */
 const ASK_TIMEOUT_MS = 2_000;
@@ -78,7 +79,7 @@ export class ClusterTopology {
     const searching = new AbortController();
     const late = new RedisTimeoutError(`no node of the cluster was found within ${SEED_TIMEOUT_MS} ms`);
     try {
-      return await within(SEED_TIMEOUT_MS, late, this.access.seeds(searching.signal));
+      return await withinOr(SEED_TIMEOUT_MS, this.access.seeds(searching.signal), late);
     } finally {
       searching.abort();
     }
@@ -99,7 +100,7 @@ export class ClusterTopology {
     };
     try {
       const late = new RedisTimeoutError(`${formatAddress(address)} did not answer within ${ASK_TIMEOUT_MS} ms`);
-      const reply = await within(ASK_TIMEOUT_MS, late, Promise.race([ask(), closed]));
+      const reply = await withinOr(ASK_TIMEOUT_MS, Promise.race([ask(), closed]), late);
       this.slots = ClusterSlots.parse(reply, address, (announced) => this.access.map(announced));
       this.notify();
     } finally {
@@ -111,16 +112,6 @@ export class ClusterTopology {
     for (const listener of [...this.listeners]) {
       listener();
     }
-  }
-}
-
-async function within<T>(timeout: number, late: Error, result: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const expired = new Promise<never>((_resolve, reject) => (timer = setTimeout(reject, timeout, late)));
-  try {
-    return await Promise.race([result, expired]);
-  } finally {
-    clearTimeout(timer);
   }
 }
 
