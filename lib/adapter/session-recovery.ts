@@ -25,20 +25,20 @@ import { EVENT } from '../wire/requests.js';
 import { compareStreamIds, earlier, STREAM_START, type StreamId } from '../wire/stream-id.js';
 import type { NamespaceLike, PacketLike, SocketLike } from './socket-io.js';
 
-/** The event with which a client receives the offset when it connects, with the option `announceOffset`. */
+/** The event that tells a client the offset when it connects, with the option `announceOffset`. */
 export const OFFSET_EVENT = 'redis-streams:offset';
 /** An offset with which nobody is recovered. */
 const NO_OFFSET = '-';
 /** Milliseconds that a recovery waits: for this node to come to where its client was, for an earlier socket to be gone. */
-const RECOVERY_TIMEOUT_MS = 10_000;
+const PATIENCE = 10_000;
 /** How often a session is taken back from other connections of its client, and about how many milliseconds later. */
 const MAX_TRIES = 5;
-const TAKEN_PAUSE_MS = 200;
+const TAKEN_PAUSE = 200;
 /** How many of the rooms that a client has left are remembered. */
-const MAX_LEFT_ROOMS = 100;
+const MAX_LEFT = 100;
 
 /** How many publishers are remembered of which a client has more than its node. */
-const MAX_AHEAD_PUBLISHERS = 16;
+const MAX_AHEAD = 16;
 
 /** A client that is connected. */
 interface Live {
@@ -222,9 +222,9 @@ export class SessionRecovery {
     } else {
       live.claim = this.node.sessions.open(pid, this.namespace.name, this.duration, holder);
     }
-    const isOffsetDue = session ? missed.length === 0 && !live.claim.isAnswered : this.node.options.announceOffset;
-    const sendsOffset = isOffsetDue && this.log.position !== undefined;
-    if (sendsOffset) {
+    const isAnnounced = session ? missed.length === 0 && !live.claim.isAnswered : this.node.options.announceOffset;
+    const announced = isAnnounced && this.log.position !== undefined;
+    if (announced) {
       sendAfterNextPacket(socket, [[OFFSET_EVENT, session ? this.ownOffset() : encodeCut(arrived)]]);
     } else if (missed.length > 0) {
       sendAfterNextPacket(socket, missed.map(toPacketData));
@@ -233,7 +233,7 @@ export class SessionRecovery {
 
   /**
    * An offset that names this node even if it has sent nothing. The node where a client was before may be cut off from
-   * Redis, and if the client comes back to it, knows by this that it has been elsewhere.
+   * Redis, and if the client comes back to it, can tell by this that it has been elsewhere.
    */
   private ownOffset(): string {
     return encodeCut(joinCuts(this.log.cut(), { position: STREAM_START, ahead: [{ node: this.node.id, seq: 0 }] }));
@@ -251,7 +251,7 @@ export class SessionRecovery {
   private leave(live: Live, room: string): void {
     live.left.push([room, live.joined.get(room) ?? NOTHING, this.log.cut()]);
     live.joined.delete(room);
-    if (live.left.length > MAX_LEFT_ROOMS) {
+    if (live.left.length > MAX_LEFT) {
       live.forgotten = live.left.shift()![2];
     }
   }
@@ -276,7 +276,7 @@ export class SessionRecovery {
         all.set(node, { node, seq });
       }
     }
-    return [...all.values()].slice(-MAX_AHEAD_PUBLISHERS);
+    return [...all.values()].slice(-MAX_AHEAD);
   }
 
   private watchAhead(live: Live): void {
@@ -347,7 +347,7 @@ export class SessionRecovery {
     for (const arrival of [...this.arriving.values()]) {
       arrival.isOutdated = true;
       arrival.claim.giveBack(arrival.session);
-      // It tries again, and it is decided then whether what it has received belongs to the new history.
+      // It tries again, and is told then whether what it has goes with the new history.
       this.namespace._preConnectSockets?.get(arrival.session.sid)?.conn.close(true);
     }
   }
@@ -364,9 +364,9 @@ export class SessionRecovery {
   async restore(pid: unknown, offset: unknown): Promise<SocketIoSession | undefined> {
     let outcome = this.node.isClosing ? 'unknown' : await this.tryRestore(pid, offset);
     // Which of two connections of a client is the one that it still has, nobody can know. Whoever loses the session to
-    // another tries again, by when that may be gone; otherwise the client would begin anew.
+    // another tries again, by when that may be gone; the client would be told that it is new otherwise.
     for (let tries = 1; outcome === 'taken' && tries < MAX_TRIES && !this.node.isClosing; tries++) {
-      await sleep(TAKEN_PAUSE_MS * (0.5 + Math.random()));
+      await sleep(TAKEN_PAUSE * (0.5 + Math.random()));
       outcome = await this.tryRestore(pid, offset);
     }
     if (this.node.isClosing) {
@@ -438,7 +438,7 @@ export class SessionRecovery {
     if (forgotten && !coversCut(has, forgotten)) {
       return 'trimmed';
     }
-    if (!(await this.log.whenRead(has, RECOVERY_TIMEOUT_MS))) {
+    if (!(await this.log.whenRead(has, PATIENCE))) {
       return this.log.isReading ? 'offset' : 'redis-away';
     }
     await this.turn();
@@ -486,8 +486,8 @@ export class SessionRecovery {
   private newArrival(claim: SessionClaim, offset: Cut): Arrival {
     const session = claim.current();
     const cut = joinCuts(offset, { position: STREAM_START, ahead: session.ahead ?? [] });
-    let markEnded!: () => void;
-    const ended = new Promise<void>((resolve) => (markEnded = resolve));
+    let resolve!: () => void;
+    const ended = new Promise<void>((settle) => (resolve = settle));
     const arrival: Arrival = {
       ...{ claim, session, cut, replay: undefined, isOutdated: false, ended },
       end: () => {
@@ -496,7 +496,7 @@ export class SessionRecovery {
         if (this.arriving.get(session.sid) === arrival) {
           this.arriving.delete(session.sid);
         }
-        markEnded();
+        resolve();
       },
     };
     const holder = {
@@ -528,7 +528,7 @@ export class SessionRecovery {
 
   private snapshot(live: Live, rooms: Iterable<string>, data: unknown): SessionState {
     const { sid, since, arrived, joined, left, ahead } = live;
-    this.shortenForgotten(live);
+    this.settleForgotten(live);
     const session: SessionState = { sid, rooms: [...rooms], data, since };
     if (live.forgotten) {
       session.forgotten = live.forgotten;
@@ -555,7 +555,7 @@ export class SessionRecovery {
   }
 
   /** Once what the mark names of this node has been read back, a position says it as well, and to every node. */
-  private shortenForgotten(live: Live): void {
+  private settleForgotten(live: Live): void {
     const { forgotten } = live;
     if (forgotten && forgotten.ahead.length > 0 && this.log.position !== undefined) {
       if (forgotten.ahead.every(({ node, seq }) => this.log.lastReadOf(node) >= seq)) {
@@ -603,7 +603,7 @@ function sendAfterNextPacket(socket: SocketLike, packets: unknown[][]): void {
 async function isSoon(event: Promise<void>): Promise<boolean> {
   return (
     (await within(
-      RECOVERY_TIMEOUT_MS,
+      PATIENCE,
       event.then(() => true),
     )) ?? false
   );

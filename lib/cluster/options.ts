@@ -81,7 +81,7 @@ export interface RedisStreamsAdapterOptions {
   ordering?: 'log' | 'local-first';
   /**
    * How many broadcasts wait at most for Redis, for each stream. When there are more, the oldest are dropped, counted
-   * and reported.
+   * and reported as `outbox-dropped`.
    * @default 100_000
    */
   outboxMaxEntries?: number;
@@ -112,7 +112,7 @@ export interface RedisStreamsAdapterOptions {
    */
   sessionCheckpoints?: boolean;
   /**
-   * Whether a client receives the current offset when it connects, in an event named `redis-streams:offset`, so that it
+   * Whether a client is sent the current offset when it connects, in an event named `redis-streams:offset`, so that it
    * can be recovered even if it never receives anything else. Its `onAny` listeners see that event.
    * @default false
    */

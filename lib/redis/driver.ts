@@ -7,7 +7,7 @@ export type Command = readonly CommandArg[];
 /** What a connection is for. It is the last part of the name that `CLIENT LIST` shows. */
 export type ConnectionRole = 'commands' | 'reader' | 'subscriber';
 
-/** What a connection reports to its owner. */
+/** What a connection tells its owner. */
 export interface ConnectionListener {
   /** The connection can be used. Called again after each reconnection. */
   onReady(): void;

@@ -248,7 +248,7 @@ export class StreamReader {
     return true;
   }
 
-  /** What distinguishes the entry with this id from another with the same id, if it was fetched lately; see {@link Continuity.markAt}. */
+  /** What distinguishes the entry from another with the same id, if it was fetched lately; see {@link Continuity.markAt}. */
   markAt(id: StreamId): string | undefined {
     return this.continuity.markAt(id);
   }
