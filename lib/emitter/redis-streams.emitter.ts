@@ -9,7 +9,7 @@ import type { StreamEvent } from '../stream/events.js';
 import { checkSize } from '../stream/message-size.js';
 import { Lane } from '../stream/lane.js';
 import type { TelemetryRecorder } from '../stream/telemetry.js';
-import { sizeOf, StreamPublisher } from '../stream/stream-publisher.js';
+import { sizeOfFields, StreamPublisher } from '../stream/stream-publisher.js';
 import { encodeMessage, type LogMessage } from '../wire/entry.js';
 import { streamIndexOf } from '../wire/keys.js';
 import { encodeBusMessage } from '../wire/requests.js';
@@ -259,7 +259,7 @@ export class RedisStreamsEmitter<
     checkSize(fields, maxMessageBytes);
     this.open();
     const lane = this.lanes[index]!;
-    this.publishers[index]?.append({ lane, seq: lane.next().seq, fields, bytes: sizeOf(fields) });
+    this.publishers[index]?.append({ lane, seq: lane.next().seq, fields, bytes: sizeOfFields(fields) });
   }
 
   private get telemetry(): TelemetryRecorder | undefined {

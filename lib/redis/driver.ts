@@ -26,7 +26,7 @@ export interface ConnectionListener {
  * connection is lost is rejected, never sent again.
  *
  * A reply that does not come within `timeout` milliseconds (none: for ever) is a RedisTimeoutError, and the connection is
- * dropped, for a reply that comes later could not be told from the next one's.
+ * dropped, for a late reply could not be distinguished from the next one's.
  */
 export interface RedisConnection {
   /** Whether a command would be sent now. */
@@ -105,7 +105,7 @@ export interface ProbeOptions {
   timeout: number;
 }
 
-/** Redis cannot be used: the client passed in is not one that this package knows, or it cannot be reached. */
+/** Redis cannot be used: the client passed in is not one that this package knows, or it cannot be reached (`cause` says why). */
 export class RedisClientError extends Error {
   override readonly name = 'RedisClientError';
   readonly code = 'REDIS_STREAMS_CLIENT';

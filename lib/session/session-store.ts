@@ -8,18 +8,18 @@ import { SessionRecords } from './session-records.js';
 import { SessionTakeover, type SessionPeers, type TakeOptions, type TakeRefusal } from './session-takeover.js';
 
 /** Milliseconds from one write of changed sessions to the next. */
-const CHECKPOINT_INTERVAL = 50;
+const CHECKPOINT_INTERVAL_MS = 50;
 /** Milliseconds for which a session that another node has claimed is kept, for that to ask for it. */
-const YIELDED_TIME = 10_000;
+const YIELDED_TIME_MS = 10_000;
 /** For how many milliseconds the sessions of clients that have left are kept here too, and how many at most. */
-const RECENT_TIME = 20_000;
-const MAX_RECENT = 5_000;
+const RECENT_TIME_MS = 20_000;
+const MAX_RECENT_SESSIONS = 5_000;
 /** How many sessions wait for Redis to come back. */
-const MAX_WAITING = 10_000;
+const MAX_WAITING_SESSIONS = 10_000;
 /** How many sessions are written before others get their turn in the event loop. */
-const WRITTEN_AT_ONCE = 200;
+const CHECKPOINT_SESSIONS = 200;
 /** How many sessions are verified, or compared with what was written of them, before others get their turn. */
-const AT_ONCE = 50;
+const BATCH_SESSIONS = 50;
 
 export interface SessionStoreOptions {
   keyPrefix: string;
@@ -105,7 +105,7 @@ export class SessionStore implements ClaimKeeper {
   open(pid: string, nsp: string, duration: number, holder: SessionHolder): SessionClaim {
     const owner = this.options.nodeId;
     const claim = new SessionClaim(this, {
-      ...{ pid, session: UNKNOWN, nsp, duration, owner, epoch: 0, isConfirmed: true, isSettled: true },
+      ...{ pid, session: UNKNOWN, nsp, duration, owner, epoch: 0, isConfirmed: true, isCopyDropped: true },
     });
     this.claims.set(pid, claim);
     claim.hold(holder, true);
@@ -169,7 +169,7 @@ export class SessionStore implements ClaimKeeper {
 
   /**
    * To be called when the connection was lost, and this node may not have heard what others asked, or Redis may have lost
-   * what it was told: releases clients whose sessions others have claimed, writes again what may be missing, and removes
+   * what was written: releases clients whose sessions others have claimed, writes again what may be missing, and removes
    * records whose clients are not here any more.
    */
   verify(): Promise<void> {
@@ -184,8 +184,8 @@ export class SessionStore implements ClaimKeeper {
       const isWritingDue = this.isWritingDue;
       this.isWritingDue = false;
       const claims = [...this.claims.values()];
-      for (let i = 0; i < claims.length; i += AT_ONCE) {
-        await Promise.all(claims.slice(i, i + AT_ONCE).map((claim) => this.verifyClaim(claim, isWritingDue)));
+      for (let i = 0; i < claims.length; i += BATCH_SESSIONS) {
+        await Promise.all(claims.slice(i, i + BATCH_SESSIONS).map((claim) => this.verifyClaim(claim, isWritingDue)));
       }
       await this.verifyRecords();
     }
@@ -268,7 +268,7 @@ export class SessionStore implements ClaimKeeper {
       if (fingerprint(claim.data) !== claim.written) {
         claim.touch();
       }
-      if (++compared % AT_ONCE === 0) {
+      if (++compared % BATCH_SESSIONS === 0) {
         await new Promise((resolve) => setImmediate(resolve));
       }
     }
@@ -298,7 +298,7 @@ export class SessionStore implements ClaimKeeper {
         return claim.mode === 'yielded' || this.end(claim);
       },
       (error: Error) => {
-        if (this.claims.get(claim.pid) === claim && this.waiting.size < MAX_WAITING && !this.isClosed) {
+        if (this.claims.get(claim.pid) === claim && this.waiting.size < MAX_WAITING_SESSIONS && !this.isClosed) {
           this.waiting.add(claim);
         } else {
           this.end(claim);
@@ -322,8 +322,8 @@ export class SessionStore implements ClaimKeeper {
         return;
       }
       await this.records.store(pid, encoded, claim.until - performance.now());
-      if (!claim.isSettled) {
-        await this.records.settle(pid, nsp, epoch);
+      if (!claim.isCopyDropped) {
+        await this.records.dropCopy(pid, nsp, epoch);
       }
     } else if (epoch > 0 && (claim.isConfirmed || (await this.isOurs(claim))) && !isOver()) {
       const claims = await this.records.endClaims(pid, nsp, epoch + 1);
@@ -342,7 +342,7 @@ export class SessionStore implements ClaimKeeper {
     const { nodeId } = this.options;
     let standing = standingOf(await this.records.claimsOf(pid), epoch, nodeId);
     if (standing === 'unclaimed' && epoch > 0) {
-      claim.isSettled = false;
+      claim.isCopyDropped = false;
       const encoded = this.encode('save', claim);
       standing = standingOf(await this.records.claim(pid, nsp, epoch, encoded), epoch, nodeId);
     }
@@ -371,7 +371,7 @@ export class SessionStore implements ClaimKeeper {
       if (this.yielded.get(claim.pid) === claim) {
         this.yielded.delete(claim.pid);
       }
-    }, YIELDED_TIME).unref();
+    }, YIELDED_TIME_MS).unref();
   }
 
   /** The client has left and its session is stored: it is kept for a while, for a failover may lose it. */
@@ -379,11 +379,11 @@ export class SessionStore implements ClaimKeeper {
     const { pid } = claim;
     this.recent.delete(pid);
     this.recent.set(pid, claim);
-    if (this.recent.size > MAX_RECENT) {
+    if (this.recent.size > MAX_RECENT_SESSIONS) {
       const [oldest] = this.recent.keys();
       this.recent.delete(oldest!);
     }
-    setTimeout(() => this.recent.get(pid) === claim && this.recent.delete(pid), RECENT_TIME).unref();
+    setTimeout(() => this.recent.get(pid) === claim && this.recent.delete(pid), RECENT_TIME_MS).unref();
   }
 
   private removeLive(pid: string): void {
@@ -408,7 +408,7 @@ export class SessionStore implements ClaimKeeper {
   // ── writing ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
   private scheduleCheckpoint(): void {
-    const due = this.checkpointedAt + CHECKPOINT_INTERVAL - performance.now();
+    const due = this.checkpointedAt + CHECKPOINT_INTERVAL_MS - performance.now();
     this.checkpointTimer ??= setTimeout(() => this.checkpoint(), Math.max(0, due)).unref();
   }
 
@@ -423,7 +423,7 @@ export class SessionStore implements ClaimKeeper {
           sessions.set(claim, encoded);
         }
       } // else it is written when it is
-      if (sessions.size === WRITTEN_AT_ONCE) {
+      if (sessions.size === CHECKPOINT_SESSIONS) {
         break;
       }
     }
@@ -463,11 +463,11 @@ export class SessionStore implements ClaimKeeper {
         if (!this.claims.has(claim.pid)) {
           this.write('save', this.records.removeLive(claim.pid)); // it was released while it was being written
         }
-      } else if (!claim.isSettled && claim.mode === 'held') {
-        claim.isSettled = true;
-        const settled = this.records.settle(claim.pid, claim.nsp, claim.epoch);
-        this.write('checkpoint', settled);
-        settled.catch(() => (claim.isSettled = false));
+      } else if (!claim.isCopyDropped && claim.mode === 'held') {
+        claim.isCopyDropped = true;
+        const dropped = this.records.dropCopy(claim.pid, claim.nsp, claim.epoch);
+        this.write('checkpoint', dropped);
+        dropped.catch(() => (claim.isCopyDropped = false));
       }
     }
   }
@@ -495,14 +495,14 @@ export class SessionStore implements ClaimKeeper {
   }
 
   private write(operation: 'save' | 'checkpoint', write: Promise<unknown>): void {
-    const settled = write
+    const handled = write
       .catch((error: Error) => this.options.onError(operation, error))
-      .finally(() => this.writes.delete(settled));
-    this.writes.add(settled);
+      .finally(() => this.writes.delete(handled));
+    this.writes.add(handled);
   }
 }
 
-/** What tells data from others, as far as they are kept; not what is binary in them. */
+/** Two values of `socket.data` with different fingerprints differ. Only what is kept counts, without what is binary in it. */
 function fingerprint(data: unknown): string {
   try {
     return JSON.stringify(data) ?? '';
