@@ -1,8 +1,8 @@
-import { within } from '../time/within.js';
 import { decodeSession, encodeSession, type Session } from '../wire/session.js';
 import { decide, standingOf, type Decision } from './ownership.js';
 import { SessionClaim, UNKNOWN, type ClaimKeeper } from './session-claim.js';
 import type { FoundSession, SessionRecord, SessionRecords } from './session-records.js';
+import { within } from '../time/within.js';
 
 /** Milliseconds that a node has to release a client that has come elsewhere. */
 const RELEASE_TIMEOUT_MS = 1_000;

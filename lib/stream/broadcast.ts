@@ -20,11 +20,11 @@ export type Target = { readonly rooms: readonly string[]; readonly except: reado
 type Entry = LogEntry | UnreadEntry;
 
 /** How many broadcasts, and how many characters of them, are kept decoded: they take about ten times as many bytes. */
-const MAX_DECODED = 1_024;
-const MAX_DECODED_LENGTH = 1024 * 1024;
+const MAX_DECODED_BROADCASTS = 1_024;
+const MAX_DECODED_CHARACTERS = 1024 * 1024;
 
 /** How many rooms that are excepted are kept for each entry. */
-const MAX_KEPT = 16;
+const MAX_KEPT_EXCEPT_ROOMS = 16;
 
 const NONE: readonly string[] = [];
 const EVERYBODY: Target = { rooms: NONE, except: NONE };
@@ -39,7 +39,7 @@ export function targetOf(entry: Entry): Target {
   if (target === undefined) {
     const broadcast = broadcastOf(entry);
     target = broadcast && broadcast.packet.id === undefined ? toTarget(entry, broadcast.opts) : null;
-    if ((target?.except.length ?? 0) <= MAX_KEPT) {
+    if ((target?.except.length ?? 0) <= MAX_KEPT_EXCEPT_ROOMS) {
       targets.set(entry, target);
     }
   }
@@ -74,7 +74,7 @@ function keep(entry: Entry, broadcast: Broadcast): void {
   decoded.set(entry, broadcast);
   decodedLength += sizeOfData(entry);
   for (const oldest of decoded.keys()) {
-    if (decoded.size <= MAX_DECODED && decodedLength <= MAX_DECODED_LENGTH) {
+    if (decoded.size <= MAX_DECODED_BROADCASTS && decodedLength <= MAX_DECODED_CHARACTERS) {
       break;
     }
     decoded.delete(oldest);

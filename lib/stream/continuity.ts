@@ -8,7 +8,7 @@ import { History } from './history.js';
 /** Characters of an entry that is not read again just to see that it is there, as long as the stream seems unchanged. */
 const LARGE_ENTRY_CHARACTERS = 16 * 1024;
 /** How many entries are read at once to find the last one that two histories share. */
-const ANCESTOR_PAGE = 256;
+const ANCESTOR_PAGE_ENTRIES = 256;
 
 /** Why what is read is not what was read before: the stream is gone, has lost its end, or was made anew. */
 export type ReplacedReason = 'deleted' | 'rewound' | 'recreated';
@@ -133,14 +133,14 @@ export class Continuity {
   private async commonAncestor(): Promise<StreamId> {
     const oldest = this.history.oldest!;
     for (let upTo = '+'; ;) {
-      const page = ['XREVRANGE', this.stream, upTo, '-', 'COUNT', String(ANCESTOR_PAGE)];
+      const page = ['XREVRANGE', this.stream, upTo, '-', 'COUNT', String(ANCESTOR_PAGE_ENTRIES)];
       const raw = toEntries(await this.redis.read(page));
       for (const entry of raw) {
         if (this.wasRead(entry) || compareStreamIds(entry.id, oldest) < 0) {
           return entry.id;
         }
       }
-      if (raw.length < ANCESTOR_PAGE) {
+      if (raw.length < ANCESTOR_PAGE_ENTRIES) {
         return STREAM_START;
       }
       upTo = predecessor(raw.at(-1)!.id); // an exclusive bound is not known to Redis before 6.2

@@ -2,7 +2,7 @@ import type { LogEntry, Origin } from '../wire/entry.js';
 import type { StreamId } from '../wire/stream-id.js';
 
 /** How many entries are remembered at least. */
-const LENGTH = 1_024;
+const HISTORY_ENTRIES = 1_024;
 
 /** What distinguishes an entry from another with the same id: who appended it, and as which of its entries. */
 type Mark = Origin | string;
@@ -26,9 +26,9 @@ export class History {
   add(id: StreamId, entry: LogEntry): void {
     this.ids.push(id);
     this.marks.push(markOf(entry));
-    if (this.ids.length === 2 * LENGTH) {
-      this.ids = this.ids.slice(LENGTH);
-      this.marks = this.marks.slice(LENGTH);
+    if (this.ids.length === 2 * HISTORY_ENTRIES) {
+      this.ids = this.ids.slice(HISTORY_ENTRIES);
+      this.marks = this.marks.slice(HISTORY_ENTRIES);
     }
   }
 

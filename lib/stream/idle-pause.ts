@@ -1,6 +1,6 @@
 /** The first pause and the longest one, in milliseconds. */
-const FIRST_PAUSE = 1;
-const MAX_PAUSE = 100;
+const FIRST_PAUSE_MS = 1;
+const MAX_PAUSE_MS = 100;
 
 export interface IdlePauseOptions {
   /** Milliseconds for which a read asks the server to wait for entries. */
@@ -22,7 +22,7 @@ export class IdlePause {
   private isReported = false;
 
   constructor(private readonly options: IdlePauseOptions) {
-    this.longest = Math.min(MAX_PAUSE, options.blockTime);
+    this.longest = Math.min(MAX_PAUSE_MS, options.blockTime);
   }
 
   /**
@@ -37,7 +37,7 @@ export class IdlePause {
       this.pause = 0;
       return 0;
     }
-    this.pause = Math.min(this.longest, Math.max(FIRST_PAUSE, this.pause * 2));
+    this.pause = Math.min(this.longest, Math.max(FIRST_PAUSE_MS, this.pause * 2));
     if (this.pause === this.longest && !this.isReported) {
       this.isReported = true;
       this.options.onNotBlocking(this.pause);

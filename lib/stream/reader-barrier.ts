@@ -1,5 +1,5 @@
 /** Milliseconds in which a node that is alive reconnects to Redis. */
-const REJOIN_TIMEOUT = 5_000;
+const REJOIN_TIMEOUT_MS = 5_000;
 
 /**
  * The time after an outage in which nodes reconnect to a stream one by one. The outboxes may hold more than the stream
@@ -15,7 +15,7 @@ export class ReaderBarrier {
 
   /** @param heartbeatTimeout - milliseconds of silence after which a node counts as down */
   constructor(heartbeatTimeout: number) {
-    this.timeout = Math.max(heartbeatTimeout, REJOIN_TIMEOUT);
+    this.timeout = Math.max(heartbeatTimeout, REJOIN_TIMEOUT_MS);
   }
 
   /** These nodes may have lost the stream. */

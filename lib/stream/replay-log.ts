@@ -50,8 +50,8 @@ export interface Replay {
   end(): ReplayItem[];
 }
 
-/** A replay that needs entries that are not here. */
-interface Backlog {
+/** A replay that waits for entries that are read from Redis. */
+interface PendingReplay {
   readonly recipient: Recipient;
   readonly cut: Cut;
   /** The position of the cut. */
@@ -61,7 +61,7 @@ interface Backlog {
   readonly generation: number;
   /** What was found of it so far, the newest part first, each part oldest first. */
   readonly parts: LogEntry[][];
-  readonly settle: (outcome: ReplayOutcome) => void;
+  readonly resolve: (outcome: ReplayOutcome) => void;
 }
 
 interface Collector {
@@ -73,11 +73,11 @@ const idOf = ({ id }: LogEntry): StreamId => id;
 const isBroadcast = ({ type }: LogEntry): boolean => type === EntryType.Broadcast;
 
 /** How many entries are read at first, at most, and about how many bytes of them. */
-const FIRST_READ = 100;
-const MAX_READ = 1_000;
+const FIRST_READ_ENTRIES = 100;
+const MAX_READ_ENTRIES = 1_000;
 const MAX_READ_BYTES = 1024 * 1024;
 /** How many entries before all offsets are read at most, to know that nothing is missing after them. */
-const MAX_BEYOND = 10_000;
+const MAX_BEYOND_ENTRIES = 10_000;
 
 /**
  * The recent part of the log, in memory: all broadcasts with an id in `(floor, end]`, so that what a client missed is
@@ -102,7 +102,7 @@ export class ReplayLog {
   /** The position of the last entry that was pushed, or where reading began. */
   private position: StreamId = STREAM_START;
   private readonly collecting = new Set<Collector>();
-  private backlogs: Backlog[] = [];
+  private pending: PendingReplay[] = [];
   private reading = false;
   private generation = 0;
 
@@ -207,8 +207,8 @@ export class ReplayLog {
     } else if (!this.own.covers(cut)) {
       complete = Promise.resolve('redis-away');
     } else if (this.mayMiss(cut, recipient)) {
-      complete = new Promise((settle) => {
-        this.backlogs.push({ recipient, cut, offset, upTo, generation: this.generation, parts, settle });
+      complete = new Promise((resolve) => {
+        this.pending.push({ recipient, cut, offset, upTo, generation: this.generation, parts, resolve });
         void this.readOlder();
       });
     } else {
@@ -274,12 +274,12 @@ export class ReplayLog {
     }
     this.reading = true;
     try {
-      while (this.backlogs.length > 0) {
-        const waiting = this.backlogs.splice(0).filter((backlog) => !this.findHere(backlog));
+      while (this.pending.length > 0) {
+        const waiting = this.pending.splice(0).filter((replay) => !this.findHere(replay));
         if (waiting.length > 0) {
           const outcome = await this.readFor(waiting).catch((): ReplayOutcome => 'redis-away');
-          for (const { settle } of waiting) {
-            settle(outcome); // unless it is settled
+          for (const { resolve } of waiting) {
+            resolve(outcome); // nothing happens if it is resolved already
           }
         }
       }
@@ -288,30 +288,30 @@ export class ReplayLog {
     }
   }
 
-  /** Takes what an earlier pass has brought. Returns whether the backlog is settled by that. */
-  private findHere({ recipient, cut, offset, upTo, generation, parts, settle }: Backlog): boolean {
+  /** Takes what an earlier pass has brought. Returns whether the outcome is known by that. */
+  private findHere({ recipient, cut, offset, upTo, generation, parts, resolve }: PendingReplay): boolean {
     if (generation !== this.generation) {
-      settle('lost');
+      resolve('lost');
       return true;
     }
     if (compareStreamIds(offset, this.lostUpTo) < 0) {
-      settle('lost');
+      resolve('lost');
       return true;
     }
     parts.push(this.index.entriesFor(recipient, offset, upTo));
     if (this.mayMiss(cut, recipient)) {
       return false;
     }
-    settle('complete');
+    resolve('complete');
     return true;
   }
 
   /**
-   * Reads backwards from the floor to the oldest of the offsets, and settles all that become complete.
+   * Reads backwards from the floor to the oldest of the offsets, and resolves all that become complete.
    *
    * @returns why the others do not
    */
-  private async readFor(waiting: Backlog[]): Promise<ReplayOutcome> {
+  private async readFor(waiting: PendingReplay[]): Promise<ReplayOutcome> {
     const { generation } = this;
     const joint = this.floor!;
     const wanted = waiting.map(({ offset }) => offset).reduce(earlier);
@@ -319,12 +319,12 @@ export class ReplayLog {
     const numbers = new BackwardCheck(this.numbers);
     let numbersKept = this.numbers;
     let known = joint; // all entries after this one, and up to the joint, have been read
-    let count = FIRST_READ;
+    let count = FIRST_READ_ENTRIES;
     let beyond = 0; // entries that come before all offsets
     for (let atStart = false; !atStart;) {
       // What comes before the offsets shows whether the rest is the whole, and whether some of it is there twice.
       const isBeyond = compareStreamIds(known, wanted) <= 0;
-      if (isBeyond && beyond > 0 && (beyond >= MAX_BEYOND || !numbers.isOpen)) {
+      if (isBeyond && beyond > 0 && (beyond >= MAX_BEYOND_ENTRIES || !numbers.isOpen)) {
         break;
       }
       const batch = await this.older.upTo(known, count);
@@ -347,18 +347,19 @@ export class ReplayLog {
       }
       beyond += isBeyond ? batch.entries.length : 0;
       const bytes = batch.entries.reduce((sum, entry) => sum + weightOf(entry), 1);
-      count = Math.min(MAX_READ, Math.ceil((MAX_READ_BYTES / bytes) * Math.max(1, batch.entries.length)));
+      count = Math.min(MAX_READ_ENTRIES, Math.ceil((MAX_READ_BYTES / bytes) * Math.max(1, batch.entries.length)));
     }
     this.lose(numbers.lostUpTo);
+    // If the log has become full meanwhile, there is no room for what is older.
     if (this.floor === joint && kept.floor !== undefined) {
       this.prepend(kept.entries(), kept.floor);
       this.numbers = numbersKept;
-    } // else the log is full
-    for (const { offset, settle } of waiting) {
+    }
+    for (const { offset, resolve } of waiting) {
       if (compareStreamIds(offset, this.lostUpTo) < 0) {
-        settle('lost');
+        resolve('lost');
       } else if (compareStreamIds(known, offset) <= 0) {
-        settle('complete');
+        resolve('complete');
       }
     }
     return 'trimmed';

@@ -3,7 +3,7 @@ import { predecessor, type StreamId } from '../wire/stream-id.js';
 import type { OlderEntries } from './replay-log.js';
 
 /** How many entries are read at once. */
-const PAGE = 256;
+const PAGE_ENTRIES = 256;
 
 /**
  * Finds the last entry of a publisher before one that it has sent again, in the stream itself: its number shows
@@ -22,7 +22,7 @@ export async function lastBefore(
 ): Promise<Origin | undefined> {
   for (let upTo = predecessor(id); !signal.aborted;) {
     try {
-      const { entries, oldest, atStart } = await older.upTo(upTo, PAGE);
+      const { entries, oldest, atStart } = await older.upTo(upTo, PAGE_ENTRIES);
       const before = entries.find(({ origin }) => origin?.node === node);
       if (before ?? (atStart || oldest === undefined)) {
         return before?.origin;

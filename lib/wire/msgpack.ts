@@ -4,7 +4,7 @@ import { bytesOf, isBinary } from './binary.js';
 import { carry, MAX_DEPTH } from './carried.js';
 
 /** Bytes. An encoder keeps the buffer of the largest value that it has encoded, a decoder the last. */
-const MAX_KEPT = 64 * 1024;
+const MAX_KEPT_BYTES = 64 * 1024;
 
 /**
  * Extension types, besides that of MessagePack itself for a date. The reference gives what it does not know as an
@@ -99,7 +99,7 @@ export function encodeMsgpack(value: unknown): Buffer {
 function encodePlain(value: unknown): Buffer {
   try {
     const { buffer, byteOffset, byteLength } = encoder.encode(value);
-    if (byteLength > MAX_KEPT) {
+    if (byteLength > MAX_KEPT_BYTES) {
       encoder = newEncoder();
     }
     return Buffer.from(buffer, byteOffset, byteLength);
@@ -127,7 +127,7 @@ export function decodeMsgpack(bytes: Uint8Array): unknown {
   try {
     return decoder.decode(bytes);
   } finally {
-    if (bytes.length > MAX_KEPT) {
+    if (bytes.length > MAX_KEPT_BYTES) {
       decoder = newDecoder();
     }
   }

@@ -142,7 +142,7 @@ describe('an entry', () => {
     );
   });
 
-  test('keeps the JSON of its data if that is long, where it is written and where it is read, as Socket.IO makes it', () => {
+  test('keeps long JSON of its data, as Socket.IO makes it, where it is written and where it is read', () => {
     let known = 0;
     fc.assert(
       fc.property(eventData, wireOptions, (start, opts) => {
