@@ -218,10 +218,10 @@ export class SessionRecovery {
       return new Promise(() => undefined); // its connection is about to be closed, and another node can recover it
     }
     if (typeof outcome === 'string') {
-      this.node.refuseRecovery(this.namespace.name, outcome);
+      this.node.counters.refuseRecovery(this.namespace.name, outcome);
       return undefined;
     }
-    this.node.counters.recoveries++;
+    this.node.counters.count('recoveries');
     const { sid, rooms, data } = outcome;
     return { sid, pid, rooms, data, missedPackets: [] } as unknown as SocketIoSession;
   }
