@@ -71,7 +71,7 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
       census: () => this.census(),
       send: (request) => this.send(request),
       respond: (uid, response) => this.respond(uid, response),
-      onLeftOut: (what) => node.reportLeftOut(this.name, what),
+      onLeftOut: (what) => node.counters.leaveOut(this.name, what),
       here: {
         broadcast: (packet, opts) => this.sparing(() => super.broadcast(this.keepingOffset(packet), opts)),
         broadcastWithAck: (...args) => this.sparing(() => super.broadcastWithAck(...args)),
@@ -347,7 +347,7 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
       const trace = this.node.telemetry?.inject?.(this.log.name);
       await this.node.bus.publish({ uid: this.uid, nsp: this.name, ...request, ...(trace !== undefined && { trace }) });
     } catch (error) {
-      this.node.counters.droppedRequests++;
+      this.node.counters.count('droppedRequests');
       throw error;
     }
   }
@@ -356,7 +356,7 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
     try {
       await this.node.bus.respond(uid, { uid: this.uid, nsp: this.name, ...response });
     } catch (error) {
-      this.node.counters.droppedRequests++;
+      this.node.counters.count('droppedRequests');
       throw error;
     }
   }
