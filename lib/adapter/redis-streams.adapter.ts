@@ -14,6 +14,7 @@ import {
   type EventPacket,
   type ForeignMessage,
   type LogEntry,
+  type LoggedPacket,
   type LogMessage,
   type WireOptions,
 } from '../wire/entry.js';
@@ -85,6 +86,9 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
       this.recovery = new SessionRecovery(node, this.log, this.namespace, duration);
     }
     this.spareOthers();
+    if (!this.hasOwnParser) {
+      this.reuseJson();
+    }
     node.attach(this);
     closeIfOurs(this.namespace.adapter);
   }
@@ -142,16 +146,17 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
     } else if (packet.id !== undefined) {
       super.broadcast(exact, opts); // for one socket, and the acknowledgement can be called only here
     } else {
+      const logged: LoggedPacket = { type: exact.type, data: exact.data }; // its JSON is kept with it, and the caller's own may be used for something else
       const change: Change = {
         here: (sent) =>
-          super.broadcast(sent ? this.withOffset(exact, this.log.offset()) : this.keepingOffset(exact), opts),
+          super.broadcast(sent ? this.withOffset(logged, this.log.offset()) : this.keepingOffset(logged), opts),
         // Its turn may come later, so it is sent as it is now.
         later: () => {
           const kept = this.onBus(exact);
           return () => super.broadcast(this.keepingOffset(kept), opts);
         },
         elsewhere: (target) => ({
-          ...{ type: EntryType.Broadcast, data: { packet: exact, opts: target } },
+          ...{ type: EntryType.Broadcast, data: { packet: logged, opts: target } },
           ...(this.hasOwnParser && { exact: true }),
         }),
       };
@@ -443,8 +448,16 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
   }
 
   /** The packet with the offset that its client will ask to be recovered from. */
-  private withOffset(packet: EventPacket, offset: string): EventPacket {
-    return this.recovery && packet.id === undefined ? { ...packet, data: [...packet.data, offset] } : packet;
+  private withOffset(packet: LoggedPacket, offset: string): LoggedPacket {
+    if (!this.recovery || packet.id !== undefined) {
+      return packet;
+    }
+    const { type, data, json } = packet;
+    const withOffset: LoggedPacket = { type, data: [...data, offset] };
+    if (json !== undefined) {
+      withOffset.json = `${json.slice(0, -1)},${JSON.stringify(offset)}]`;
+    }
+    return withOffset;
   }
 
   /**
@@ -495,6 +508,19 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
     } finally {
       this.foreign = before;
     }
+  }
+
+  /** Wraps the server's encoder: of a packet that is in the log, the JSON is known. */
+  private reuseJson(): void {
+    type Encoder = { encode(packet: LoggedPacket & { nsp: string }): (string | Buffer)[] };
+    const internals = this as unknown as { encoder: Encoder };
+    const { encoder } = internals;
+    internals.encoder = {
+      encode: (packet) => {
+        const { type, nsp, json } = packet;
+        return json === undefined ? encoder.encode(packet) : [`${type}${nsp === '/' ? '' : `${nsp},`}${json}`];
+      },
+    };
   }
 
   /** Wraps what calls a function for each socket; socket.io-adapter has no way in for that. */
