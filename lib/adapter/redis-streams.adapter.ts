@@ -41,9 +41,13 @@ type Body<M = LogMessage> = M extends LogMessage ? Omit<M, 'uid' | 'nsp'> : neve
  * what they append it does when the log brings it. Requests and their answers, and volatile broadcasts, go over the bus.
  */
 export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
+  /** See {@link closeIfOurs}. */
   readonly [OURS] = true;
+  /** Of this server in this namespace. */
   readonly uid: string;
+  /** Of the namespace. */
   readonly name: string;
+  /** The sockets, and what the server's options say. */
   private readonly namespace: NamespaceLike;
   /** The log that carries the namespace. */
   private readonly log: StreamLog;
@@ -65,6 +69,7 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
   constructor(
     nsp: unknown,
     private readonly node: ClusterNode,
+    /** Called by `close`, with whether the node has no other namespace left; `close` waits for it. */
     private readonly onClosed: (last: boolean) => Promise<void>,
   ) {
     super(nsp);
