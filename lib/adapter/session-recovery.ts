@@ -43,6 +43,7 @@ export class SessionRecovery {
   private readonly clientsAhead: ClientsAhead;
   /** Resolves when all recoveries that have asked for a turn of the event loop have had it. */
   private turns: Promise<void> = Promise.resolve();
+  /** Ends the listening for replaced histories. */
   private readonly stopListening: () => void;
 
   constructor(

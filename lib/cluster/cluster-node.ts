@@ -88,8 +88,9 @@ export class ClusterNode implements ClusterMember {
   private starting: Promise<void> | undefined;
   /** What `close` returns; undefined before it was called. */
   private closing: Promise<void> | undefined;
-  /** Resolves when closing begins: the start ends then. {@link markClosing} resolves it. */
+  /** Resolves when closing begins: the start ends then. */
   private readonly closingOnce: Promise<void>;
+  /** Resolves {@link closingOnce}. */
   private markClosing!: () => void;
 
   /**
