@@ -23,9 +23,10 @@ import { RequestType } from '../wire/requests.js';
 import type { StreamLog } from '../stream/stream-log.js';
 import { callApp } from './app-code.js';
 import { corkFlushes } from './cork-flushes.js';
+import { ForeignWork } from './foreign-work.js';
 import { Requests, toBroadcastOptions } from './requests.js';
 import { SessionRecovery } from './session-recovery.js';
-import { isSocketId, type NamespaceLike, type SocketDetails, type SocketLike } from './socket-io.js';
+import { isSocketId, type NamespaceLike, type SocketDetails } from './socket-io.js';
 
 /** Marks adapters of this package, of whichever copy of it. */
 const OURS = Symbol.for('nestjs-redis-streams-adapter');
@@ -42,23 +43,35 @@ type Body<M = LogMessage> = M extends LogMessage ? Omit<M, 'uid' | 'nsp'> : neve
  * @hidden Socket.IO alone calls it
  */
 export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
+  /** See {@link closeIfOurs}. */
   readonly [OURS] = true;
+  /** Of this server in this namespace. */
   readonly uid: string;
+  /** Of the namespace. */
   readonly name: string;
+  /** The sockets, and what the server's options say. */
   private readonly namespace: NamespaceLike;
+  /** The log that carries the namespace. */
   private readonly log: StreamLog;
+  /** What is asked of other servers, and answered to them. */
   private readonly requests: Requests;
+  /** Undefined without the server's option `connectionStateRecovery`. */
   private readonly recovery: SessionRecovery | undefined;
+  /** What is done because another server has asked for it. */
+  private readonly foreignWork = new ForeignWork(this);
+  /** See the option of this name. */
   private readonly ordering: 'log' | 'local-first';
   /** Whether the server's parser may carry more than Socket.IO's default parser does. */
   private readonly hasOwnParser: boolean;
   /** How many counts of clients the broadcast that is under way in this turn gives: see {@link broadcastWithAck}. */
   private countsToCome: number | undefined;
+  /** What `close` returns; undefined before it was called. */
   private closed: Promise<void> | undefined;
 
   constructor(
     nsp: unknown,
     private readonly node: ClusterNode,
+    /** Called by `close`, with whether the node has no other namespace left; `close` waits for it. */
     private readonly onClosed: (last: boolean) => Promise<void>,
   ) {
     super(nsp);
@@ -71,10 +84,10 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
       census: () => this.census(),
       send: (request) => this.send(request),
       respond: (uid, response) => this.respond(uid, response),
-      onLeftOut: (what) => node.reportLeftOut(this.name, what),
+      onLeftOut: (what) => node.counters.leaveOut(this.name, what),
       here: {
-        broadcast: (packet, opts) => this.sparing(() => super.broadcast(this.keepingOffset(packet), opts)),
-        broadcastWithAck: (...args) => this.sparing(() => super.broadcastWithAck(...args)),
+        broadcast: (packet, opts) => this.foreignWork.run(() => super.broadcast(this.keepingOffset(packet), opts)),
+        broadcastWithAck: (...args) => this.foreignWork.run(() => super.broadcastWithAck(...args)),
         fetchSockets: (opts) => super.fetchSockets(opts) as Promise<SocketDetails[]>,
         serverSideEmit: (event) => this.namespace._onServerSideEmit(event),
       },
@@ -87,7 +100,6 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
       this.log.remember();
       this.recovery = new SessionRecovery(node, this.log, this.namespace, duration);
     }
-    this.spareOthers();
     if (!this.hasOwnParser) {
       this.reuseJson();
     }
@@ -261,7 +273,7 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
       if (message) {
         const carryOut = (): void => this.carryOut(message, this.log.offsetAt(entry));
         const withheld = this.recovery?.withheldFrom(entry);
-        this.traced(entry.trace, () => this.sparing(carryOut, withheld));
+        this.traced(entry.trace, () => this.foreignWork.run(carryOut, withheld));
         return true;
       } else {
         this.log.reject(entry.id, `the type ${entry.type} is not known to this version`);
@@ -285,7 +297,7 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
 
   /** Another server of this node has appended something that is delivered at once. */
   deliverAtOnce(message: LogMessage): void {
-    this.sparing(() => this.carryOut(message, this.log.offset()));
+    this.foreignWork.run(() => this.carryOut(message, this.log.offset()));
   }
 
   private wasAtOnce({ origin }: LogEntry): boolean {
@@ -347,7 +359,7 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
       const trace = this.node.telemetry?.inject?.(this.log.name);
       await this.node.bus.publish({ uid: this.uid, nsp: this.name, ...request, ...(trace !== undefined && { trace }) });
     } catch (error) {
-      this.node.counters.droppedRequests++;
+      this.node.counters.count('droppedRequests');
       throw error;
     }
   }
@@ -356,7 +368,7 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
     try {
       await this.node.bus.respond(uid, { uid: this.uid, nsp: this.name, ...response });
     } catch (error) {
-      this.node.counters.droppedRequests++;
+      this.node.counters.count('droppedRequests');
       throw error;
     }
   }
@@ -492,26 +504,6 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
     return this.closed ? Promise.resolve({ named: new Set<string>(), others: 0 }) : this.node.census(this);
   }
 
-  // ── listeners of the application ────────────────────────────────────────────────────────────────────────────────
-
-  /** What is being done because another server has asked for it, so that no call of the application waits for it. */
-  private foreign: { withheld: ReadonlySet<SocketId> | undefined } | undefined;
-
-  /**
-   * Does what another server has asked for: a listener that throws on one socket does not keep it from the others.
-   *
-   * @param withheld - sockets with which it is not done
-   */
-  private sparing(run: () => void, withheld?: ReadonlySet<SocketId>): void {
-    const before = this.foreign;
-    this.foreign = { withheld };
-    try {
-      run();
-    } finally {
-      this.foreign = before;
-    }
-  }
-
   /** Wraps the server's encoder: of a packet that is in the log, the JSON is known. */
   private reuseJson(): void {
     type Encoder = { encode(packet: LoggedPacket & { nsp: string }): (string | Buffer)[] };
@@ -522,27 +514,6 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
         const { type, nsp, json } = packet;
         return json === undefined ? encoder.encode(packet) : [`${type}${nsp === '/' ? '' : `${nsp},`}${json}`];
       },
-    };
-  }
-
-  /** Wraps what calls a function for each socket; socket.io-adapter has no way in for that. */
-  private spareOthers(): void {
-    type Apply = (opts: BroadcastOptions, callback: (socket: SocketLike) => void) => void;
-    const internals = this as unknown as { apply?: Apply };
-    const apply = internals.apply!;
-    internals.apply = (opts, callback) => {
-      const { foreign } = this;
-      if (!foreign) {
-        apply.call(this, opts, callback);
-        return;
-      }
-      this.foreign = undefined; // what the application calls meanwhile, it calls by itself
-      apply.call(this, opts, (socket) => {
-        if (!foreign.withheld?.has(socket.id)) {
-          callApp(() => callback(socket));
-        }
-      });
-      this.foreign = foreign;
     };
   }
 }

@@ -63,8 +63,11 @@ interface Pending {
  * are known to be gone, or when its time is over.
  */
 export class Requests {
+  /** Requests that wait for answers, by their ids. */
   private readonly pending = new Map<string, Pending>();
+  /** Runs while a recheck is due. */
   private recheckTimer: NodeJS.Timeout | undefined;
+  /** Whether it is being asked who is still there. */
   private isRechecking = false;
 
   constructor(private readonly server: RequestServer) {}

@@ -51,10 +51,15 @@ export interface FoundSession {
  * Nodes' clocks are never compared: the directory's scores only show whether a node has written since.
  */
 export class SessionRecords {
+  /** The other nodes with sessions, and when Redis was asked for them; undefined: it is asked before the next search. */
   private directory: { nodes: Promise<string[]>; at: number } | undefined;
+  /** The names of the keys. */
   private readonly keys: SessionKeys;
+  /** Whether this node has written sessions of connected clients, and has entered itself in the directory. */
   private isListed = false;
+  /** Whether this node's hash is there, as far as is known: it has a field that is no session then. */
   private isMarked = false;
+  /** When the directory was tidied last, by the stopwatch of this process. */
   private tidiedAt = performance.now();
   /** The directory as it was when it was tidied last: the score of each node. */
   private scores = new Map<string, string>();

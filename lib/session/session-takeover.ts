@@ -86,7 +86,9 @@ export class SessionTakeover {
   private readonly takes = new Map<string, Take>();
   /** Of each session the take whose turn it is. */
   private readonly active = new Map<string, Take>();
+  /** Takes that wait for what Redis has of their session. */
   private looks: { take: Take; resolve: (found: FoundSession) => void; reject: (error: Error) => void }[] = [];
+  /** Whether batches of them are being read. */
   private isLooking = false;
 
   constructor(

@@ -46,7 +46,7 @@ const blocks = PAGES.flatMap(blocksOf);
 const ofLanguage = (language: string): Block[] => blocks.filter((block) => block.language === language);
 
 describe('the code of README and docs', () => {
-  test('compiles as printed, with strict types, as ES modules and, without top-level await, as CommonJS', () => {
+  test('compiles as it is printed, with strict types, as ES modules and (but for top-level await) CommonJS', () => {
     expect(ofLanguage('ts').length).toBeGreaterThan(20);
     expect(faults()).toEqual([]);
   }, 120_000);

@@ -69,7 +69,7 @@ async function hearEachOther(programs: Program[]): Promise<void> {
   expect(heard).toEqual(clients.map(() => said));
 }
 
-test('two nodes of the quick start hear each other, are both healthy, and leave nothing when they end', async () => {
+test('two nodes of the quick start hear each other, are healthy, and leave nothing when they end', async () => {
   const main = printed('README.md', 'quick-start', 'main.ts');
   const nodes = await start([main, main]);
   await hearEachOther(nodes);
@@ -99,7 +99,7 @@ test('what the guide has for servers without Nest is a cluster with the quick st
   expect(await nodes[0]!.stop()).toEqual(BY_ITSELF);
 });
 
-test('the job and the worker of the guide reach the clients of the nodes, and end when all is sent', async () => {
+test('the job and the worker of the guide reach the nodes’ clients, and end when all is sent', async () => {
   const client = new Redis(redis.url);
   closeAfterwards({ close: () => client.disconnect() });
   const io = new Server({ adapter: createAdapter(client, { streamName: 'chat' }) });
@@ -244,7 +244,7 @@ describe('the least rights', () => {
   });
 });
 
-test('the sample chat, started as in its image, passes the health check while Redis is there', async () => {
+test('the chat, started as its image is, passes the compose file’s health check while Redis is there', async () => {
   const deploy = join(ROOT, 'sample/chat/deploy');
   const command = JSON.parse(/^CMD (.+)$/m.exec(readFileSync(join(deploy, 'Dockerfile'), 'utf8'))![1]!) as string[];
   expect(command.slice(-3)).toEqual(['--import', '../../scripts/typescript.mjs', 'src/main.ts']);

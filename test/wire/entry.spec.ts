@@ -142,7 +142,7 @@ describe('an entry', () => {
     );
   });
 
-  test('keeps long JSON of its data, as Socket.IO makes it, where it is written and where it is read', () => {
+  test('keeps the JSON of long data, where it is written and where it is read, as Socket.IO makes it', () => {
     let known = 0;
     fc.assert(
       fc.property(eventData, wireOptions, (start, opts) => {
