@@ -23,7 +23,7 @@ export interface Recovered {
 export type ClientLog = Pick<StreamLog, 'position' | 'positionMark' | 'cut' | 'lastGivenTo' | 'lastReadOf'>;
 
 /**
- * A client that is connected to one namespace of this server, as its session tells it to the node where it comes back: what
+ * A client that is connected to one namespace of this server, as its session describes it to the node where it comes back: what
  * it was given, and when it was in which room.
  */
 export class ConnectedClient {

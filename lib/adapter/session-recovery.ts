@@ -18,7 +18,7 @@ import { RecoveringClient } from './recovering-client.js';
 import { findReplayStart } from './replay-start.js';
 import type { NamespaceLike, PacketLike, SocketLike } from './socket-io.js';
 
-/** The event that tells a client the offset when it connects, with the option `announceOffset`. */
+/** The event with which a client receives the offset when it connects, with the option `announceOffset`. */
 export const OFFSET_EVENT = 'redis-streams:offset';
 /** An offset with which nobody is recovered. */
 const NO_OFFSET = '-';
@@ -158,7 +158,7 @@ export class SessionRecovery {
 
   /**
    * An offset that names this node even if it has sent nothing. The node where a client was before may be cut off from
-   * Redis, and if the client comes back to it, can tell by this that it has been elsewhere.
+   * Redis, and if the client comes back to it, knows by this that it has been elsewhere.
    */
   private ownOffset(): string {
     return encodeCut(joinCuts(this.log.cut(), { position: STREAM_START, ahead: [{ node: this.node.id, seq: 0 }] }));
@@ -210,7 +210,7 @@ export class SessionRecovery {
   async restore(pid: unknown, offset: unknown): Promise<SocketIoSession | undefined> {
     let outcome = this.node.isClosing ? 'unknown' : await this.tryRestore(pid, offset);
     // Which of two connections of a client is the one that it still has, nobody can know. Whoever loses the session to
-    // another tries again, by when that may be gone; the client would be told that it is new otherwise.
+    // another tries again, by when that may be gone; otherwise the client would begin anew.
     for (let tries = 1; outcome === 'taken' && tries < MAX_TRIES && !this.node.isClosing; tries++) {
       await sleep(RETRY_PAUSE_MS * (0.5 + Math.random()));
       outcome = await this.tryRestore(pid, offset);

@@ -6,10 +6,10 @@ export class PendingWrites {
   constructor(private readonly onError: (operation: 'save' | 'checkpoint', error: Error) => void) {}
 
   add(operation: 'save' | 'checkpoint', write: Promise<unknown>): void {
-    const settled = write
+    const handled = write
       .catch((error: Error) => this.onError(operation, error))
-      .finally(() => this.writes.delete(settled));
-    this.writes.add(settled);
+      .finally(() => this.writes.delete(handled));
+    this.writes.add(handled);
   }
 
   /** Resolves when all are done with, those that are added meanwhile too. */

@@ -27,7 +27,7 @@ export class SessionEncoder {
   }
 }
 
-/** What tells data from others, as far as they are kept; not what is binary in them. */
+/** Two values of `socket.data` with different fingerprints differ. Only what is kept counts, without what is binary in it. */
 export function fingerprint(data: unknown): string {
   try {
     return JSON.stringify(data) ?? '';

@@ -157,7 +157,7 @@ export class SessionStore implements ClaimKeeper {
 
   /**
    * To be called when the connection was lost, and this node may not have heard what others asked, or Redis may have lost
-   * what it was told: releases clients whose sessions others have claimed, writes again what may be missing, and removes
+   * what was written: releases clients whose sessions others have claimed, writes again what may be missing, and removes
    * records whose clients are not here any more.
    */
   verify(): Promise<void> {
