@@ -281,7 +281,7 @@ export class SessionRecovery {
 
   private watchAhead(live: Live): void {
     for (const ahead of live.ahead) {
-      if (ahead.coveredAt === undefined && this.log.lastReadOf(ahead.node) < ahead.seq) {
+      if (ahead.coveredAt === undefined && !this.log.hasRead(ahead.node, ahead.seq)) {
         this.clientsAhead.set(ahead.node, (this.clientsAhead.get(ahead.node) ?? new Set()).add(live));
       } else {
         ahead.coveredAt ??= this.log.position;
@@ -441,6 +441,9 @@ export class SessionRecovery {
     if (!(await this.log.whenRead(has, PATIENCE))) {
       return this.log.isReading ? 'offset' : 'redis-away';
     }
+    if (!(await this.log.whenFormerIn(has, PATIENCE))) {
+      return 'lost';
+    }
     await this.turn();
     if (claim.isReleased) {
       return 'taken';
@@ -558,7 +561,7 @@ export class SessionRecovery {
   private settleForgotten(live: Live): void {
     const { forgotten } = live;
     if (forgotten && forgotten.ahead.length > 0 && this.log.position !== undefined) {
-      if (forgotten.ahead.every(({ node, seq }) => this.log.lastReadOf(node) >= seq)) {
+      if (forgotten.ahead.every(({ node, seq }) => this.log.hasRead(node, seq))) {
         live.forgotten = cutAt(this.log.position);
       }
     }
