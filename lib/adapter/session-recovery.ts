@@ -54,6 +54,8 @@ interface Live {
   /** The last entries that it had been given then, and whether it had missed some of them. */
   sent: LastGiven;
   hasMissed: boolean;
+  /** See {@link Session.owners}. */
+  owners: string[] | undefined;
   joined: Map<string, Cut>;
   left: [room: string, from: Cut, upTo: Cut][];
   /** See {@link Session.ahead}. */
@@ -203,9 +205,10 @@ export class SessionRecovery {
       forgotten: session?.forgotten,
       sent: lastOf(missed) ?? { other: cut.position },
       hasMissed: missed.length > 0,
+      owners: session?.owners,
       joined: new Map(session?.joined),
       left: [...(session?.left ?? [])],
-      ahead: session ? this.aheadOf(session, cut) : [],
+      ahead: this.withFormer(session ? this.aheadOf(session, cut) : []),
     };
     const isChanged = session !== undefined && this.noteRoomsOf(socket, live, session.rooms);
     this.live.set(socket.id, live);
@@ -279,6 +282,17 @@ export class SessionRecovery {
     return [...all.values()].slice(-MAX_AHEAD);
   }
 
+  /** What a client of this node has besides, and its offsets say, of a history that was replaced. */
+  private withFormer(ahead: Ahead[]): Ahead[] {
+    const all = new Map(ahead.map((one) => [one.node, one]));
+    for (const { node, seq } of this.log.formerNumbers) {
+      if (seq > (all.get(node)?.seq ?? 0)) {
+        all.set(node, { node, seq });
+      }
+    }
+    return [...all.values()].slice(-MAX_AHEAD);
+  }
+
   private watchAhead(live: Live): void {
     for (const ahead of live.ahead) {
       if (ahead.coveredAt === undefined && !this.log.hasRead(ahead.node, ahead.seq)) {
@@ -337,11 +351,9 @@ export class SessionRecovery {
       };
       live.joined.forEach((from, room) => live.joined.set(room, cutBack(from)));
       live.left = live.left.map(([room, from, upTo]) => [room, cutBack(from), cutBack(upTo)]);
-      live.ahead = live.ahead.map(({ node, seq, coveredAt }) => ({
-        node,
-        seq,
-        ...(isKept(coveredAt) && { coveredAt }),
-      }));
+      live.ahead = this.withFormer(
+        live.ahead.map(({ node, seq, coveredAt }) => ({ node, seq, ...(isKept(coveredAt) && { coveredAt }) })),
+      );
       live.claim?.touch();
     }
     for (const arrival of [...this.arriving.values()]) {
@@ -432,6 +444,9 @@ export class SessionRecovery {
       if (isThere === 'no' || isThere === 'unknown') {
         return isThere === 'no' ? 'offset' : 'redis-away';
       }
+      if (!this.knowsNodesOf(cut, session)) {
+        return 'unknown';
+      }
     }
     const isUpToDate = sent !== undefined && position !== undefined && hasReceived(cut, sent);
     const has = joinCuts(joinCuts(cut, since), isUpToDate ? position : NOTHING);
@@ -454,6 +469,19 @@ export class SessionRecovery {
       return 'taken';
     }
     return claim.isReleased ? 'taken' : outcome === 'complete' ? undefined : outcome;
+  }
+
+  /**
+   * Whether a session names all nodes that the offset says the client was at. If not, Redis has lost the session as it was
+   * there, in a failover, and this is an earlier one.
+   */
+  private knowsNodesOf({ ahead }: Cut, { owner, owners = [], position, ahead: before = [] }: Session): boolean {
+    const known = new Set([
+      owner,
+      ...owners,
+      ...[...before, ...(position?.ahead ?? [])].map(({ node }) => serverOf(node)),
+    ]);
+    return ahead.every(({ node }) => known.has(serverOf(node)));
   }
 
   /** Whether a client with this offset was given nothing that this node has not delivered. */
@@ -533,6 +561,9 @@ export class SessionRecovery {
     const { sid, since, arrived, joined, left, ahead } = live;
     this.settleForgotten(live);
     const session: SessionState = { sid, rooms: [...rooms], data, since };
+    if (live.owners) {
+      session.owners = live.owners;
+    }
     if (live.forgotten) {
       session.forgotten = live.forgotten;
     }
@@ -601,6 +632,11 @@ function sendAfterNextPacket(socket: SocketLike, packets: unknown[][]): void {
     packet.call(socket, next, ...rest);
     packets.forEach((data) => socket.packet({ type: EVENT, data }));
   };
+}
+
+/** The node that has a lane. */
+function serverOf(lane: string): string {
+  return lane.endsWith(DIRECT_LANE) ? lane.slice(0, -DIRECT_LANE.length) : lane;
 }
 
 async function isSoon(event: Promise<void>): Promise<boolean> {

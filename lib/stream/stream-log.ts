@@ -320,6 +320,11 @@ export class StreamLog {
     return this.reader.lastOf(node);
   }
 
+  /** What was delivered here in a history that was replaced, and may be appended to this one again: beside any position. */
+  get formerNumbers(): readonly Origin[] {
+    return this.reader.formerNumbers;
+  }
+
   /** Whether all entries of a publisher up to `seq` that this history of the log has were delivered. */
   hasRead(node: string, seq: number): boolean {
     return this.lastReadOf(node) >= seq && this.reader.formerNumbers.every((former) => former.node !== node);
