@@ -253,3 +253,26 @@ test('a message that a node has appended to the new master before its reader kno
   await receives(visitor, 4);
   expect([visitor.values, visitor.refused]).toEqual([numbers(4), 0]);
 });
+
+test('a client whose move to another node a failover lost is not recovered with what was written of it before, if it has received something there', async () => {
+  const { replica, a, b, c, fallsBehind, promote } = await setUp();
+  const visitor = await visit(a, { rooms: ['red'] });
+  a.io.emit('msg', 0);
+  await receives(visitor, 1);
+  const before = `sio:session:live:${a.member.node.id}`;
+  await until(async () => (await replica.command('HEXISTS', before, visitor.pid!)) === 1, { what: 'the session' });
+  await fallsBehind(1);
+  await moveTo(visitor, b, 2);
+  b.isolate(...BOTH);
+  a.isolate(...BOTH);
+  b.io.to('red').emit('msg', 1);
+  await receives(visitor, 2);
+  await visitor.stayAway();
+  await promote();
+  c.isolate(...BOTH);
+  await c.connectTo(replica, ...BOTH);
+  visitor.comeBack(c.url);
+  await visits(visitor, 3);
+  expect(visitor.visits.map(({ recovered }) => recovered)).toEqual([false, true, false]);
+  expect(c.member.node.status().refusedRecoveries).toMatchObject({ unknown: 1 });
+});
