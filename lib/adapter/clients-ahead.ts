@@ -1,6 +1,6 @@
 import type { StreamLog } from '../stream/stream-log.js';
 import type { Cut } from '../wire/cut.js';
-import type { LogEntry } from '../wire/entry.js';
+import type { LogEntry, Origin } from '../wire/entry.js';
 import type { Ahead, Session } from '../wire/session.js';
 import { compareStreamIds } from '../wire/stream-id.js';
 
@@ -23,12 +23,12 @@ export class ClientsAhead {
   /** By publisher. A client is here until this node has read as much of the publisher, or the client is gone. */
   private readonly byPublisher = new Map<string, Set<ClientAhead>>();
 
-  constructor(private readonly log: Pick<StreamLog, 'position' | 'lastReadOf'>) {}
+  constructor(private readonly log: Pick<StreamLog, 'position' | 'hasRead'>) {}
 
   /** A client is connected. Of what this node has read already, notes the position that covers it. */
   add(client: ClientAhead): void {
     for (const ahead of client.ahead) {
-      if (ahead.coveredAt === undefined && this.log.lastReadOf(ahead.node) < ahead.seq) {
+      if (ahead.coveredAt === undefined && !this.log.hasRead(ahead.node, ahead.seq)) {
         this.byPublisher.set(ahead.node, (this.byPublisher.get(ahead.node) ?? new Set()).add(client));
       } else {
         ahead.coveredAt ??= this.log.position;
@@ -86,6 +86,21 @@ export function aheadOf(session: Pick<Session, 'ahead'>, cut: Cut): Ahead[] {
   );
   const all = new Map(known.map((ahead) => [ahead.node, { ...ahead }]));
   for (const { node, seq } of cut.ahead) {
+    if (seq > (all.get(node)?.seq ?? 0)) {
+      all.set(node, { node, seq });
+    }
+  }
+  return [...all.values()].slice(-MAX_AHEAD);
+}
+
+/**
+ * What a client of this node has besides, though its offsets do not say it, of a history that was replaced.
+ *
+ * @param former - see {@link StreamLog.formerNumbers}
+ */
+export function withFormer(ahead: readonly Ahead[], former: readonly Origin[]): Ahead[] {
+  const all = new Map(ahead.map((one) => [one.node, one]));
+  for (const { node, seq } of former) {
     if (seq > (all.get(node)?.seq ?? 0)) {
       all.set(node, { node, seq });
     }

@@ -5,7 +5,7 @@ import type { StreamLog } from '../stream/stream-log.js';
 import { cutAt, cutBackTo, NOTHING, type Cut } from '../wire/cut.js';
 import type { Ahead, LastGiven, Session } from '../wire/session.js';
 import { compareStreamIds, earlier, STREAM_START, type StreamId } from '../wire/stream-id.js';
-import { aheadOf } from './clients-ahead.js';
+import { aheadOf, withFormer } from './clients-ahead.js';
 
 /** How many of the rooms that a client has left are remembered. */
 const MAX_LEFT = 100;
@@ -20,7 +20,10 @@ export interface Recovered {
 }
 
 /** The log, as far as it says what a client has been given. */
-export type ClientLog = Pick<StreamLog, 'position' | 'positionMark' | 'cut' | 'lastGivenTo' | 'lastReadOf'>;
+export type ClientLog = Pick<
+  StreamLog,
+  'position' | 'positionMark' | 'cut' | 'lastGivenTo' | 'hasRead' | 'formerNumbers'
+>;
 
 /**
  * A client that is connected to one namespace of this server, as its session describes it to the node where it comes back: what
@@ -41,6 +44,8 @@ export class ConnectedClient {
   private sent: LastGiven;
   /** Whether it had missed some of them. */
   private readonly hasMissed: boolean;
+  /** See {@link Session.owners}. */
+  private readonly owners: string[] | undefined;
   /** See {@link Session.joined}. */
   private readonly joined: Map<string, Cut>;
   /** See {@link Session.left}. */
@@ -60,9 +65,10 @@ export class ConnectedClient {
     this.forgotten = session?.forgotten;
     this.sent = lastOf(missed) ?? { other: cut.position };
     this.hasMissed = missed.length > 0;
+    this.owners = session?.owners;
     this.joined = new Map(session?.joined);
     this.left = [...(session?.left ?? [])];
-    this.ahead = session ? aheadOf(session, cut) : [];
+    this.ahead = withFormer(session ? aheadOf(session, cut) : [], log.formerNumbers);
   }
 
   join(rooms: readonly string[]): void {
@@ -105,6 +111,9 @@ export class ConnectedClient {
     const { log, sid, since, arrived, joined, left, ahead } = this;
     this.generalizeForgotten();
     const session: SessionState = { sid, rooms: [...rooms], data, since };
+    if (this.owners) {
+      session.owners = this.owners;
+    }
     if (this.forgotten) {
       session.forgotten = this.forgotten;
     }
@@ -150,14 +159,15 @@ export class ConnectedClient {
     };
     this.joined.forEach((from, room) => this.joined.set(room, cutBack(from)));
     this.left = this.left.map(([room, from, upTo]) => [room, cutBack(from), cutBack(upTo)]);
-    this.ahead = this.ahead.map(({ node, seq, coveredAt }) => ({ node, seq, ...(isKept(coveredAt) && { coveredAt }) }));
+    const kept = this.ahead.map(({ node, seq, coveredAt }) => ({ node, seq, ...(isKept(coveredAt) && { coveredAt }) }));
+    this.ahead = withFormer(kept, this.log.formerNumbers);
   }
 
   /** Once what the mark names of this node has been read back, a position says it as well, and to every node. */
   private generalizeForgotten(): void {
     const { forgotten, log } = this;
     if (forgotten && forgotten.ahead.length > 0 && log.position !== undefined) {
-      if (forgotten.ahead.every(({ node, seq }) => log.lastReadOf(node) >= seq)) {
+      if (forgotten.ahead.every(({ node, seq }) => log.hasRead(node, seq))) {
         this.forgotten = cutAt(log.position);
       }
     }

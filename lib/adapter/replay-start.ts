@@ -1,6 +1,7 @@
 import type { RecoveryRefusal } from '../cluster/events.js';
 import type { StreamLog } from '../stream/stream-log.js';
 import { coversCut, isInCut, joinCuts, NOTHING, type Cut } from '../wire/cut.js';
+import { DIRECT_LANE } from '../wire/entry.js';
 import type { LastGiven, Session } from '../wire/session.js';
 import { compareStreamIds } from '../wire/stream-id.js';
 
@@ -16,7 +17,7 @@ const CATCH_UP_TIMEOUT_MS = 10_000;
  *   the session and the offset name is of the history that it holds now
  */
 export async function findReplayStart(
-  log: Pick<StreamLog, 'isInLog' | 'whenRead' | 'isReading'>,
+  log: Pick<StreamLog, 'isInLog' | 'whenRead' | 'whenFormerIn' | 'isReading'>,
   session: Session,
   cut: Cut,
   isConfirmed: boolean,
@@ -30,6 +31,9 @@ export async function findReplayStart(
     if (isThere === 'no' || isThere === 'unknown') {
       return isThere === 'no' ? 'offset' : 'redis-away';
     }
+    if (!knowsNodesOf(cut, session)) {
+      return 'unknown';
+    }
   }
   const isUpToDate = sent !== undefined && position !== undefined && hasReceived(cut, sent);
   const start = joinCuts(joinCuts(cut, since), isUpToDate ? position : NOTHING);
@@ -39,7 +43,25 @@ export async function findReplayStart(
   if (!(await log.whenRead(start, CATCH_UP_TIMEOUT_MS))) {
     return log.isReading ? 'offset' : 'redis-away';
   }
+  if (!(await log.whenFormerIn(start, CATCH_UP_TIMEOUT_MS))) {
+    return 'lost';
+  }
   return start;
+}
+
+/**
+ * Whether a session names all nodes that the offset says the client was at. If not, Redis has lost the session as it was
+ * there, in a failover, and this is an earlier one.
+ */
+function knowsNodesOf({ ahead }: Cut, { owner, owners = [], position, ahead: before = [] }: Session): boolean {
+  const named = [...before, ...(position?.ahead ?? [])].map(({ node }) => nodeOfLane(node));
+  const known = new Set([owner, ...owners, ...named]);
+  return ahead.every(({ node }) => known.has(nodeOfLane(node)));
+}
+
+/** The node that has a lane. */
+function nodeOfLane(lane: string): string {
+  return lane.endsWith(DIRECT_LANE) ? lane.slice(0, -DIRECT_LANE.length) : lane;
 }
 
 /** Whether a client that has what is in a cut has received what it was given last, and so all before it. */

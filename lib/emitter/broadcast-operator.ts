@@ -86,7 +86,7 @@ export class BroadcastOperator<
     this.append({ type: EntryType.DisconnectSockets, data: { opts: this.opts, close } });
   }
 
-  /** Emits an event to the servers that have the namespace. It is lost if Redis is away. */
+  /** Emits an event to the servers that have the namespace. It waits for the first connection, and is lost if Redis is away later. */
   serverSideEmit<Event extends EventNames<ServerSideEvents>>(
     event: Event,
     ...args: EventArgs<ServerSideEvents, Event>

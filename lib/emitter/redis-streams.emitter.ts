@@ -12,10 +12,14 @@ import type { TelemetryRecorder } from '../stream/telemetry.js';
 import { sizeOfFields, StreamPublisher } from '../stream/stream-publisher.js';
 import { encodeMessage, type LogMessage } from '../wire/entry.js';
 import { streamIndexOf } from '../wire/keys.js';
-import { encodeBusMessage } from '../wire/requests.js';
+import { within } from '../time/within.js';
+import { encodeBusMessage, RequestType } from '../wire/requests.js';
 import { EMITTER_UID } from '../wire/server-uid.js';
 import { BroadcastOperator } from './broadcast-operator.js';
 import type { DefaultEventsMap, EventArgs, EventNames } from './typed-events.js';
+
+/** How many events for the servers wait for the first connection, at most. */
+const MAX_EARLY = 10_000;
 
 /** Options of the emitter: those of the cluster's nodes that say where broadcasts go, and how many may wait. */
 export type RedisStreamsEmitterOptions = Pick<
@@ -105,6 +109,17 @@ export class RedisStreamsEmitter<
   /** Why the connection is lost, if it is. */
   private lost: Error | undefined = new Error('the connection is being opened');
   private closing: Promise<void> | undefined;
+  /** Whether the connection has been there. Until then events for the servers wait: they would be lost otherwise. */
+  private isOpened = false;
+  private hasOpened!: () => void;
+  private readonly opened = new Promise<void>((resolve) => {
+    this.hasOpened = () => {
+      this.isOpened = true;
+      resolve();
+    };
+  });
+  /** Events for the servers that wait, or are under way. */
+  private readonly published = new Set<Promise<unknown>>();
 
   /**
    * @param client - a Redis client. It is duplicated, never used, changed or closed. `null`: nothing is sent anywhere
@@ -141,6 +156,7 @@ export class RedisStreamsEmitter<
             outsideContext(() => {
               this.lost = undefined;
               this.publishers.forEach((publisher) => publisher.onReady());
+              this.hasOpened();
             }),
           onLost: (error) => (this.lost = error),
         },
@@ -214,7 +230,7 @@ export class RedisStreamsEmitter<
     this.root.disconnectSockets(close);
   }
 
-  /** Emits an event to the servers. It is lost if Redis is away. */
+  /** Emits an event to the servers. It waits for the first connection, and is lost if Redis is away later. */
   serverSideEmit<Event extends EventNames<ServerSideEvents>>(
     event: Event,
     ...args: EventArgs<ServerSideEvents, Event>
@@ -241,10 +257,14 @@ export class RedisStreamsEmitter<
     };
   }
 
-  /** Appends what waits, for at most `closeTimeout` milliseconds, and closes its connection. May be called again. */
+  /** Sends what waits, for at most `closeTimeout` milliseconds, and closes its connection. May be called again. */
   close(): Promise<void> {
     this.closing ??= (async () => {
-      await Promise.all(this.publishers.map((publisher) => publisher.close(this.options.closeTimeout)));
+      const { closeTimeout } = this.options;
+      await Promise.all([
+        ...this.publishers.map((publisher) => publisher.close(closeTimeout)),
+        this.published.size > 0 && within(closeTimeout, Promise.all(this.published)),
+      ]);
       await this.connection?.close();
       this.recorder?.close();
     })();
@@ -285,6 +305,12 @@ export class RedisStreamsEmitter<
       ...(trace !== undefined && { trace }),
     });
     this.open();
-    this.connection?.publish(this.names.channels.requests(nsp), message).catch(() => undefined);
+    const isAwaited = type === RequestType.ServerSideEmit && !this.isOpened && this.published.size < MAX_EARLY;
+    const channel = this.names.channels.requests(nsp);
+    const published = (isAwaited ? this.opened : Promise.resolve())
+      .then(() => this.connection?.publish(channel, message))
+      .catch(() => undefined)
+      .finally(() => this.published.delete(published));
+    this.published.add(published);
   }
 }

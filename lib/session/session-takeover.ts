@@ -1,8 +1,8 @@
-import { decodeSession, encodeSession, type Session } from '../wire/session.js';
+import { within } from '../time/within.js';
+import { decodeSession, encodeSession, takenOver, type Session } from '../wire/session.js';
 import { decide, standingOf, type Decision } from './ownership.js';
 import { SessionClaim, UNKNOWN, type ClaimKeeper } from './session-claim.js';
 import type { FoundSession, SessionRecord, SessionRecords } from './session-records.js';
-import { within } from '../time/within.js';
 
 /** Milliseconds that a node has to release a client that has come elsewhere. */
 const RELEASE_TIMEOUT_MS = 1_000;
@@ -173,7 +173,9 @@ export class SessionTakeover {
     }
     const { epoch } = decision;
     const encoded =
-      decision.kind === 'claim' ? encodeIfPossible({ ...decision.record.session, epoch, owner: nodeId }) : undefined;
+      decision.kind === 'claim'
+        ? encodeIfPossible({ ...takenOver(decision.record.session), epoch, owner: nodeId })
+        : undefined;
     const claiming = this.options.retry(() => this.records.claim(pid, nsp, epoch, encoded));
     take.claiming = claiming;
     if (standingOf(await claiming, epoch, nodeId) !== 'current') {
@@ -197,9 +199,10 @@ export class SessionTakeover {
     const { epoch } = decision;
     const record = decision.kind === 'claim' ? decision.record : undefined;
     const here = record?.kind === 'memory' ? this.claimHere(take) : undefined;
+    const known = here?.current() ?? record?.session;
     const claim = new SessionClaim(this.options.keeper, {
       ...{ pid, epoch, nsp, duration, owner: this.options.nodeId, isConfirmed: true, isCopyDropped: false },
-      session: here?.current() ?? record?.session ?? UNKNOWN,
+      session: known ? takenOver(known) : UNKNOWN,
     });
     this.options.add(claim);
     const isNewer = here !== undefined && encodeIfPossible(claim.current()) !== encoded;
@@ -265,7 +268,7 @@ export class SessionTakeover {
       return 'missing';
     }
     if (current) {
-      claim.session = current;
+      claim.session = takenOver(current);
       return this.handOver(claim);
     }
     claim.touch();

@@ -1,5 +1,6 @@
 import type { Origin } from '../wire/entry.js';
-import { compareStreamIds, type StreamId } from '../wire/stream-id.js';
+import { compareStreamIds, idBefore, later, STREAM_START, type StreamId } from '../wire/stream-id.js';
+import { FormerNumbers, LONGEST_RESEND } from './former-numbers.js';
 import { SequenceTracker, type Admission } from './sequence-tracker.js';
 
 /** What another node says it appended last. */
@@ -32,15 +33,51 @@ export class GapDetector {
   private readonly sequences = new SequenceTracker();
   /** By node: what it announced and has not been read. */
   private readonly announced = new Map<string, Announcement>();
+  /** What was read in a history that was replaced. */
+  private readonly former = new FormerNumbers();
+  /** The id of the last entry that was admitted or skipped. */
+  private newest: StreamId = STREAM_START;
 
   /** What an entry is, which comes after all that were admitted; see {@link SequenceTracker.admit}. */
-  admit(origin: Origin, prev?: number): Admission {
-    return this.sequences.admit(origin, prev);
+  admit(origin: Origin, prev?: number, id: StreamId = STREAM_START): Admission {
+    this.newest = id;
+    return this.sequences.admit(origin, prev, id);
   }
 
-  /** Notes that a publisher's entries up to `seq` are not waited for: they lie before all that will be admitted. */
-  skipTo(origin: Origin): void {
-    this.sequences.skipTo(origin);
+  /**
+   * To be asked of each entry: whether it is in this history for the first time, and was read in a former one.
+   */
+  isRepeated(origin: Origin): boolean {
+    return this.former.onRead(origin);
+  }
+
+  /**
+   * Notes that a publisher's entries up to `seq` are not waited for: they lie before all that will be admitted.
+   *
+   * @param id - of the last of them, if it is known
+   */
+  skipTo(origin: Origin, id?: StreamId): void {
+    this.newest = later(this.newest, id ?? STREAM_START);
+    this.sequences.skipTo(origin, id);
+  }
+
+  /** The history is replaced by another that is the same up to a position. */
+  restart(position: StreamId): void {
+    this.announced.clear(); // their ids are of the former history
+    for (const origin of this.sequences.after(later(position, idBefore(this.newest, LONGEST_RESEND)))) {
+      this.former.add(origin);
+    }
+    this.newest = position;
+  }
+
+  /** A publisher's entries up to a number were delivered: they are in this history, or were in the one it has replaced. */
+  addFormer(origin: Origin): void {
+    this.former.add(origin);
+  }
+
+  /** What was read of publishers in former histories, and may yet come in this one; see {@link FormerNumbers}. */
+  get formerNumbers(): readonly Origin[] {
+    return this.former.all;
   }
 
   /** Whether anything is known of a publisher: if not, no entry before its first one can be called missing. */
@@ -59,7 +96,8 @@ export class GapDetector {
    * ({@link unverified}), for the id says nothing if it is not.
    */
   announce(node: string, seq: number, id: StreamId): boolean {
-    if (this.announced.get(node)?.seq === seq || this.sequences.lastOf(node) >= seq) {
+    const isRead = this.sequences.lastOf(node) >= seq && !this.former.isOpen(node, seq);
+    if (this.announced.get(node)?.seq === seq || isRead) {
       return false;
     }
     this.announced.set(node, { seq, id, verified: false, idleReads: 0 });
@@ -77,11 +115,6 @@ export class GapDetector {
     }
   }
 
-  /** Drops all announcements: their ids may be of another history. */
-  clearAnnouncements(): void {
-    this.announced.clear();
-  }
-
   /**
    * The announced entries that will not come: their place in the log has been passed, or two reads in a row brought nothing.
    * They are not waited for any longer.
@@ -90,6 +123,7 @@ export class GapDetector {
    * @param isIdle - whether a read has brought nothing, and nothing that was read waits to be admitted
    */
   takeMissing(position: StreamId | undefined, isIdle: boolean): readonly MissingEntry[] {
+    this.former.expire();
     if (this.announced.size === 0) {
       return NONE;
     }
@@ -98,11 +132,15 @@ export class GapDetector {
       const { seq, id, verified } = announcement;
       const last = this.sequences.lastOf(node);
       const passed = position !== undefined && compareStreamIds(position, id) >= 0;
-      if (last >= seq) {
+      const isOpen = this.former.isOpen(node, seq);
+      if (last >= seq && !isOpen) {
         this.announced.delete(node);
       } else if (verified && (passed || (isIdle && ++announcement.idleReads > 1))) {
-        missing.push({ node, seq, id, lost: this.sequences.knows(node) ? seq - last : 0 });
-        this.sequences.skipTo({ node, seq });
+        if (last < seq) {
+          missing.push({ node, seq, id, lost: this.sequences.knows(node) ? seq - last : 0 });
+          this.sequences.skipTo({ node, seq }, id);
+        }
+        this.former.settle(node);
         this.announced.delete(node);
       }
     }

@@ -1,4 +1,5 @@
 import type { Origin } from '../wire/entry.js';
+import { compareStreamIds, STREAM_START, type StreamId } from '../wire/stream-id.js';
 
 /** At least how many publishers are remembered, the latest heard, and at most twice as many. */
 const MIN_PUBLISHERS = 2_048;
@@ -13,42 +14,62 @@ export interface Admission {
   readonly dropped: number;
 }
 
+/** The last entry of a publisher. */
+interface Last {
+  seq: number;
+  id: StreamId;
+}
+
 /**
  * Knows the last sequence number of each publisher, and so distinguishes an entry that was appended twice from a new one, and
  * how many are missing before it.
  */
 export class SequenceTracker {
   /** The publishers heard lately, and those heard before these became too many. */
-  private recent = new Map<string, number>();
-  private older = new Map<string, number>();
+  private recent = new Map<string, Last>();
+  private older = new Map<string, Last>();
 
   /**
    * What an entry is: a duplicate, or a new one before which entries of its publisher are missing. Of these, `dropped` were
    * dropped by the publisher, so that nobody has them; the others are lost.
    *
    * @param prev - the number of the entry that its publisher appended before it
+   * @param id - of the entry
    */
-  admit({ node, seq }: Origin, prev = seq - 1): Admission {
-    const last = this.get(node);
+  admit({ node, seq }: Origin, prev = seq - 1, id: StreamId = STREAM_START): Admission {
+    const last = this.get(node)?.seq;
     if (last !== undefined && seq <= last) {
       return { duplicate: true, lost: 0, dropped: 0 };
     }
-    this.set(node, seq);
+    this.set(node, seq, id);
     const missing = last === undefined ? 0 : seq - last - 1;
     const dropped = Math.min(missing, Math.max(0, seq - prev - 1));
     return { duplicate: false, lost: missing - dropped, dropped };
   }
 
-  /** Notes that a publisher's entries up to `seq` lie before all that will be admitted. */
-  skipTo({ node, seq }: Origin): void {
+  /**
+   * Notes that a publisher's entries up to `seq` lie before all that will be admitted.
+   *
+   * @param id - of the last of them, if it is known
+   */
+  skipTo({ node, seq }: Origin, id: StreamId = STREAM_START): void {
     if (!this.knows(node) || seq > this.lastOf(node)) {
-      this.set(node, seq);
+      this.set(node, seq, id);
+    }
+  }
+
+  /** The last entry of each publisher whose id is after another. */
+  *after(id: StreamId): Iterable<Origin> {
+    for (const [node, last] of new Map([...this.older, ...this.recent])) {
+      if (compareStreamIds(last.id, id) > 0) {
+        yield { node, seq: last.seq };
+      }
     }
   }
 
   /** The last sequence number seen of a publisher; 0 if none was. */
   lastOf(node: string): number {
-    return this.get(node) ?? 0;
+    return this.get(node)?.seq ?? 0;
   }
 
   knows(node: string): boolean {
@@ -59,15 +80,21 @@ export class SequenceTracker {
     return new Set([...this.recent.keys(), ...this.older.keys()]).size;
   }
 
-  private set(node: string, seq: number): void {
-    this.recent.set(node, seq);
+  private set(node: string, seq: number, id: StreamId): void {
+    const last = this.recent.get(node);
+    if (last) {
+      last.seq = seq;
+      last.id = id;
+      return;
+    }
+    this.recent.set(node, { seq, id });
     if (this.recent.size === MIN_PUBLISHERS) {
       this.older = this.recent;
-      this.recent = new Map();
+      this.recent = new Map<string, Last>();
     }
   }
 
-  private get(node: string): number | undefined {
+  private get(node: string): Last | undefined {
     return this.recent.get(node) ?? this.older.get(node);
   }
 }

@@ -171,6 +171,7 @@ export class StreamLog {
       readCount: options.readCount,
       blockTime: options.blockTime,
       deliver: (entry) => this.deliver(entry),
+      onRepeated: (entry) => this.onRead(entry),
       before: (entry) => this.before(entry),
       older,
       hasDueWork: () => this.fences.isDue,
@@ -298,7 +299,11 @@ export class StreamLog {
   /** What a client of this node has that was given everything. */
   cut(): Cut {
     const { node, taken, isSettled } = this.atOnce;
-    return { position: this.position ?? STREAM_START, ahead: isSettled ? [] : [{ node, seq: taken }] };
+    const { formerNumbers, position = STREAM_START } = this.reader;
+    return {
+      position,
+      ahead: isSettled ? formerNumbers : [...formerNumbers.filter((one) => one.node !== node), { node, seq: taken }],
+    };
   }
 
   /** {@link cut}, as a client keeps it. */
@@ -308,12 +313,31 @@ export class StreamLog {
 
   /** The offset that goes with an entry while it is delivered. */
   offsetAt(entry: LogEntry): string {
-    return this.atOnce.isSettled ? entry.id : encodeCut({ ...this.cut(), position: entry.id });
+    const isPosition = this.atOnce.isSettled && this.reader.formerNumbers.length === 0;
+    return isPosition ? entry.id : encodeCut({ ...this.cut(), position: entry.id });
   }
 
   /** The sequence number of the last entry of a publisher that was delivered; 0 if none was. */
   lastReadOf(node: string): number {
     return this.reader.lastOf(node);
+  }
+
+  /** What was delivered here in a history that was replaced, and may be appended to this one again: beside any position. */
+  get formerNumbers(): readonly Origin[] {
+    return this.reader.formerNumbers;
+  }
+
+  /** Whether all entries of a publisher up to `seq` that this history of the log has were delivered. */
+  hasRead(node: string, seq: number): boolean {
+    return this.lastReadOf(node) >= seq && this.reader.formerNumbers.every((former) => former.node !== node);
+  }
+
+  /**
+   * Resolves to true once all is in a cut that was delivered here in a history which was replaced, and may be appended
+   * again: it is not delivered again then. To false after `timeout` milliseconds.
+   */
+  whenFormerIn(cut: Cut, timeout: number): Promise<boolean> {
+    return this.reader.whenFormerIn(cut, timeout);
   }
 
   /**
@@ -502,6 +526,16 @@ export class StreamLog {
   // ── what happens ────────────────────────────────────────────────────────────────────────────────────────────────
 
   private deliver(entry: LogEntry): void {
+    const lane = this.onRead(entry);
+    if (entry.problem === undefined) {
+      this.delivered += Number(this.options.deliver(entry, lane !== undefined));
+    } else {
+      this.reject(entry.id, entry.problem);
+    }
+  }
+
+  /** Returns the lane of the entry, if it is this node's. */
+  private onRead(entry: LogEntry): Lane | undefined {
     this.knownOffset = undefined;
     const lane = this.ownLaneOf(entry.origin?.node);
     if (lane) {
@@ -513,11 +547,7 @@ export class StreamLog {
       }
       this.replayLog.push(entry, this.offsetOfRead);
     }
-    if (entry.problem === undefined) {
-      this.delivered += Number(this.options.deliver(entry, lane !== undefined));
-    } else {
-      this.reject(entry.id, entry.problem);
-    }
+    return lane;
   }
 
   private before(entry: LogEntry): Promise<void> | undefined {
@@ -546,6 +576,10 @@ export class StreamLog {
   /** What was appended to the history before and was not read back never will be. */
   private onStreamReplaced(position: StreamId): void {
     const unread = [this.main, this.direct].some(({ read, appended }) => read < appended);
+    if (this.atOnce.read < this.atOnce.appended) {
+      // Some may have been appended to the new history already, before the reader knew of it.
+      this.reader.addFormer({ node: this.atOnce.node, seq: this.atOnce.appended });
+    }
     for (const lane of [this.main, this.direct]) {
       lane.readUpTo(lane.appended);
     }

@@ -3,6 +3,7 @@ import type { Command, RedisConnection } from '../redis/driver.js';
 import { Retry } from '../redis/retry.js';
 import { toEntries, toStreamEntries, type RawEntry } from '../redis/stream-reply.js';
 import { Signal } from '../time/signal.js';
+import { isInCut, type Cut } from '../wire/cut.js';
 import { sizeOfData, type LogEntry, type Origin } from '../wire/entry.js';
 import { parseEntry } from '../wire/parse-entry.js';
 import { ageOf, compareStreamIds, STREAM_START, type StreamId } from '../wire/stream-id.js';
@@ -41,6 +42,11 @@ export interface StreamReaderOptions {
   emit(event: StreamEvent): void;
   /** Given each entry once, in the order of the log. */
   deliver(entry: LogEntry): void;
+  /**
+   * Given each entry that was delivered in a history which was replaced, when it comes in this one for the first time: its
+   * publisher had no answer, and has sent it again.
+   */
+  onRepeated(entry: LogEntry): void;
   /** Whether there is local work whose turn has come: it is done before the next entry is delivered. */
   hasDueWork(): boolean;
   doDueWork(): void;
@@ -168,6 +174,35 @@ export class StreamReader {
   /** The sequence number of the last entry of a publisher that was delivered; 0 if none was. */
   lastOf(node: string): number {
     return this.gaps.lastOf(node);
+  }
+
+  /**
+   * What was delivered of publishers in a history that was replaced, and may come again in this one: a position says
+   * nothing of it. Mostly empty.
+   */
+  get formerNumbers(): readonly Origin[] {
+    return this.gaps.formerNumbers;
+  }
+
+  /** This node's own entries up to a number were delivered at once: see {@link formerNumbers}. */
+  addFormer(origin: Origin): void {
+    this.gaps.addFormer(origin);
+  }
+
+  /**
+   * Resolves to whether, within `timeout` milliseconds, all {@link formerNumbers} are in a cut: who has that, and is given
+   * what this node delivers after it, lacks nothing.
+   */
+  async whenFormerIn(cut: Cut, timeout: number): Promise<boolean> {
+    const until = performance.now() + timeout;
+    while (!this.formerNumbers.every((origin) => isInCut({ origin }, cut))) {
+      const left = until - performance.now();
+      if (left <= 0 || this.currentMode === 'stopped') {
+        return false;
+      }
+      await this.progress.wait(Math.min(left, LOOK_AGAIN_MS));
+    }
+    return true;
   }
 
   /** How many entries were fetched and not yet delivered. */
@@ -311,9 +346,9 @@ export class StreamReader {
   private async open(): Promise<void> {
     const { stream } = this.options;
     const reply = await this.read(['XREVRANGE', stream, '+', '-', 'COUNT', String(INITIAL_ENTRIES)]);
-    for (const { origin } of this.parse(toEntries(reply).reverse())) {
+    for (const { origin, id } of this.parse(toEntries(reply).reverse())) {
       if (origin) {
-        this.gaps.skipTo(origin);
+        this.gaps.skipTo(origin, id);
       }
     }
     if (this.continuity.newest === undefined) {
@@ -403,7 +438,7 @@ export class StreamReader {
     const lostUpTo = this.deliveredId!;
     this.fetchedId = this.deliveredId = position;
     this.continuity.restart(position);
-    this.gaps.clearAnnouncements();
+    this.gaps.restart(position);
     this.readSize.reset();
     this.setMode('catching-up');
     this.options.onBroken(position, lostUpTo);
@@ -469,7 +504,7 @@ export class StreamReader {
     const { options, stopping } = this;
     const before = await lastBefore(origin, id, options.older, () => this.pauseAfterFailure(), stopping.signal);
     if (before) {
-      this.gaps.skipTo(before);
+      this.gaps.skipTo(before, id);
     }
   }
 
@@ -477,9 +512,14 @@ export class StreamReader {
     const { origin } = entry;
     this.counters.read++;
     if (origin) {
-      const { duplicate, lost, dropped } = this.gaps.admit(origin, entry.prev);
+      const isRepeated = this.gaps.isRepeated(origin);
+      const { duplicate, lost, dropped } = this.gaps.admit(origin, entry.prev, entry.id);
       if (duplicate) {
         this.counters.duplicates++;
+        if (isRepeated) {
+          this.deliveredId = entry.id;
+          this.options.onRepeated(entry);
+        }
         return;
       }
       if (lost > 0) {

@@ -25,6 +25,8 @@ export interface Session {
   epoch?: number;
   /** The id of the node that had the client, and wrote this. */
   owner?: string;
+  /** The nodes that had the client before, the latest of them last. */
+  owners?: string[];
   /** Rooms that were joined while connected, and how far its node was then. */
   joined?: [room: string, from: Cut][];
   /** Rooms that were left while connected: how far its node was when it came (if it came later) and when it went. */
@@ -53,6 +55,18 @@ export interface LastGiven {
 export interface Ahead extends Origin {
   /** Once its node has read so far: the position then. An offset that is not before that says the same. */
   coveredAt?: StreamId | undefined;
+}
+
+/** How many of the nodes that had a client before are known. */
+const MAX_OWNERS = 8;
+
+/** The session as it is when another node takes it. */
+export function takenOver(session: Session): Session {
+  const { owner, owners = [] } = session;
+  if (owner === undefined) {
+    return session;
+  }
+  return { ...session, owners: [...owners.filter((node) => node !== owner), owner].slice(-MAX_OWNERS) };
 }
 
 const SESSION_ID = /^[\w-]{1,64}$/;
@@ -96,7 +110,8 @@ export function decodeSession(value: unknown, pid: string): Session | undefined 
   if (typeof decoded !== 'object' || decoded?.pid !== pid || typeof decoded.sid !== 'string') {
     return undefined;
   }
-  const { sid, rooms, data, nsp, since, forgotten, epoch, owner, joined, left, sent, position, mark, ahead } = decoded;
+  const { sid, rooms, data, nsp, since, forgotten, epoch, owner, owners, joined, left, sent, position, mark, ahead } =
+    decoded;
   if (!Array.isArray(rooms)) {
     return undefined;
   }
@@ -108,6 +123,7 @@ export function decodeSession(value: unknown, pid: string): Session | undefined 
     ...(typeof nsp === 'string' && { nsp }),
     ...(isEpoch(epoch) && { epoch }),
     ...(typeof owner === 'string' && { owner }),
+    ...(Array.isArray(owners) && { owners: owners.filter((node) => typeof node === 'string') }),
     ...optional('since', decodeCut(since)),
     ...optional('forgotten', decodeCut(forgotten)),
     ...optional('joined', toVisits(joined, 2) as [string, Cut][] | undefined),

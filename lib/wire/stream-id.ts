@@ -52,3 +52,9 @@ export function ageOf(id: StreamId): number {
 function compareNumbers(a: string, b: string): number {
   return a.length - b.length || (a < b ? -1 : a > b ? 1 : 0);
 }
+
+/** The least id of `ms` milliseconds before another. */
+export function idBefore(id: StreamId, ms: number): StreamId {
+  const time = Number(id.slice(0, id.indexOf('-')));
+  return `${Math.max(0, time - ms)}-0`;
+}

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
-import { aheadOf, ClientsAhead, type ClientAhead } from '../../lib/adapter/clients-ahead.js';
+import { aheadOf, ClientsAhead, type ClientAhead, withFormer } from '../../lib/adapter/clients-ahead.js';
 import type { LogEntry } from '../../lib/wire/entry.js';
 import type { Ahead } from '../../lib/wire/session.js';
 
@@ -16,7 +16,25 @@ describe('ClientsAhead', () => {
 
   beforeEach(() => {
     read = {};
-    clients = new ClientsAhead({ position: '10-0', lastReadOf: (node) => read[node] ?? 0 });
+    clients = new ClientsAhead({ position: '10-0', hasRead: (node, seq) => (read[node] ?? 0) >= seq });
+  });
+
+  test('gets to know what a client has of a history that was replaced, where that is more', () => {
+    const ahead = [
+      { node: NODE, seq: 1, coveredAt: '5-0' },
+      { node: 'other', seq: 9 },
+    ];
+    const former = [
+      { node: NODE, seq: 2 },
+      { node: 'other', seq: 3 },
+      { node: 'third', seq: 1 },
+    ];
+    expect(withFormer(ahead, former)).toEqual([
+      { node: NODE, seq: 2 },
+      { node: 'other', seq: 9 },
+      { node: 'third', seq: 1 },
+    ]);
+    expect(withFormer(ahead, [])).toEqual(ahead);
   });
 
   test('withholds an entry from the clients that have it, and from no other', () => {

@@ -14,6 +14,7 @@ class Log implements ClientLog {
   ahead: { node: string; seq: number }[] = [];
   given: LastGiven | undefined;
   read = 0;
+  formerNumbers = [];
 
   cut(): Cut {
     return { position: this.position ?? '0-0', ahead: this.ahead };
@@ -23,8 +24,8 @@ class Log implements ClientLog {
     return this.given;
   }
 
-  lastReadOf(): number {
-    return this.read;
+  hasRead(_: string, seq: number): boolean {
+    return this.read >= seq;
   }
 }
 

@@ -10,6 +10,7 @@ describe('findReplayStart', () => {
   let inLog: Record<string, InLog>;
   let asked: [position: string, mark?: string][];
   let hasRead: boolean;
+  let hasFormer: boolean;
   let isReading: boolean;
   const log = (): Log => ({
     isInLog: (position, mark) => {
@@ -17,6 +18,7 @@ describe('findReplayStart', () => {
       return Promise.resolve(inLog[position] ?? 'yes');
     },
     whenRead: () => Promise.resolve(hasRead),
+    whenFormerIn: () => Promise.resolve(hasFormer),
     isReading,
   });
   const find = (
@@ -31,7 +33,7 @@ describe('findReplayStart', () => {
   beforeEach(() => {
     inLog = {};
     asked = [];
-    hasRead = isReading = true;
+    hasRead = hasFormer = isReading = true;
   });
 
   test('is what the client has by its offset', async () => {
@@ -42,9 +44,20 @@ describe('findReplayStart', () => {
     expect(await find({ sent: { other: '5-0' }, position: cutAt('9-0') }, '5-0')).toEqual(cutAt('9-0'));
   });
 
+  test('is none while what was delivered of a replaced history may come again, and is not in it', async () => {
+    hasFormer = false;
+    expect(await find({}, '5-0')).toBe('lost');
+  });
+
+  test('is none for an offset that names a node of which the session knows nothing', async () => {
+    const cut = { position: '5-0', ahead: [{ node: 'elsewhere~', seq: 0 }] };
+    expect(await find({ owner: 'here' }, cut)).toBe('unknown');
+    expect(await find({ owner: 'here', owners: ['elsewhere'] }, cut)).toEqual(cut);
+  });
+
   test('is the offset if the client lacks the last entry of its own node', async () => {
     const sent = { other: '5-0', own: { origin: { node: 'own', seq: 2 } } };
-    const session = { sent, position: cutAt('9-0') };
+    const session = { owner: 'own', sent, position: cutAt('9-0') };
     const at = (seq: number): Cut => ({ position: '5-0', ahead: [{ node: 'own', seq }] });
     expect(await find(session, at(1))).toEqual(at(1));
     expect(await find(session, at(2))).toEqual({ ...at(2), position: '9-0' });

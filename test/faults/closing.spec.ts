@@ -78,6 +78,27 @@ describe('closing', () => {
     expect(member.eventsOf('outbox-dropped')).toHaveLength(1);
   });
 
+  test('while Redis is away does what was to be done here after what could not be sent (log)', async () => {
+    const redis = await RedisServer.start();
+    const member = await Member.start({ port: redis.port, adapter: { closeTimeout: 100, ordering: 'log' } });
+    await redis.kill();
+    await until(() => member.node.status().state === 'degraded', { what: 'the loss' });
+    member.io.emit('msg', 'for all');
+    member.io.local.emit('msg', 'for those here');
+    member.io.local.socketsJoin('room');
+    expect(member.received).toEqual([]);
+    const { outbox } = member.node.status().streams[0]!;
+    expect(outbox.entries).toBe(3);
+    const joined: string[] = [];
+    member.io.of('/').adapter.on('join-room', (room: string) => joined.push(room));
+    await member.node.close();
+    await until(() => member.received.length === 1, { what: 'what is for those here' });
+    expect(member.received).toEqual(['for those here']);
+    expect(joined).toEqual(['room']);
+    expect(member.counters).toMatchObject({ dropped: 1 });
+    expect(member.eventsOf('outbox-dropped')).toMatchObject([{ reason: 'closed', dropped: 1 }]);
+  });
+
   test('twice, and at once with starting, is the same as once', async () => {
     const redis = await RedisServer.start();
     const member = await Member.start({ port: redis.port });

@@ -1,9 +1,14 @@
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 
-/** Each of Jest's workers has ports of its own, so that nobody takes that of a server that will be restarted. */
-const SHARES = 8;
+/** Each process has ports of its own, so that nobody takes that of a server that will be restarted. */
+const SHARES = 32;
+/** A file for each share that is taken, with the process that has it. */
+const TAKEN = join(tmpdir(), 'kit-ports');
 const given = new Set<number>();
+let mine: [from: number, to: number] | undefined;
 
 /**
  * A TCP port of 127.0.0.1 that nobody listens on, and that was not given before. It lies below the range from which the system takes the local ports of
@@ -11,7 +16,7 @@ const given = new Set<number>();
  * cannot be connected to itself. Another process may be faster to bind it, so a caller that fails to bind asks again.
  */
 export async function freePort(): Promise<number> {
-  const [from, to] = share(range());
+  const [from, to] = (mine ??= share(range()));
   for (let tries = 0; tries < 100; tries++) {
     const port = from + Math.floor(Math.random() * (to - from));
     if (!given.has(port) && (await bindable(port)) !== undefined) {
@@ -26,8 +31,50 @@ export async function freePort(): Promise<number> {
 
 function share([from, to]: [from: number, to: number]): [from: number, to: number] {
   const width = Math.floor((to - from) / SHARES);
-  const mine = from + width * (Number(process.env.JEST_WORKER_ID ?? 0) % SHARES);
+  const mine = from + width * shareOfProcess();
   return [mine, mine + width];
+}
+
+/** The number of this process' share, the same for all that run in it. If all are taken, it is somebody else's, too. */
+function shareOfProcess(): number {
+  mkdirSync(TAKEN, { recursive: true });
+  const first = process.pid % SHARES;
+  const order = Array.from({ length: SHARES }, (_, i) => (first + i) % SHARES);
+  const mine = order.find((i) => ownerOf(i) === process.pid);
+  return mine ?? order.find(take) ?? first;
+}
+
+function take(i: number): boolean {
+  const owner = ownerOf(i);
+  if (owner !== undefined && isAlive(owner)) return false;
+  try {
+    if (owner !== undefined) rmSync(fileOf(i), { force: true });
+    writeFileSync(fileOf(i), String(process.pid), { flag: 'wx' });
+    return true;
+  } catch {
+    return false; // another was faster
+  }
+}
+
+function ownerOf(i: number): number | undefined {
+  try {
+    return Number(readFileSync(fileOf(i), 'utf8'));
+  } catch {
+    return undefined;
+  }
+}
+
+function fileOf(i: number): string {
+  return join(TAKEN, String(i));
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
 }
 
 function range(): [from: number, to: number] {

@@ -91,7 +91,13 @@ export class RedisSentinel {
   /** Has a replica take over while the master lives; the latter becomes a replica. Returns the former master. */
   async switchover(): Promise<RedisServer> {
     const former = await this.master();
-    await this.#any.command('SENTINEL', 'FAILOVER', this.name);
+    // A sentinel refuses while an earlier failover is not quite over, or the replicas are not known to be good.
+    const isAccepted = (): Promise<boolean> =>
+      this.#any.command('SENTINEL', 'FAILOVER', this.name).then(
+        () => true,
+        (error: Error) => (/^(INPROG|NOGOODSLAVE)/.test(error.message) ? false : Promise.reject(error)),
+      );
+    await until(isAccepted, { what: 'a sentinel to accept a failover', timeout: 30_000, interval: 100 });
     await this.movedFrom(former);
     return former;
   }

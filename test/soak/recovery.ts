@@ -6,7 +6,7 @@ import { visit } from '../recovery/fleet.js';
 import { anomalies, Ledger, type LedgerReport } from '../recovery/ledger.js';
 import { ProcessFleet, type FleetNode } from '../recovery/process-fleet.js';
 import type { TopologyName } from '../recovery/topology.js';
-import { disordered, stretches, type Visitor } from '../recovery/visitor.js';
+import { disordered, stretches, type Visit, type Visitor } from '../recovery/visitor.js';
 import { Random } from './random.js';
 
 export interface RecoverySoakOptions {
@@ -208,6 +208,8 @@ export async function soakRecovery({
   const visitors = guests.map(({ visitor }) => visitor);
   await fleet.nodes[0]!.process.call('emit', 'first');
   await until(() => guests.every(({ isHere }) => isHere), { what: 'all clients to have received something' });
+  // A client whose node is killed before it has written that the client is there is a new client.
+  await until(async () => (await countLeftovers(fleet, clients)) === 0, { what: 'all sessions to be written' });
   const sids = visitors.map(({ sid }) => sid);
   let senders = 0;
   const startLoad = ({ process }: FleetNode): Promise<unknown> =>
@@ -259,8 +261,9 @@ export async function soakRecovery({
     },
     "nodes' connections to Redis are cut": async () => {
       const which = random.pick([':commands', ':reader', '']);
-      const masters = (await topology.masters()).filter(({ isRunning }) => isRunning);
-      await Promise.all(masters.map((master) => master.killClients(({ name }) => name.endsWith(which))));
+      const masters = (await topology.masters().catch(() => [])).filter(({ isRunning }) => isRunning);
+      // One of them may be killed meanwhile.
+      await Promise.allSettled(masters.map((master) => master.killClients(({ name }) => name.endsWith(which))));
     },
   };
   const ofServers = {
@@ -386,6 +389,9 @@ function describeAnomalies(
       for (const id of [...doubled, ...late].slice(0, 3)) {
         log(`around ${id}: ${JSON.stringify(around(visitor, id))}`);
       }
+      if (doubled.length > 0) {
+        log(`visits: ${JSON.stringify(visitsUntil(visitor, doubled.at(-1)!))}`);
+      }
       for (const [n, { recovered, url }] of visitor.visits.entries()) {
         if (n > 0 && !recovered) {
           log(`visit ${n} of ${visitor.visits.length}, to ${url}, is new: ${JSON.stringify(visitor.visits[n - 1])}`);
@@ -412,6 +418,12 @@ function around({ received, visits }: Visitor, id: string): unknown {
         ]
       : [],
   );
+}
+
+/** The last visits of a client before it received a message for the last time. */
+function visitsUntil({ received, visits }: Visitor, id: string): Visit[] {
+  const at = received.findLastIndex(({ value }) => value === id);
+  return visits.filter(({ after }) => after <= at).slice(-6);
 }
 
 function urlOf({ port }: TcpProxy): string {

@@ -76,7 +76,7 @@ describe('GapDetector', () => {
     read(1);
     gaps.announce(NODE, 2, '20-0');
     verify();
-    gaps.clearAnnouncements();
+    gaps.restart('10-0');
     expect(gaps.takeMissing('30-0', false)).toEqual([]);
   });
 });

@@ -45,6 +45,7 @@ describe('StreamReader', () => {
       deliver: ({ id }) => void delivered.push(id),
       hasDueWork: () => false,
       doDueWork: () => undefined,
+      onRepeated: () => undefined,
       before: () => undefined,
       older: { upTo: async () => ({ entries: [], oldest: undefined, atStart: true }) },
       onBroken: (...where) => broken.push(where),

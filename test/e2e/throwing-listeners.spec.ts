@@ -1,0 +1,58 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { describe, expect, test } from '@jest/globals';
+
+const run = promisify(execFile);
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const CHILD = fileURLToPath(new URL('./throwing-listeners.child.ts', import.meta.url));
+
+interface Outcome {
+  /** What was thrown at the call. */
+  thrown: string | null;
+  uncaught: string[];
+  /** Whether all others were given it, too. */
+  isDone: boolean;
+}
+
+async function outcomes(mode: string): Promise<{ outcomes: Record<string, Outcome>; events: string[] }> {
+  const args = ['--import', './scripts/typescript.mjs', CHILD, mode];
+  const { stdout } = await run(process.execPath, args, { cwd: ROOT, timeout: 50_000 });
+  return JSON.parse(stdout.trim().split('\n').at(-1)!) as Awaited<ReturnType<typeof outcomes>>;
+}
+
+const thrownAtTheCall = (message: string): Outcome => ({ thrown: message, uncaught: [], isDone: false });
+const uncaught = (message: string): Outcome => ({ thrown: null, uncaught: [message], isDone: true });
+
+describe('What a listener of the application throws while something is done with several sockets', () => {
+  test('with the in-memory adapter goes to the caller, and the sockets after it are left out', async () => {
+    expect(await outcomes('in-memory')).toEqual({
+      outcomes: {
+        'emit, a listener for what goes out': thrownAtTheCall('outgoing'),
+        'socketsJoin, a listener of the adapter': thrownAtTheCall('join'),
+        'socketsLeave, a listener of the adapter': thrownAtTheCall('leave'),
+        'disconnectSockets, a listener for that': thrownAtTheCall('disconnect'),
+      },
+      events: [],
+    });
+  }, 60_000);
+
+  test.each(['local-first', 'log'])(
+    'goes to a caller of the same process, else is uncaught; all others receive the event (%s)',
+    async (ordering) => {
+      expect(await outcomes(ordering)).toEqual({
+        outcomes: {
+          'emit, a listener for what goes out': uncaught('outgoing'),
+          'socketsJoin, a listener of the adapter': uncaught('join'),
+          'socketsLeave, a listener of the adapter': uncaught('leave'),
+          'serverSideEmit, a listener of the server': uncaught('server'),
+          'disconnectSockets, a listener for that': uncaught('disconnect'),
+          'emit, a listener for what goes out of the same node':
+            ordering === 'log' ? uncaught('own') : thrownAtTheCall('own'), // in the order of the log the call is over
+        },
+        events: [], // it is no fault of the entry
+      });
+    },
+    60_000,
+  );
+});

@@ -1,0 +1,278 @@
+import { describe, expect, test } from '@jest/globals';
+import { numbers, type Member } from '../faults/fleet.js';
+import { RedisServer, TcpProxy, until } from '../kit/index.js';
+import { receives, startNode, visit, visits } from './fleet.js';
+import type { Visitor } from './visitor.js';
+
+/** A node with a network of its own to Redis, or two: what its reader uses, and the rest. */
+class FailingNode {
+  private constructor(
+    readonly member: Member,
+    private readonly networks: { commands: TcpProxy; reader: TcpProxy },
+  ) {}
+
+  static async start(redis: RedisServer): Promise<FailingNode> {
+    const [commands, reader] = [await TcpProxy.start(redis.port), await TcpProxy.start(redis.port)];
+    const adapter = { commandTimeout: 20_000 };
+    const member = await startNode({ port: commands.port, readerPort: reader.port, adapter });
+    return new FailingNode(member, { commands, reader });
+  }
+
+  get url(): string {
+    return this.member.url;
+  }
+
+  get io(): Member['io'] {
+    return this.member.io;
+  }
+
+  /** Its commands are carried out, and it does not come to know. */
+  loseAnswers(): void {
+    this.networks.commands.swallowReplies();
+  }
+
+  isolate(...which: ('commands' | 'reader')[]): void {
+    for (const name of which) {
+      this.networks[name].refuse();
+      this.networks[name].cut();
+    }
+  }
+
+  async connectTo(redis: RedisServer, ...which: ('commands' | 'reader')[]): Promise<void> {
+    for (const name of which) {
+      this.networks[name].target(redis.port);
+      await this.networks[name].accept();
+    }
+  }
+
+  /** Waits until it has noticed that the log is not the one that it has read. */
+  async hasNoticed(): Promise<void> {
+    await until(() => this.member.eventsOf('stream-replaced').length > 0, { what: 'a node to notice the failover' });
+  }
+
+  /** How many of its entries Redis has acknowledged. */
+  get appended(): number {
+    return this.member.counters.appended;
+  }
+
+  get position(): string | undefined {
+    return this.member.node.status().streams[0]!.position;
+  }
+}
+
+const BOTH = ['commands', 'reader'] as const;
+
+/** A master, and a replica that has all that the master has until it `fallsBehind`, and takes over then. */
+async function setUp() {
+  const master = await RedisServer.start();
+  const replication = await TcpProxy.start(master.port);
+  const replica = await RedisServer.start();
+  await replica.command('REPLICAOF', '127.0.0.1', String(replication.port));
+  await replica.inSync();
+  const [a, b, c] = [await FailingNode.start(master), await FailingNode.start(master), await FailingNode.start(master)];
+  return {
+    ...{ master, replica, a, b, c },
+    fallsBehind: async (entries: number): Promise<void> => {
+      await until(async () => (await replica.command('XLEN', 'socket.io')) === entries, {
+        what: 'the replica to have all',
+      });
+      replication.refuse();
+      replication.cut();
+    },
+    promote: async (): Promise<void> => {
+      await master.kill();
+      await replica.command('REPLICAOF', 'NO', 'ONE');
+    },
+  };
+}
+
+/** Waits until all nodes have read what the server has. */
+async function settled(redis: RedisServer, ...nodes: FailingNode[]): Promise<void> {
+  await until(
+    async () => {
+      const [last] = (await redis.command('XREVRANGE', 'socket.io', '+', '-', 'COUNT', '1')) as [string][];
+      return nodes.every(({ position }) => position === last![0]);
+    },
+    { what: 'all nodes to have read all' },
+  );
+}
+
+async function moveTo(visitor: Visitor, node: { url: string }, visit: number): Promise<void> {
+  await visitor.stayAway();
+  visitor.comeBack(node.url);
+  await visits(visitor, visit);
+}
+
+describe('a message that a failover loses, and that its publisher, which had no answer, sends again,', () => {
+  /** The client of `b` has received message 1 from the master that fails, and 2 from the one that takes over. */
+  async function lose() {
+    const servers = await setUp();
+    const { replica, a, b, c, fallsBehind, promote } = servers;
+    const visitor = await visit(b, { rooms: ['red'] });
+    const witness = await visit(c, { rooms: ['red'] });
+    b.io.emit('msg', 0);
+    await Promise.all([receives(visitor, 1), receives(witness, 1)]);
+    await fallsBehind(1);
+    a.loseAnswers();
+    a.io.to('red').emit('msg', 1);
+    await Promise.all([receives(visitor, 2), receives(witness, 2)]);
+    a.isolate(...BOTH);
+    await promote();
+    for (const node of [b, c]) {
+      node.isolate(...BOTH);
+      await node.connectTo(replica, ...BOTH);
+      await node.hasNoticed();
+    }
+    c.io.to('red').emit('msg', 2);
+    await Promise.all([receives(visitor, 3), receives(witness, 3)]);
+    return { ...servers, visitor, witness };
+  }
+
+  /** `a` sends message 1 again, and then 3. */
+  async function sendAgain({ replica, a, c, visitor, witness }: Awaited<ReturnType<typeof lose>>): Promise<void> {
+    await a.connectTo(replica, ...BOTH);
+    await until(() => a.appended === 1, { what: 'the message to be sent again' });
+    await settled(replica, a, c);
+    a.io.to('red').emit('msg', 3);
+    await Promise.all([receives(visitor, 4), receives(witness, 4)]);
+  }
+
+  function expectAll(...visitors: Visitor[]): void {
+    for (const visitor of visitors) {
+      expect([visitor.values, visitor.refused]).toEqual([numbers(4), 0]);
+    }
+  }
+
+  test('is not given again to a client that moves to a node which has read it too, before it is sent again', async () => {
+    const state = await lose();
+    await moveTo(state.visitor, state.c, 2);
+    await sendAgain(state);
+    expectAll(state.visitor, state.witness);
+  });
+
+  test('is not given again to a client that moves to a node which started since, before it is sent again', async () => {
+    const state = await lose();
+    const d = await FailingNode.start(state.replica);
+    await moveTo(state.visitor, d, 2);
+    await sendAgain(state);
+    expectAll(state.visitor, state.witness);
+  });
+
+  test('is not given again to a client that moves to a node which started since, after it was sent again', async () => {
+    const state = await lose();
+    const { visitor, replica, a, b, c } = state;
+    await visitor.stayAway();
+    await a.connectTo(replica, ...BOTH);
+    await until(() => a.appended === 1, { what: 'the message to be sent again' });
+    await settled(replica, a, b, c);
+    const d = await FailingNode.start(replica);
+    visitor.comeBack(d.url);
+    await visits(visitor, 2);
+    await sendAgain(state);
+    expectAll(visitor, state.witness);
+  });
+
+  test('is not given again to a client that moves twice, before and after it is sent again', async () => {
+    const state = await lose();
+    const { visitor, replica, a, b, c } = state;
+    await moveTo(visitor, c, 2);
+    await visitor.stayAway();
+    const d = await FailingNode.start(replica);
+    await a.connectTo(replica, ...BOTH);
+    await until(() => a.appended === 1, { what: 'the message to be sent again' });
+    await settled(replica, a, b, c, d);
+    visitor.comeBack(d.url);
+    await visits(visitor, 3);
+    await sendAgain(state);
+    expectAll(visitor, state.witness);
+  });
+});
+
+test('a message that a failover lost after one node had read it is given once to a client that moves there', async () => {
+  const { replica, a, b, c, fallsBehind, promote } = await setUp();
+  const visitor = await visit(b, { rooms: ['red'] });
+  const witness = await visit(c, { rooms: ['red'] });
+  b.io.emit('msg', 0);
+  await Promise.all([receives(visitor, 1), receives(witness, 1)]);
+  await fallsBehind(1);
+  b.isolate('reader');
+  a.loseAnswers();
+  a.io.to('red').emit('msg', 1);
+  await receives(witness, 2);
+  a.isolate(...BOTH);
+  await promote();
+  for (const node of [b, c]) {
+    node.isolate(...BOTH);
+    await node.connectTo(replica, ...BOTH);
+  }
+  await c.hasNoticed();
+  b.io.to('red').emit('msg', 2);
+  await Promise.all([receives(visitor, 2), receives(witness, 3)]);
+  await settled(replica, b, c);
+  await visitor.stayAway();
+  visitor.comeBack(c.url);
+  await a.connectTo(replica, ...BOTH);
+  await visits(visitor, 2);
+  await until(() => a.appended === 1, { what: 'the message to be sent again' });
+  await settled(replica, a, c);
+  a.io.to('red').emit('msg', 3);
+  await Promise.all([receives(visitor, 4), receives(witness, 4)]);
+  expect(witness.values).toEqual(numbers(4));
+  expect([visitor.values, visitor.refused]).toEqual([[0, 2, 1, 3], 0]);
+});
+
+test('a message appended to the new master before the reader knows of it is given once to a moving client', async () => {
+  const { master, replica, a, b, c, fallsBehind, promote } = await setUp();
+  const visitor = await visit(a, { rooms: ['red'] });
+  b.io.emit('msg', 0);
+  await receives(visitor, 1);
+  await fallsBehind(1);
+  a.loseAnswers();
+  b.io.to('nobody').emit('msg', 'lost');
+  await until(() => b.appended === 2, { what: 'an entry that will be lost' });
+  const [[lost]] = (await master.command('XREVRANGE', 'socket.io', '+', '-', 'COUNT', '1')) as [[string]];
+  await until(() => a.position === lost, { what: 'the node to have read what will be lost' });
+  a.io.to('red').emit('msg', 1);
+  await receives(visitor, 2);
+  a.isolate(...BOTH);
+  await promote();
+  for (const node of [b, c]) {
+    node.isolate(...BOTH);
+    await node.connectTo(replica, ...BOTH);
+    await node.hasNoticed();
+  }
+  c.io.to('red').emit('msg', 2);
+  await until(() => c.appended === 1, { what: 'a message on the new master' });
+  await a.connectTo(replica, 'commands');
+  await until(() => a.appended === 1, { what: 'the message to be sent again' });
+  await a.connectTo(replica, 'reader');
+  await a.hasNoticed();
+  await receives(visitor, 3);
+  await moveTo(visitor, b, 2);
+  b.io.to('red').emit('msg', 3);
+  await receives(visitor, 4);
+  expect([visitor.values, visitor.refused]).toEqual([numbers(4), 0]);
+});
+
+test('a client whose move a failover lost is not recovered from before it if it has received something', async () => {
+  const { replica, a, b, c, fallsBehind, promote } = await setUp();
+  const visitor = await visit(a, { rooms: ['red'] });
+  a.io.emit('msg', 0);
+  await receives(visitor, 1);
+  const before = `sio:session:live:${a.member.node.id}`;
+  await until(async () => (await replica.command('HEXISTS', before, visitor.pid!)) === 1, { what: 'the session' });
+  await fallsBehind(1);
+  await moveTo(visitor, b, 2);
+  b.isolate(...BOTH);
+  a.isolate(...BOTH);
+  b.io.to('red').emit('msg', 1);
+  await receives(visitor, 2);
+  await visitor.stayAway();
+  await promote();
+  c.isolate(...BOTH);
+  await c.connectTo(replica, ...BOTH);
+  visitor.comeBack(c.url);
+  await visits(visitor, 3);
+  expect(visitor.visits.map(({ recovered }) => recovered)).toEqual([false, true, false]);
+  expect(c.member.node.status().refusedRecoveries).toMatchObject({ unknown: 1 });
+});
