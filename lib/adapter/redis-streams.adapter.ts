@@ -14,6 +14,7 @@ import {
   type EventPacket,
   type ForeignMessage,
   type LogEntry,
+  type LoggedPacket,
   type LogMessage,
   type WireOptions,
 } from '../wire/entry.js';
@@ -22,9 +23,10 @@ import { RequestType } from '../wire/requests.js';
 import type { StreamLog } from '../stream/stream-log.js';
 import { callApp } from './app-code.js';
 import { corkFlushes } from './cork-flushes.js';
+import { ForeignWork } from './foreign-work.js';
 import { Requests, toBroadcastOptions } from './requests.js';
 import { SessionRecovery } from './session-recovery.js';
-import { isSocketId, type NamespaceLike, type SocketDetails, type SocketLike } from './socket-io.js';
+import { isSocketId, type NamespaceLike, type SocketDetails } from './socket-io.js';
 
 /** Marks adapters of this package, of whichever copy of it. */
 const OURS = Symbol.for('nestjs-redis-streams-adapter');
@@ -37,25 +39,39 @@ type Body<M = LogMessage> = M extends LogMessage ? Omit<M, 'uid' | 'nsp'> : neve
  *
  * What it is asked to do with sockets it does with those of this server, and appends it to the log for the others;
  * what they append it does when the log brings it. Requests and their answers, and volatile broadcasts, go over the bus.
+ *
+ * @hidden Socket.IO alone calls it
  */
 export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
+  /** See {@link closeIfOurs}. */
   readonly [OURS] = true;
+  /** Of this server in this namespace. */
   readonly uid: string;
+  /** Of the namespace. */
   readonly name: string;
+  /** The sockets, and what the server's options say. */
   private readonly namespace: NamespaceLike;
+  /** The log that carries the namespace. */
   private readonly log: StreamLog;
+  /** What is asked of other servers, and answered to them. */
   private readonly requests: Requests;
+  /** Undefined without the server's option `connectionStateRecovery`. */
   private readonly recovery: SessionRecovery | undefined;
+  /** What is done because another server has asked for it. */
+  private readonly foreignWork = new ForeignWork(this);
+  /** See the option of this name. */
   private readonly ordering: 'log' | 'local-first';
   /** Whether the server's parser may carry more than Socket.IO's default parser does. */
   private readonly hasOwnParser: boolean;
   /** How many counts of clients the broadcast that is under way in this turn gives: see {@link broadcastWithAck}. */
   private countsToCome: number | undefined;
+  /** What `close` returns; undefined before it was called. */
   private closed: Promise<void> | undefined;
 
   constructor(
     nsp: unknown,
     private readonly node: ClusterNode,
+    /** Called by `close`, with whether the node has no other namespace left; `close` waits for it. */
     private readonly onClosed: (last: boolean) => Promise<void>,
   ) {
     super(nsp);
@@ -68,10 +84,10 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
       census: () => this.census(),
       send: (request) => this.send(request),
       respond: (uid, response) => this.respond(uid, response),
-      onLeftOut: (what) => node.reportLeftOut(this.name, what),
+      onLeftOut: (what) => node.counters.leaveOut(this.name, what),
       here: {
-        broadcast: (packet, opts) => this.sparing(() => super.broadcast(this.keepingOffset(packet), opts)),
-        broadcastWithAck: (...args) => this.sparing(() => super.broadcastWithAck(...args)),
+        broadcast: (packet, opts) => this.foreignWork.run(() => super.broadcast(this.keepingOffset(packet), opts)),
+        broadcastWithAck: (...args) => this.foreignWork.run(() => super.broadcastWithAck(...args)),
         fetchSockets: (opts) => super.fetchSockets(opts) as Promise<SocketDetails[]>,
         serverSideEmit: (event) => this.namespace._onServerSideEmit(event),
       },
@@ -84,7 +100,9 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
       this.log.remember();
       this.recovery = new SessionRecovery(node, this.log, this.namespace, duration);
     }
-    this.spareOthers();
+    if (!this.hasOwnParser) {
+      this.reuseJson();
+    }
     node.attach(this);
     closeIfOurs(this.namespace.adapter);
   }
@@ -142,16 +160,17 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
     } else if (packet.id !== undefined) {
       super.broadcast(exact, opts); // for one socket, and the acknowledgement can be called only here
     } else {
+      const logged: LoggedPacket = { type: exact.type, data: exact.data }; // its JSON is kept with it, and the caller's own may be used for something else
       const change: Change = {
         here: (sent) =>
-          super.broadcast(sent ? this.withOffset(exact, this.log.offset()) : this.keepingOffset(exact), opts),
+          super.broadcast(sent ? this.withOffset(logged, this.log.offset()) : this.keepingOffset(logged), opts),
         // Its turn may come later, so it is sent as it is now.
         later: () => {
           const kept = this.onBus(exact);
           return () => super.broadcast(this.keepingOffset(kept), opts);
         },
         elsewhere: (target) => ({
-          ...{ type: EntryType.Broadcast, data: { packet: exact, opts: target } },
+          ...{ type: EntryType.Broadcast, data: { packet: logged, opts: target } },
           ...(this.hasOwnParser && { exact: true }),
         }),
       };
@@ -254,7 +273,7 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
       if (message) {
         const carryOut = (): void => this.carryOut(message, this.log.offsetAt(entry));
         const withheld = this.recovery?.withheldFrom(entry);
-        this.traced(entry.trace, () => this.sparing(carryOut, withheld));
+        this.traced(entry.trace, () => this.foreignWork.run(carryOut, withheld));
         return true;
       } else {
         this.log.reject(entry.id, `the type ${entry.type} is not known to this version`);
@@ -278,7 +297,7 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
 
   /** Another server of this node has appended something that is delivered at once. */
   deliverAtOnce(message: LogMessage): void {
-    this.sparing(() => this.carryOut(message, this.log.offset()));
+    this.foreignWork.run(() => this.carryOut(message, this.log.offset()));
   }
 
   private wasAtOnce({ origin }: LogEntry): boolean {
@@ -340,7 +359,7 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
       const trace = this.node.telemetry?.inject?.(this.log.name);
       await this.node.bus.publish({ uid: this.uid, nsp: this.name, ...request, ...(trace !== undefined && { trace }) });
     } catch (error) {
-      this.node.counters.droppedRequests++;
+      this.node.counters.count('droppedRequests');
       throw error;
     }
   }
@@ -349,7 +368,7 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
     try {
       await this.node.bus.respond(uid, { uid: this.uid, nsp: this.name, ...response });
     } catch (error) {
-      this.node.counters.droppedRequests++;
+      this.node.counters.count('droppedRequests');
       throw error;
     }
   }
@@ -443,8 +462,16 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
   }
 
   /** The packet with the offset that its client will ask to be recovered from. */
-  private withOffset(packet: EventPacket, offset: string): EventPacket {
-    return this.recovery && packet.id === undefined ? { ...packet, data: [...packet.data, offset] } : packet;
+  private withOffset(packet: LoggedPacket, offset: string): LoggedPacket {
+    if (!this.recovery || packet.id !== undefined) {
+      return packet;
+    }
+    const { type, data, json } = packet;
+    const withOffset: LoggedPacket = { type, data: [...data, offset] };
+    if (json !== undefined) {
+      withOffset.json = `${json.slice(0, -1)},${JSON.stringify(offset)}]`;
+    }
+    return withOffset;
   }
 
   /**
@@ -477,44 +504,16 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
     return this.closed ? Promise.resolve({ named: new Set<string>(), others: 0 }) : this.node.census(this);
   }
 
-  // ── listeners of the application ────────────────────────────────────────────────────────────────────────────────
-
-  /** What is being done because another server has asked for it, so that no call of the application waits for it. */
-  private foreign: { withheld: ReadonlySet<SocketId> | undefined } | undefined;
-
-  /**
-   * Does what another server has asked for: a listener that throws on one socket does not keep it from the others.
-   *
-   * @param withheld - sockets with which it is not done
-   */
-  private sparing(run: () => void, withheld?: ReadonlySet<SocketId>): void {
-    const before = this.foreign;
-    this.foreign = { withheld };
-    try {
-      run();
-    } finally {
-      this.foreign = before;
-    }
-  }
-
-  /** Wraps what calls a function for each socket; socket.io-adapter has no way in for that. */
-  private spareOthers(): void {
-    type Apply = (opts: BroadcastOptions, callback: (socket: SocketLike) => void) => void;
-    const internals = this as unknown as { apply?: Apply };
-    const apply = internals.apply!;
-    internals.apply = (opts, callback) => {
-      const { foreign } = this;
-      if (!foreign) {
-        apply.call(this, opts, callback);
-        return;
-      }
-      this.foreign = undefined; // what the application calls meanwhile, it calls by itself
-      apply.call(this, opts, (socket) => {
-        if (!foreign.withheld?.has(socket.id)) {
-          callApp(() => callback(socket));
-        }
-      });
-      this.foreign = foreign;
+  /** Wraps the server's encoder: of a packet that is in the log, the JSON is known. */
+  private reuseJson(): void {
+    type Encoder = { encode(packet: LoggedPacket & { nsp: string }): (string | Buffer)[] };
+    const internals = this as unknown as { encoder: Encoder };
+    const { encoder } = internals;
+    internals.encoder = {
+      encode: (packet) => {
+        const { type, nsp, json } = packet;
+        return json === undefined ? encoder.encode(packet) : [`${type}${nsp === '/' ? '' : `${nsp},`}${json}`];
+      },
     };
   }
 }

@@ -4,21 +4,24 @@ import { driverFor } from '../redis/driver-for.js';
 import { RedisClientError, type ConnectionListener, type RedisConnection, type RedisDriver } from '../redis/driver.js';
 import { SessionStore } from '../session/session-store.js';
 import { StreamLog } from '../stream/stream-log.js';
-import { decodeControlMessage, type Heartbeat, type NodeInfo } from '../wire/control.js';
 import { within } from '../time/within.js';
-import type { NotCarried } from '../wire/carried.js';
 import type { LogEntry } from '../wire/entry.js';
+import type { NodeInfo } from '../wire/control.js';
 import { streamIndexOf } from '../wire/keys.js';
-import { EMITTER_UID, nodeOf, serverUid, serverUids } from '../wire/server-uid.js';
+import { EMITTER_UID, nodeOf } from '../wire/server-uid.js';
 import type { ClusterMember } from './cluster-member.js';
 import { COMMANDS, Connections } from './connections.js';
+import { ControlMessages } from './control-messages.js';
 import { EventPublisher, type ClusterNodeListener } from './event-publisher.js';
-import { noCounts, noRefusals, type ClusterNodeStatus, type NodeStatus, type RecoveryRefusal } from './events.js';
+import type { ClusterNodeStatus, NodeStatus } from './events.js';
 import { HearingClock } from './hearing-clock.js';
 import { Heartbeats } from './heartbeats.js';
 import { debugLogger, type RedisStreamsLogger } from './logger.js';
 import { LocalNamespaces, type NamespaceMember } from './local-namespaces.js';
 import { namesInRedis } from './names.js';
+import { NamespaceCensus } from './namespace-census.js';
+import { NodeCounters } from './node-counters.js';
+import { NodeReport, readerOf, type NodeMode } from './node-report.js';
 import { NodeRegistry } from './node-registry.js';
 import { resolveOptions, type RedisStreamsAdapterOptions, type ResolvedOptions } from './options.js';
 import { outsideContext } from '../redis/outside-context.js';
@@ -58,13 +61,11 @@ export class ClusterNode implements ClusterMember {
   readonly id = randomBytes(8).toString('hex');
   /** With defaults. */
   readonly options: ResolvedOptions;
-  /** Totals since the start. */
-  readonly counters = noCounts();
-  /** How many clients were not recovered, by the reason. */
-  readonly refusals: Record<RecoveryRefusal, number> = noRefusals();
+  /** What is counted since the start. */
+  readonly counters: NodeCounters;
 
   /** See above. Changed by `start`, `run` and `doClose`. */
-  private mode: 'new' | 'starting' | 'running' | 'closing' | 'closed' = 'new';
+  private mode: NodeMode = 'new';
   /** How the client that was handed over is spoken with. */
   private readonly driver: RedisDriver;
   /** Undefined in mode `new`. */
@@ -79,14 +80,17 @@ export class ClusterNode implements ClusterMember {
   private readonly namespaces = new LocalNamespaces(this.id);
   /** The log and the subscribers. */
   private readonly events: EventPublisher;
-  /** When the node was made, in milliseconds since the epoch. */
-  private readonly startedAt = Date.now();
+  /** What this node says of itself. */
+  private readonly report: NodeReport;
+  /** Who has a namespace. */
+  private readonly namespaceCensus: NamespaceCensus;
   /** What `start` returns; undefined in mode `new`. */
   private starting: Promise<void> | undefined;
   /** What `close` returns; undefined before it was called. */
   private closing: Promise<void> | undefined;
-  /** Resolves when closing begins: the start ends then. {@link markClosing} resolves it. */
+  /** Resolves when closing begins: the start ends then. */
   private readonly closingOnce: Promise<void>;
+  /** Resolves {@link closingOnce}. */
   private markClosing!: () => void;
 
   /**
@@ -106,7 +110,8 @@ export class ClusterNode implements ClusterMember {
     this.driver = driverFor(client);
     this.events = new EventPublisher(logger, () => this.nodes());
     this.closingOnce = new Promise((resolve) => (this.markClosing = resolve));
-    const { heartbeatInterval, heartbeatTimeout } = this.options;
+    this.counters = new NodeCounters(this.events);
+    const { heartbeatInterval, heartbeatTimeout, commandTimeout } = this.options;
     this.clock = new HearingClock(heartbeatInterval / 2);
     this.registry = new NodeRegistry({
       ...{ heartbeatInterval, heartbeatTimeout, clock: this.clock },
@@ -114,6 +119,9 @@ export class ClusterNode implements ClusterMember {
       onHeard: () => this.events.notifyNodes(),
       onMembership: () => this.namespaces.all().forEach((member) => member.onPeersChanged()),
     });
+    const { id, registry, namespaces, counters } = this;
+    this.report = new NodeReport({ id, role, registry, namespaces, counters });
+    this.namespaceCensus = new NamespaceCensus(registry, namespaces, commandTimeout);
   }
 
   // ── start, run, close ───────────────────────────────────────────────────────────────────────────────────────────
@@ -182,38 +190,43 @@ export class ClusterNode implements ClusterMember {
     const order = new RequestOrder((nsp) => this.logOf(nsp));
     const bus = new RequestBus(commands, subscriptions, {
       ...{ channels, commandTimeout, order },
-      onControl: (payload) => this.onControl(payload),
-      onRejected: (channel, reason) => this.reject(channel, reason),
+      onControl: (payload) => control.receive(payload),
+      onRejected: (channel, reason) => this.counters.reject(channel, reason),
       onTraffic: (uid, nsp) => this.onTraffic(uid, nsp),
     });
     const logs = (this.role === 'node' ? streams : []).map((stream) =>
       this.openLog(stream, connections, commands, order, subscriptions),
     );
-    const heartbeats = new Heartbeats({
+    const heartbeats: Heartbeats = new Heartbeats({
       ...{ heartbeatInterval, heartbeatTimeout, clock: this.clock },
-      describe: () => this.describe(),
+      describe: () => control.heartbeat(),
       publish: async (message) => {
         await bus.control(message);
-        this.counters.sentHeartbeats++;
+        this.counters.count('sentHeartbeats');
       },
       canHear: () => subscriptions.canHear,
       onBeat: () => this.onBeat(),
       onCheck: () => this.onCheck(),
       onDeaf: () => subscriber.reset(),
     });
+    const info = (): NodeInfo => this.report.info({ logs });
     const handover: SessionHandover = new SessionHandover({
       ...{ nodeId: id, bus },
-      info: () => this.info(),
+      info,
       whenNodeBack: (node) => this.whenNodeBack(node),
       release: (pid, epoch) => sessions.release(pid, epoch),
       onResponse: (pid, session) => sessions.onReleased(pid, session),
+    });
+    const control: ControlMessages = new ControlMessages({
+      ...{ nodeId: id, observer: this.role === 'observer', registry: this.registry, counters: this.counters },
+      ...{ logs, subscriptions, heartbeats, handover, info },
     });
     const sessions: SessionStore = new SessionStore(commands, {
       ...{ nodeId: id, commandTimeout, keyPrefix: sessionKeys, peers: handover },
       checkpoints: options.sessionCheckpoints,
       grace: 2 * heartbeatTimeout,
       retry: (run) => connections.retry(run),
-      onLeftOut: (namespace, what) => this.reportLeftOut(namespace, what),
+      onLeftOut: (namespace, what) => this.counters.leaveOut(namespace, what),
       onError: (operation, error) => this.events.emitOnce({ type: 'session-refused', operation, error }, error.message),
     });
     this.namespaces.all().forEach((member) => bus.join(member));
@@ -245,7 +258,7 @@ export class ClusterNode implements ClusterMember {
       maxMessageBytes: options.maxMessageBytes,
       ordering: options.ordering ?? 'local-first',
       readers: {
-        count: () => this.nodeCount,
+        count: () => 1 + this.registry.presentCount, // but those that are known to be gone
         present: () => [this.id, ...this.registry.present().map(({ id }) => id)],
         ask: () => this.parts?.heartbeats.ping(),
       },
@@ -264,7 +277,7 @@ export class ClusterNode implements ClusterMember {
     if (await within(startTimeout, outcome)) {
       return;
     }
-    const why = this.reasons().join('; ') || 'it does not answer';
+    const why = this.report.reasons(this.parts).join('; ') || 'it does not answer';
     if (onStartTimeout === 'degrade') {
       this.logger.warn(
         `node ${this.id} starts without Redis: ${why}. Broadcasts wait in the outbox; trying until it is there`,
@@ -317,7 +330,7 @@ export class ClusterNode implements ClusterMember {
     await sessions.close();
     heartbeats.stop();
     if (wasRunning) {
-      await bus.control({ kind: 'goodbye', node: this.info() }).catch(() => undefined);
+      await bus.control({ kind: 'goodbye', node: this.report.info(parts) }).catch(() => undefined);
     }
     subscriptions.close();
     await Promise.all(logs.map((log) => log.close(0)));
@@ -371,140 +384,20 @@ export class ClusterNode implements ClusterMember {
     return this.namespaces.isEmpty;
   }
 
-  /**
-   * Who else has a namespace, those that are known to be gone left out. Never rejected, for Socket.IO does not catch it:
-   * when Redis cannot be asked, or does not answer within `commandTimeout`, it is all nodes that have sent heartbeats, and
-   * those that were heard in the namespace without.
-   */
-  async census(member: BusMember): Promise<Census> {
-    const peers = this.registry.known().map(({ id, servers }) => serverUids(id, servers));
-    const asked = this.parts?.bus.census(member, peers).catch(() => undefined);
-    const counted = asked && (await within(this.options.commandTimeout, asked));
-    const { named, others } = counted ?? this.censusWithoutRedis(member);
-    for (const uid of named) {
-      if (this.registry.isGone(nodeOf(uid))) {
-        named.delete(uid);
-      }
-    }
-    return { named, others };
-  }
-
-  private censusWithoutRedis({ name, uid }: BusMember): Census {
-    const own = (this.namespaces.named(name) ?? []).map((member) => member.uid).filter((other) => other !== uid);
-    const named = new Set([...own, ...this.registry.present().map(({ id }) => serverUid(id, 0))]);
-    return { named, others: this.registry.unmonitoredIn(name) };
-  }
-
-  /** A socket has something that other nodes cannot be given; the first of each kind is an event. */
-  reportLeftOut(namespace: string, { path, reason }: NotCarried): void {
-    this.events.emitOnce({ type: 'data-left-out', namespace, path, reason }, `${path} ${reason}`);
-  }
-
-  /** Counts a message that was passed over; the first one for each reason is an event. */
-  reject(channel: string, reason: string): void {
-    this.counters.rejectedMessages++;
-    this.events.emitOnce({ type: 'message-rejected', channel, reason }, reason);
-  }
-
-  /** A client that came back is not recovered. */
-  refuseRecovery(namespace: string, reason: RecoveryRefusal): void {
-    this.counters.refusedRecoveries++;
-    this.refusals[reason]++;
-    this.events.emit({ type: 'recovery-refused', namespace, reason });
+  /** Who else has a namespace; see {@link NamespaceCensus.take}. Never rejected. */
+  census(member: BusMember): Promise<Census> {
+    return this.namespaceCensus.take(member, this.parts?.bus);
   }
 
   // ── what it is like ─────────────────────────────────────────────────────────────────────────────────────────────
 
   /** All nodes, this one first if it is one. */
   nodes(): NodeStatus[] {
-    if (this.role === 'observer') {
-      return this.registry.list();
-    }
-    const { id, host, pid, startedAt, sockets, backlog } = this.info();
-    const state = this.mode === 'closed' ? 'left' : 'up';
-    const lastSeen = Date.now();
-    const self: NodeStatus = { id, host, pid, startedAt, sockets, backlog, state, lastSeen, self: true };
-    return [self, ...this.registry.list()];
-  }
-
-  /** How many nodes there are, those that are known to be gone left out. */
-  get nodeCount(): number {
-    return 1 + this.registry.presentCount;
+    return this.report.nodes(this.mode, this.parts);
   }
 
   status(): ClusterNodeStatus {
-    const reasons = this.reasons();
-    return {
-      id: this.id,
-      state: this.stateFor(reasons),
-      reasons,
-      streams: (this.parts?.logs ?? []).map((log) => log.status()),
-      liveSessions: this.parts?.sessions.liveCount ?? 0,
-      counters: { ...this.counters },
-      refusedRecoveries: { ...this.refusals },
-    };
-  }
-
-  private stateFor(reasons: string[]): ClusterNodeStatus['state'] {
-    switch (this.mode) {
-      case 'new':
-      case 'starting':
-        return 'starting';
-      case 'running':
-        return reasons.length === 0 ? 'running' : 'degraded';
-      case 'closing':
-      case 'closed':
-        return 'closed';
-    }
-  }
-
-  /** Why this node cannot do its work, if it cannot. */
-  reasons(): string[] {
-    if (!this.parts) {
-      return [];
-    }
-    const { connections, logs, subscriptions, heartbeats } = this.parts;
-    const reasons = connections.reasons();
-    for (const { name, error } of logs) {
-      if (error.read && !connections.isLost(readerOf(name))) {
-        reasons.push(`the stream "${name}" cannot be read: ${error.read.message}`);
-      }
-      if (error.append && !connections.isLost(COMMANDS)) {
-        reasons.push(`the stream "${name}" cannot be appended to: ${error.append.message}`);
-      }
-    }
-    reasons.push(...subscriptions.reasons());
-    if (heartbeats.error && !connections.isLost(COMMANDS)) {
-      reasons.push(`heartbeats cannot be published: ${heartbeats.error.message}`);
-    }
-    return reasons;
-  }
-
-  private info(): NodeInfo {
-    const { namespaces } = this;
-    return {
-      id: this.id,
-      host: hostname(),
-      pid: process.pid,
-      startedAt: this.startedAt,
-      sockets: namespaces.socketCount,
-      backlog: (this.parts?.logs ?? []).reduce((sum, { backlog }) => sum + backlog, 0),
-      servers: namespaces.serverCount,
-    };
-  }
-
-  /** What a heartbeat says now. */
-  private describe(): Omit<Heartbeat, 'kind'> {
-    const { logs, subscriptions } = this.started;
-    const streams: Heartbeat['streams'] = {};
-    for (const log of logs) {
-      const { seq, id, direct } = log.lastAppended;
-      streams[log.name] = [seq, id, direct];
-      log.announce(this.id, seq, id, direct); // what is lost unread is lost for this node too
-    }
-    // Whoever waits for this node to be back waits for both: it reads, and hears what it is asked.
-    const observer = this.role === 'observer';
-    return { node: this.info(), reading: this.isReading && subscriptions.isComplete, streams, observer };
+    return this.report.status(this.mode, this.parts);
   }
 
   // ── what happens ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -550,54 +443,6 @@ export class ClusterNode implements ClusterMember {
     this.started.logs.forEach((log) => log.recheck());
   }
 
-  private onControl(payload: Buffer): void {
-    const { logs, heartbeats, handover } = this.started;
-    const message = decodeControlMessage(
-      payload,
-      logs.map(({ name }) => name),
-    );
-    if (message.node.id === this.id) {
-      heartbeats.onOwn();
-      return;
-    }
-    switch (message.kind) {
-      case 'heartbeat':
-      case 'ping':
-        this.onHeartbeat(message);
-        break;
-      case 'goodbye':
-        this.registry.onGoodbye(message.node.id);
-        logs.forEach((log) => log.onNodeLeft(message.node.id));
-        break;
-      case 'session-request':
-        void handover.onRequest(message);
-        break;
-      case 'session-response':
-        handover.onResponse(message);
-        break;
-    }
-  }
-
-  private onHeartbeat({ kind, node, reading, streams, observer }: Heartbeat): void {
-    this.counters.receivedHeartbeats++;
-    const { logs, heartbeats } = this.started;
-    if (!observer) {
-      this.registry.onHeartbeat(node);
-    }
-    for (const log of logs) {
-      if (reading) {
-        log.onNodeReading(node.id);
-      }
-      const last = streams[log.name];
-      if (last) {
-        log.announce(node.id, ...last);
-      }
-    }
-    if (kind === 'ping') {
-      heartbeats.onPing();
-    }
-  }
-
   private deliver(entry: LogEntry, own: boolean): boolean {
     let isDelivered = false;
     if (!entry.origin) {
@@ -639,9 +484,4 @@ export class ClusterNode implements ClusterMember {
     }
     return this.parts;
   }
-}
-
-/** What status calls the connection that reads a stream. */
-function readerOf(stream: string): string {
-  return `reader of "${stream}"`;
 }

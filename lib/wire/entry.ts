@@ -32,11 +32,17 @@ export interface EventPacket {
   id?: number;
 }
 
+/** A packet that is, or was, in the log. */
+export interface LoggedPacket extends EventPacket {
+  /** The JSON of `data`, if that is known and carries all of it: it need not be made again for the clients. */
+  json?: string | undefined;
+}
+
 /** What is appended to the log. `uid` names the server that sent it, `nsp` the namespace. */
 export type LogMessage = { uid: string; nsp: string } & (
   | {
       type: typeof EntryType.Broadcast;
-      data: { packet: EventPacket; opts: WireOptions };
+      data: { packet: LoggedPacket; opts: WireOptions };
       /**
        * The values of the packet are meant as they are (see `encodeMsgpack`), for the parser of the servers carries more
        * than JSON; otherwise, as Socket.IO's default parser, they are what JSON and binary data are.
@@ -75,7 +81,7 @@ export interface LogEntry {
   readonly type: number;
   /** Undecoded: JSON, or base64 of MessagePack. Of an entry that was read it may be made a string each time it is asked for. */
   readonly data: string;
-  /** About how many bytes are held for `data`; see {@link sizeOf}. */
+  /** About how many bytes are held for `data`; see {@link sizeOfData}. */
   readonly size?: number;
   /** Absent on entries of the reference adapter. */
   readonly origin?: Origin | undefined;
@@ -100,7 +106,7 @@ export interface LogEntry {
 }
 
 /** About how many bytes are held for the data of an entry. */
-export function sizeOf(entry: Pick<LogEntry, 'size' | 'data'>): number {
+export function sizeOfData(entry: Pick<LogEntry, 'size' | 'data'>): number {
   return entry.size ?? sizeOfText(entry.data);
 }
 
@@ -109,7 +115,7 @@ const WIDE = /[\u0100-\uffff]/;
 
 /** About how many bytes of memory an entry takes where it is kept, and found by its rooms. */
 export function weightOf(entry: Pick<LogEntry, 'size' | 'data' | 'rooms'>): number {
-  return 320 + sizeOf(entry) + (entry.rooms?.length ?? 0) * 64;
+  return 320 + sizeOfData(entry) + (entry.rooms?.length ?? 0) * 64;
 }
 
 export function sizeOfText(text: string): number {
@@ -119,6 +125,7 @@ export function sizeOfText(text: string): number {
 /** A message that cannot be understood. It is passed over. */
 export class InvalidEntryError extends Error {
   override readonly name = 'InvalidEntryError';
+  readonly code = 'REDIS_STREAMS_INVALID_ENTRY';
 }
 
 /** How a message is encoded. */
@@ -138,7 +145,7 @@ export function encodeMessage(message: LogMessage, { onlyPlaintext, trace }: Enc
   const { uid, nsp, type } = message;
   const { rooms } = message.data.opts;
   const binary = type === EntryType.Broadcast && !onlyPlaintext && isBeyondJson(message);
-  const data = binary ? encodeBeyondJson(message).toString('base64') : JSON.stringify(message.data);
+  const data = binary ? encodeBeyondJson(message).toString('base64') : encodeJson(message);
   const fields = ['uid', uid, 'nsp', nsp, 'type', String(type), 'data', data];
   if (rooms.length > 0) {
     fields.push('rooms', JSON.stringify(rooms));
@@ -147,6 +154,43 @@ export function encodeMessage(message: LogMessage, { onlyPlaintext, trace }: Enc
     fields.push('trace', trace);
   }
   return fields;
+}
+
+/** From how many characters on the JSON of a broadcast is used again. To make that of a short one again costs less. */
+const MIN_REUSED = 1_024;
+
+/** Of a broadcast that is not short, the JSON of the packet's data is kept with the packet. */
+function encodeJson(message: LogMessage): string {
+  if (message.type !== EntryType.Broadcast) {
+    return JSON.stringify(message.data);
+  }
+  const { packet, opts } = message.data;
+  if (packet.json !== undefined) {
+    packet.json = undefined; // of an earlier call
+  }
+  const text = JSON.stringify({ opts, packet });
+  if (text.length >= MIN_REUSED && !message.exact) {
+    packet.json = dataJson(text, { opts, packet });
+  }
+  return text;
+}
+
+/** The JSON of a broadcast up to the data of its packet, as {@link encodeJson} writes it. */
+function untilData(opts: unknown): string {
+  return `{"opts":${JSON.stringify(opts)},"packet":{"type":${EVENT},"data":`;
+}
+
+/**
+ * The JSON of a packet's data, cut out of the JSON of its broadcast, which has been parsed; undefined if that does not look
+ * as {@link encodeJson} writes it. (Somebody who names a key twice on purpose gets past this, and clients are sent what
+ * is no packet. Who may write to the stream can do worse.)
+ */
+function dataJson(text: string, { opts, packet }: Record<string, unknown>): string | undefined {
+  if (!text.startsWith('{"opts":') || Object.keys(packet as object).length !== 2) {
+    return undefined;
+  }
+  const before = untilData(opts);
+  return text.startsWith(before) && text.endsWith(']}}') ? text.slice(before.length, -2) : undefined;
 }
 
 type BroadcastMessage = Extract<LogMessage, { type: typeof EntryType.Broadcast }>;
@@ -223,7 +267,8 @@ export function decodeEntry(
   if (!isEntryType(type)) {
     return undefined;
   }
-  const data = decodeData(entry.data);
+  const text = entry.data;
+  const data = decodeData(text);
   if (!isRecord(data)) {
     throw new InvalidEntryError('the field "data" holds no object');
   }
@@ -233,12 +278,21 @@ export function decodeEntry(
   const opts = toWireOptions(data.opts);
   switch (type) {
     case EntryType.Broadcast:
-      return { uid, nsp, type, data: { packet: toPacket(data.packet), opts } };
+      return { uid, nsp, type, data: { packet: toLoggedPacket(data, text), opts } };
     case EntryType.DisconnectSockets:
       return { uid, nsp, type, data: { close: data.close === true, opts } };
     default:
       return { uid, nsp, type, data: { rooms: toNames(data.rooms), opts } };
   }
+}
+
+function toLoggedPacket(data: Record<string, unknown>, text: string): LoggedPacket {
+  const packet: LoggedPacket = toPacket(data.packet);
+  const json = text.length < MIN_REUSED ? undefined : dataJson(text, data);
+  if (json !== undefined) {
+    packet.json = json;
+  }
+  return packet;
 }
 
 function isEntryType(type: number): type is (LogMessage | ForeignMessage)['type'] {

@@ -1,6 +1,6 @@
 import { DIRECT_LANE, sizeOfText, toTargets, type LogEntry, type Origin } from './entry.js';
 import { isNodeId, nodeOf } from './server-uid.js';
-import { TextSpan } from './text.js';
+import { TextSpan, textIn } from './text.js';
 import type { StreamId } from './stream-id.js';
 
 /** The fields of an entry. The first four are those of the reference. There are no rooms if it is for all. */
@@ -107,7 +107,9 @@ function assemble(id: StreamId, size: number): LogEntry {
     publisher.uid,
     namespaceOf(),
     problem === undefined ? number : UNKNOWN_TYPE,
-    data.copy(),
+    data.source,
+    data.from,
+    data.to,
     size,
     origin,
     rooms.isSet ? roomsOf() : seq.isSet ? ALL : undefined,
@@ -121,7 +123,8 @@ function assemble(id: StreamId, size: number): LogEntry {
 
 /**
  * An entry of which most nodes need no more than for whom it is: its data stays bytes of the reply in which it came, which it
- * keeps, and is made a string of each time that somebody asks for it.
+ * keeps, and is made a string of each time that somebody asks for it. Many are kept for a while, so each is one object with few
+ * others.
  */
 class ParsedEntry implements LogEntry {
   constructor(
@@ -129,7 +132,10 @@ class ParsedEntry implements LogEntry {
     readonly uid: string,
     readonly nsp: string,
     readonly type: number,
-    private readonly text: TextSpan | string,
+    /** What the data is in, and where: a string is it. */
+    private readonly source: Buffer | string,
+    private readonly from: number,
+    private readonly to: number,
     readonly size: number,
     readonly origin: Origin | undefined,
     readonly rooms: readonly string[] | undefined,
@@ -141,7 +147,7 @@ class ParsedEntry implements LogEntry {
   ) {}
 
   get data(): string {
-    return this.text.toString();
+    return textIn(this.source, this.from, this.to);
   }
 }
 
@@ -192,7 +198,7 @@ const knownRooms = new Map<string, readonly string[]>();
 
 /**
  * The same rooms recur, and many entries are kept for a while: they share these arrays. If the field cannot be understood,
- * decoding tells the rooms.
+ * decoding shows the rooms.
  */
 function roomsOf(): readonly string[] | undefined {
   const text = rooms.toString();

@@ -9,10 +9,11 @@ const LAST_ASCII = 0x7f;
  * It can be used again and again.
  */
 export class TextSpan {
-  private text: string | undefined;
-  private bytes: Buffer | undefined;
-  private from = 0;
-  private to = 0;
+  private text: string | undefined = undefined;
+  private bytes: Buffer | undefined = undefined;
+  /** Where the text begins and ends in the bytes. */
+  from = 0;
+  to = 0;
 
   /** Whether there is a text. */
   get isSet(): boolean {
@@ -46,17 +47,12 @@ export class TextSpan {
     this.to = to;
   }
 
-  /** The same, to be kept: a string if it is one. */
-  copy(): TextSpan | string {
-    if (!this.bytes) {
-      return this.text ?? '';
-    }
-    const span = new TextSpan();
-    span.setBytes(this.bytes, this.from, this.to);
-    return span;
+  /** What the text is in: the bytes, or a string that is the text. */
+  get source(): Buffer | string {
+    return this.bytes ?? this.text ?? '';
   }
 
-  /** Whether it is this text, which is not for sure told of text that is not ASCII. */
+  /** Whether it is this text. For text that is not ASCII, the answer may be false although it is. */
   is(text: string): boolean {
     const { bytes, from } = this;
     if (!bytes) {
@@ -101,10 +97,11 @@ export class TextSpan {
   }
 
   toString(): string {
-    const { bytes, from, to } = this;
-    if (!bytes) {
-      return this.text ?? '';
-    }
-    return bytes.toString('utf8', from, to);
+    return textIn(this.source, this.from, this.to);
   }
+}
+
+/** The text that is in bytes from `from` to `to`, or the string. */
+export function textIn(source: Buffer | string, from: number, to: number): string {
+  return typeof source === 'string' ? source : source.toString('utf8', from, to);
 }

@@ -1,0 +1,159 @@
+import { performance } from 'node:perf_hooks';
+import type { PendingWrites } from './pending-writes.js';
+import type { SessionClaim } from './session-claim.js';
+import { fingerprint, type SessionEncoder } from './session-encoder.js';
+import type { SessionRecords } from './session-records.js';
+
+/** Milliseconds from one write of changed sessions to the next. */
+const INTERVAL_MS = 50;
+/** How many sessions are written before others get their turn in the event loop. */
+const MAX_WRITTEN_AT_ONCE = 200;
+/** How many sessions are compared with what was written of them before others get their turn. */
+const MAX_COMPARED_AT_ONCE = 50;
+
+export interface CheckpointsOptions {
+  /** Whether sessions are written while their client is connected. */
+  isEnabled: boolean;
+  /** The claims of this node, by private session id. */
+  claims: ReadonlyMap<string, SessionClaim>;
+  records: Pick<SessionRecords, 'writeLive' | 'removeLive' | 'dropCopy'>;
+  encoder: Pick<SessionEncoder, 'encode'>;
+  writes: Pick<PendingWrites, 'add'>;
+}
+
+/**
+ * Writes the sessions of connected clients when they have changed, so that they survive a crash: many with one command, at
+ * most every {@link INTERVAL_MS} milliseconds.
+ */
+export class Checkpoints {
+  /** Held sessions that are to be written. */
+  private readonly changed = new Set<SessionClaim>();
+  /** Runs while a write is due. */
+  private timer: NodeJS.Timeout | undefined;
+  /** When all that had changed was written last, by the stopwatch of this process. */
+  private writtenAt = 0;
+  /** Whether data are being compared. */
+  private isComparing = false;
+  private isClosed = false;
+
+  constructor(private readonly options: CheckpointsOptions) {}
+
+  /** A session has changed, or Redis may have lost it. */
+  add(claim: SessionClaim): void {
+    if (this.options.isEnabled && !this.isClosed) {
+      this.changed.add(claim);
+      this.schedule();
+    }
+  }
+
+  /** A session is not to be written any more. What is being written of it cannot be stopped. */
+  delete(claim: SessionClaim): void {
+    this.changed.delete(claim);
+  }
+
+  /** To be called when Redis can be used again. */
+  resume(): void {
+    if (this.changed.size > 0) {
+      this.schedule();
+    }
+  }
+
+  close(): void {
+    this.isClosed = true;
+    clearTimeout(this.timer);
+  }
+
+  /** Nothing says when an app changes `socket.data`, so from time to time it is compared with what was written. */
+  async touchChanged(): Promise<void> {
+    if (this.isComparing) {
+      return;
+    }
+    this.isComparing = true;
+    let compared = 0;
+    for (const claim of this.options.claims.values()) {
+      if (fingerprint(claim.data) !== claim.written) {
+        claim.touch();
+      }
+      if (++compared % MAX_COMPARED_AT_ONCE === 0) {
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    }
+    this.isComparing = false;
+  }
+
+  /** Writes the session of a connected client at once. Rejects if that fails. */
+  async writeNow(claim: SessionClaim): Promise<void> {
+    const encoded = this.options.isEnabled ? this.encode(claim) : undefined;
+    if (encoded !== undefined) {
+      this.changed.delete(claim);
+      await this.write(new Map([[claim, encoded]]));
+    }
+  }
+
+  private schedule(): void {
+    const due = this.writtenAt + INTERVAL_MS - performance.now();
+    this.timer ??= setTimeout(() => this.writeChanged(), Math.max(0, due)).unref();
+  }
+
+  private writeChanged(): void {
+    this.timer = undefined;
+    const sessions = new Map<SessionClaim, string>();
+    for (const claim of this.changed) {
+      this.changed.delete(claim);
+      if (claim.isConfirmed) {
+        const encoded = this.encode(claim);
+        if (encoded !== undefined) {
+          sessions.set(claim, encoded);
+        }
+      } // else it is written when it is
+      if (sessions.size === MAX_WRITTEN_AT_ONCE) {
+        break;
+      }
+    }
+    if (this.changed.size > 0) {
+      this.timer = setTimeout(() => this.writeChanged(), 0).unref(); // the others have a turn in between
+    } else {
+      this.writtenAt = performance.now();
+    }
+    if (sessions.size > 0) {
+      this.options.writes.add('checkpoint', this.write(sessions));
+    }
+  }
+
+  private async write(sessions: ReadonlyMap<SessionClaim, string>): Promise<void> {
+    const { records, claims, writes } = this.options;
+    try {
+      await records.writeLive(new Map([...sessions].map(([{ pid }, encoded]) => [pid, encoded])));
+    } catch (error) {
+      for (const claim of sessions.keys()) {
+        claim.written = undefined;
+        if (claim.mode === 'held') {
+          this.changed.add(claim); // written with the next ones, at the latest when Redis is back
+        }
+      }
+      throw error;
+    }
+    for (const claim of sessions.keys()) {
+      if (claims.get(claim.pid) !== claim) {
+        if (!claims.has(claim.pid)) {
+          writes.add('save', records.removeLive(claim.pid)); // it was released while it was being written
+        }
+      } else if (!claim.isCopyDropped && claim.mode === 'held') {
+        claim.isCopyDropped = true;
+        const dropped = records.dropCopy(claim.pid, claim.nsp, claim.epoch);
+        writes.add('checkpoint', dropped);
+        dropped.catch(() => (claim.isCopyDropped = false));
+      }
+    }
+  }
+
+  private encode(claim: SessionClaim): string | undefined {
+    const { records, encoder, writes } = this.options;
+    claim.written = fingerprint(claim.data);
+    const encoded = encoder.encode('checkpoint', claim);
+    if (encoded === undefined) {
+      writes.add('checkpoint', records.removeLive(claim.pid)); // what is there is not the session any more
+    }
+    return encoded;
+  }
+}

@@ -1,0 +1,49 @@
+import type { SessionClaim } from './session-claim.js';
+
+/** Milliseconds for which a session that another node has claimed is kept, for that to ask for it. */
+const YIELDED_TIME_MS = 10_000;
+/** For how many milliseconds the sessions of clients that have left are kept here too, and how many at most. */
+const STORED_TIME_MS = 20_000;
+const MAX_STORED = 5_000;
+
+/** Claims that are done with, for a while: a node that claims the session next may ask for it as it was here. */
+export class FormerClaims {
+  /** Of sessions that another node has claimed, and was not given yet, by private session id. */
+  private readonly yielded = new Map<string, SessionClaim>();
+  /** Of sessions that were stored when their client left, which a failover may lose, by private session id. */
+  private readonly stored = new Map<string, SessionClaim>();
+
+  addYielded(claim: SessionClaim): void {
+    keep(this.yielded, claim, YIELDED_TIME_MS);
+  }
+
+  addStored(claim: SessionClaim): void {
+    keep(this.stored, claim, STORED_TIME_MS);
+    if (this.stored.size > MAX_STORED) {
+      const [oldest] = this.stored.keys();
+      this.stored.delete(oldest!);
+    }
+  }
+
+  hasYielded(pid: string): boolean {
+    return this.yielded.has(pid);
+  }
+
+  /**
+   * The claim that came right before an epoch, if this node had it.
+   *
+   * @param epoch - that another node has claimed
+   */
+  before(epoch: number, pid: string): SessionClaim | undefined {
+    // What was stored when its client left is not asked for, unless Redis has lost that and has something older.
+    return [this.yielded.get(pid), this.stored.get(pid)].find((claim) => claim?.epochFor(epoch) === epoch - 1);
+  }
+}
+
+/** Puts a claim at the end of those of a kind, for some time. */
+function keep(claims: Map<string, SessionClaim>, claim: SessionClaim, time: number): void {
+  const { pid } = claim;
+  claims.delete(pid);
+  claims.set(pid, claim);
+  setTimeout(() => claims.get(pid) === claim && claims.delete(pid), time).unref();
+}

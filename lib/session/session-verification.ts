@@ -1,0 +1,113 @@
+import type { FormerClaims } from './former-claims.js';
+import { standingOf } from './ownership.js';
+import type { PendingWrites } from './pending-writes.js';
+import type { SessionClaim } from './session-claim.js';
+import type { SessionEncoder } from './session-encoder.js';
+import type { SessionRecords } from './session-records.js';
+
+/** How many sessions are verified before others get their turn. */
+const MAX_AT_ONCE = 50;
+
+export interface SessionVerificationOptions {
+  nodeId: string;
+  /** The claims of this node, by private session id. */
+  claims: ReadonlyMap<string, SessionClaim>;
+  former: Pick<FormerClaims, 'hasYielded'>;
+  records: Pick<SessionRecords, 'hasLive' | 'live' | 'removeLive' | 'claimsOf' | 'claim'>;
+  encoder: Pick<SessionEncoder, 'encode'>;
+  writes: Pick<PendingWrites, 'add'>;
+  /** Whether commands can be sent. */
+  isReady(): boolean;
+  /** Called with a claim whose session another node has claimed. */
+  yield(claim: SessionClaim): void;
+}
+
+/**
+ * Asks Redis which sessions are still this node's, after a time in which others may have claimed them, or Redis may have
+ * lost what was written of them.
+ */
+export class SessionVerification {
+  /** The verification under way. */
+  private verifying: Promise<void> | undefined;
+  /** Whether another is due after it. */
+  private isDue = false;
+  /** Whether the next verification writes all again: Redis may have an earlier state of them, after a failover. */
+  private isWritingDue = false;
+
+  constructor(private readonly options: SessionVerificationOptions) {}
+
+  /** The next verification writes all sessions again. */
+  scheduleWriting(): void {
+    this.isWritingDue = true;
+  }
+
+  /** Verifies all sessions. Rejects if Redis cannot be asked. Calls while one is under way are one more, after it. */
+  run(): Promise<void> {
+    this.isDue = true;
+    this.verifying ??= this.runWhileDue().finally(() => (this.verifying = undefined));
+    return this.verifying;
+  }
+
+  /** Resolves to whether a session is still this node's, and claims it again if Redis has lost the claim. */
+  async isOurs(claim: SessionClaim): Promise<boolean> {
+    const { pid, nsp, epoch } = claim;
+    const { nodeId, records, encoder } = this.options;
+    let standing = standingOf(await records.claimsOf(pid), epoch, nodeId);
+    if (standing === 'unclaimed' && epoch > 0) {
+      claim.isCopyDropped = false;
+      const encoded = encoder.encode('save', claim);
+      standing = standingOf(await records.claim(pid, nsp, epoch, encoded), epoch, nodeId);
+    }
+    const isOurs = standing !== 'superseded';
+    claim.isConfirmed ||= isOurs;
+    return isOurs;
+  }
+
+  private async runWhileDue(): Promise<void> {
+    while (this.isDue && this.options.isReady()) {
+      this.isDue = false;
+      const isWritingDue = this.isWritingDue;
+      this.isWritingDue = false;
+      const claims = [...this.options.claims.values()];
+      for (let i = 0; i < claims.length; i += MAX_AT_ONCE) {
+        await Promise.all(claims.slice(i, i + MAX_AT_ONCE).map((claim) => this.verifyClaim(claim, isWritingDue)));
+      }
+      await this.verifyRecords();
+    }
+  }
+
+  private async verifyClaim(claim: SessionClaim, isWritingDue: boolean): Promise<void> {
+    if (claim.mode !== 'held') {
+      return;
+    }
+    const wasConfirmed = claim.isConfirmed;
+    const isOurs = await this.isOurs(claim);
+    if (this.options.claims.get(claim.pid) !== claim) {
+      return;
+    }
+    if (!isOurs) {
+      this.options.yield(claim);
+    } else if (!wasConfirmed || (isWritingDue && claim.written !== undefined)) {
+      claim.touch();
+    }
+  }
+
+  private async verifyRecords(): Promise<void> {
+    const { records, claims, former, writes } = this.options;
+    if (!records.hasLive) {
+      return;
+    }
+    const wasWritten = [...claims.values()].filter(({ written }) => written !== undefined);
+    const present = await records.live();
+    for (const claim of wasWritten) {
+      if (!present?.has(claim.pid)) {
+        claim.touch(); // Redis has lost it
+      }
+    }
+    for (const pid of present ?? []) {
+      if (!claims.has(pid) && !former.hasYielded(pid)) {
+        writes.add('save', records.removeLive(pid)); // could not be removed when its client was gone
+      }
+    }
+  }
+}

@@ -1,0 +1,111 @@
+import { beforeEach, describe, expect, test } from '@jest/globals';
+import { findReplayStart } from '../../lib/adapter/replay-start.js';
+import { cutAt, type Cut } from '../../lib/wire/cut.js';
+import type { Session } from '../../lib/wire/session.js';
+
+type Log = Parameters<typeof findReplayStart>[0];
+type InLog = Awaited<ReturnType<Log['isInLog']>>;
+
+describe('findReplayStart', () => {
+  let inLog: Record<string, InLog>;
+  let asked: [position: string, mark?: string][];
+  let hasRead: boolean;
+  let isReading: boolean;
+  let hasFormer: boolean;
+  const log = (): Log => ({
+    isInLog: (position, mark) => {
+      asked.push(mark === undefined ? [position] : [position, mark]);
+      return Promise.resolve(inLog[position] ?? 'yes');
+    },
+    whenRead: () => Promise.resolve(hasRead),
+    whenFormerIn: () => Promise.resolve(hasFormer),
+    isReading,
+  });
+  const find = (
+    session: Partial<Session>,
+    cut: Cut | string,
+    isConfirmed = true,
+  ): ReturnType<typeof findReplayStart> => {
+    const whole = { sid: 'sid', pid: 'pid', rooms: [], data: {}, ...session };
+    return findReplayStart(log(), whole, typeof cut === 'string' ? cutAt(cut) : cut, isConfirmed);
+  };
+
+  beforeEach(() => {
+    inLog = {};
+    asked = [];
+    hasRead = hasFormer = isReading = true;
+  });
+
+  test('is refused as lost if it lacks what this node had before a failover, and may not come again', async () => {
+    hasFormer = false;
+    expect(await find({}, '5-0')).toBe('lost');
+  });
+
+  test('is refused as unknown if the offset names a node that the session does not', async () => {
+    const cut: Cut = { position: '5-0', ahead: [{ node: 'elsewhere~', seq: 3 }] };
+    expect(await find({ owner: 'here', owners: ['before'] }, cut)).toBe('unknown');
+    expect(await find({ owner: 'here', owners: ['elsewhere'] }, cut)).toEqual(cut);
+    expect(await find({ owner: 'here', ahead: [{ node: 'elsewhere', seq: 3 }] }, cut)).toEqual(cut);
+  });
+
+  test('is what the client has by its offset', async () => {
+    expect(await find({ sent: { other: '6-0' }, position: cutAt('9-0') }, '5-0')).toEqual(cutAt('5-0'));
+  });
+
+  test('is the position of the session if the client has what it was given last', async () => {
+    expect(await find({ sent: { other: '5-0' }, position: cutAt('9-0') }, '5-0')).toEqual(cutAt('9-0'));
+  });
+
+  test('is the offset if the client lacks the last entry of its own node', async () => {
+    const sent = { other: '5-0', own: { origin: { node: 'own', seq: 2 } } };
+    const session = { sent, position: cutAt('9-0') };
+    const at = (seq: number): Cut => ({ position: '5-0', ahead: [{ node: 'own', seq }] });
+    expect(await find(session, at(1))).toEqual(at(1));
+    expect(await find(session, at(2))).toEqual({ ...at(2), position: '9-0' });
+  });
+
+  test('is not before the client connected for the first time', async () => {
+    expect(await find({ since: cutAt('3-0') }, '0-0')).toEqual(cutAt('3-0'));
+  });
+
+  test('is refused as trimmed if rooms that the client left after its offset are forgotten', async () => {
+    expect(await find({ forgotten: cutAt('6-0') }, '5-0')).toBe('trimmed');
+    expect(await find({ forgotten: cutAt('6-0') }, '6-0')).toEqual(cutAt('6-0'));
+  });
+
+  test.each([
+    { ofSession: 'no', expected: 'offset' },
+    { ofSession: 'unknown', expected: 'redis-away' },
+  ] as const)(
+    'is refused as $expected if the log says "$ofSession" of the position',
+    async ({ ofSession, expected }) => {
+      inLog['9-0'] = ofSession;
+      expect(await find({ position: cutAt('9-0'), mark: 'mark' }, '5-0')).toBe(expected);
+      expect(asked).toEqual([['9-0', 'mark']]);
+    },
+  );
+
+  test('is refused as offset if the log never had an entry there, though it has that of the session', async () => {
+    inLog['5-0'] = 'no';
+    expect(await find({ position: cutAt('9-0') }, '5-0')).toBe('offset');
+    expect(asked).toEqual([['9-0'], ['5-0']]);
+  });
+
+  test('is found though the entries that are named were trimmed, which the replay finds out', async () => {
+    Object.assign(inLog, { '9-0': 'trimmed', '5-0': 'trimmed' });
+    expect(await find({ position: cutAt('9-0') }, '5-0')).toEqual(cutAt('5-0'));
+  });
+
+  test('asks nothing of the log before Redis has confirmed that the session is this node\u2019s', async () => {
+    Object.assign(inLog, { '9-0': 'unknown', '5-0': 'unknown' });
+    expect(await find({ position: cutAt('9-0') }, '5-0', false)).toEqual(cutAt('5-0'));
+    expect(asked).toEqual([]);
+  });
+
+  test('is refused if this node does not come there: as offset while it reads, as redis-away otherwise', async () => {
+    hasRead = false;
+    expect(await find({}, '5-0')).toBe('offset');
+    isReading = false;
+    expect(await find({}, '5-0')).toBe('redis-away');
+  });
+});

@@ -1,0 +1,126 @@
+import { beforeEach, describe, expect, test } from '@jest/globals';
+import type { Claims } from '../../lib/session/ownership.js';
+import { SessionClaim } from '../../lib/session/session-claim.js';
+import { SessionVerification } from '../../lib/session/session-verification.js';
+
+describe('SessionVerification', () => {
+  let claims: Map<string, SessionClaim>;
+  let touched: string[];
+  let yielded: string[];
+  let removed: string[];
+  let claimed: [pid: string, epoch: number][];
+  /** What Redis says: the claims, and which sessions of connected clients of this node it has. */
+  let owners: Record<string, Claims>;
+  let present: Set<string> | undefined;
+  let isReady: boolean;
+  let asked: number;
+  let verification: SessionVerification;
+
+  const open = (pid: string, { epoch = 1, isConfirmed = true, wasWritten = true } = {}): SessionClaim => {
+    const keeper = { touch: () => void touched.push(pid), finish: () => undefined };
+    const session = { sid: 'sid', pid, rooms: [], data: {} };
+    const claim = new SessionClaim(keeper, {
+      ...{ pid, epoch, session, isConfirmed, nsp: '/', owner: 'self', duration: 1_000, isCopyDropped: true },
+    });
+    claim.written = wasWritten ? '{}' : undefined;
+    claims.set(pid, claim);
+    return claim;
+  };
+
+  beforeEach(() => {
+    claims = new Map();
+    touched = [];
+    yielded = [];
+    removed = [];
+    claimed = [];
+    owners = {};
+    present = new Set();
+    isReady = true;
+    asked = 0;
+    verification = new SessionVerification({
+      ...{ nodeId: 'self', claims, isReady: () => isReady },
+      former: { hasYielded: (pid) => pid === 'yielded' },
+      records: {
+        hasLive: true,
+        live: () => Promise.resolve(present),
+        removeLive: (pid) => Promise.resolve(void removed.push(pid)),
+        claimsOf: (pid) => {
+          asked++;
+          return Promise.resolve(owners[pid] ?? new Map());
+        },
+        claim: (pid, _nsp, epoch) => {
+          claimed.push([pid, epoch]);
+          return Promise.resolve(new Map([[epoch, 'self']]));
+        },
+      },
+      encoder: { encode: () => 'encoded' },
+      writes: { add: (_operation, write) => void write },
+      yield: (claim) => {
+        yielded.push(claim.pid);
+        claims.delete(claim.pid);
+      },
+    });
+  });
+
+  test('yields what another node has claimed, and keeps what is this node\u2019s', async () => {
+    open('ours');
+    open('theirs');
+    owners = {
+      ours: new Map([[1, 'self']]),
+      theirs: new Map([
+        [1, 'self'],
+        [2, 'other'],
+      ]),
+    };
+    present = new Set(['ours']);
+    await verification.run();
+    expect([yielded, touched]).toEqual([['theirs'], []]);
+  });
+
+  test('writes a session that Redis has just confirmed', async () => {
+    const claim = open('a', { isConfirmed: false, wasWritten: false });
+    owners = { a: new Map([[1, 'self']]) };
+    await verification.run();
+    expect([claim.isConfirmed, touched]).toEqual([true, ['a']]);
+  });
+
+  test('writes all that was written again when Redis may have an earlier state, once', async () => {
+    open('a');
+    open('unwritten', { wasWritten: false });
+    owners = { a: new Map([[1, 'self']]), unwritten: new Map([[1, 'self']]) };
+    present = new Set(['a']);
+    verification.scheduleWriting();
+    await verification.run();
+    expect(touched).toEqual(['a']);
+    await verification.run();
+    expect(touched).toEqual(['a']);
+  });
+
+  test('claims again what Redis has lost the claim of, but for a first connection, which has none', async () => {
+    const claim = open('lost', { epoch: 3 });
+    expect(await verification.isOurs(claim)).toBe(true);
+    expect([claimed, claim.isCopyDropped]).toEqual([[['lost', 3]], false]);
+    expect(await verification.isOurs(open('first', { epoch: 0 }))).toBe(true);
+    expect(claimed).toHaveLength(1);
+  });
+
+  test('writes what Redis has lost, and removes records of clients that are neither here nor yielded', async () => {
+    open('lost', { epoch: 0 });
+    present = new Set(['gone', 'yielded']);
+    await verification.run();
+    expect([touched, removed]).toEqual([['lost'], ['gone']]);
+  });
+
+  test('verifies once more for all calls that come while it is under way', async () => {
+    open('a', { epoch: 0 });
+    await Promise.all([verification.run(), verification.run(), verification.run()]);
+    expect(asked).toBe(2);
+  });
+
+  test('asks nothing while Redis is away', async () => {
+    isReady = false;
+    open('a');
+    await verification.run();
+    expect(asked).toBe(0);
+  });
+});
