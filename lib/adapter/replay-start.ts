@@ -56,7 +56,7 @@ export async function findReplayStart(
 function knowsNodesOf({ ahead }: Cut, { owner, owners = [], position, ahead: before = [] }: Session): boolean {
   const named = [...before, ...(position?.ahead ?? [])].map(({ node }) => nodeOfLane(node));
   const known = new Set([owner, ...owners, ...named]);
-  return ahead.every(({ node }) => known.has(nodeOfLane(node)));
+  return owner === undefined || ahead.every(({ node }) => known.has(nodeOfLane(node)));
 }
 
 /** The node that has a lane. */

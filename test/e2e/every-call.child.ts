@@ -4,6 +4,8 @@ import { Redis } from 'ioredis';
 import { Server } from 'socket.io';
 import { io as connect } from 'socket.io-client';
 import { createAdapter } from '../../lib/adapter/index.js';
+import { ClusterNode } from '../../lib/cluster/cluster-node.js';
+import { RedisStreamsEmitter } from '../../lib/emitter/index.js';
 import { freePort } from '../kit/free-port.js';
 import { RedisServer } from '../kit/redis-server.js';
 
@@ -19,11 +21,13 @@ process.on('uncaughtException', (error) => problems.push(`${moment}: uncaught ex
 const port = await freePort();
 const redis = new Redis(port, '127.0.0.1', { retryStrategy: () => 50 });
 redis.on('error', () => undefined);
-const adapter = createAdapter(
-  redis,
-  { heartbeatInterval: 200, heartbeatTimeout: 600, commandTimeout: 500, closeTimeout: 300, startTimeout: 300 },
-  { log() {}, warn() {}, error() {} },
-);
+const TIMES = {
+  ...{ heartbeatInterval: 200, heartbeatTimeout: 600, commandTimeout: 500, closeTimeout: 300, startTimeout: 300 },
+};
+const adapter = createAdapter(redis, TIMES, { log() {}, warn() {}, error() {} });
+/** A process that serves no sockets, and an emitter, on the same Redis. */
+const observer = new ClusterNode(redis, TIMES, { log() {}, warn() {}, error() {} }, 'observer');
+const emitter = new RedisStreamsEmitter(redis, { commandTimeout: 500, closeTimeout: 300 }, () => undefined);
 const http = createServer();
 const recovery =
   process.argv[2] === 'recovery' ? { connectionStateRecovery: { maxDisconnectionDuration: 60_000 } } : {};
@@ -95,6 +99,25 @@ async function callAll(name: string): Promise<void> {
     'a new namespace': () => io.of(`/${name}`).emit('event'),
     status: () => adapter.node.status(),
     nodes: () => adapter.node.nodes(),
+    'observer, status': () => [observer.status(), observer.nodes()],
+    'observer, subscribe': () => observer.subscribe({ onStatus: () => undefined, onEvent: () => undefined })(),
+    'observer, start': () =>
+      settle(
+        'observer, start',
+        observer.start().then(() => 'started'),
+      ),
+    'emitter, emit': () => emitter.emit('event', 1, undefined, NaN),
+    'emitter, emit binary': () => emitter.to('room').except('other').emit('event', Buffer.from('a')),
+    'emitter, emit to nobody': () => emitter.to(undefined as never).emit('event'),
+    'emitter, compressed emit': () => emitter.compress(true).emit('event'),
+    'emitter, volatile emit': () => emitter.volatile.emit('event'),
+    'emitter, of another namespace': () => emitter.of('other').in('room').emit('event'),
+    'emitter, socketsJoin': () => emitter.socketsJoin('room'),
+    'emitter, socketsLeave': () => emitter.socketsLeave(['room', undefined as never]),
+    'emitter, disconnectSockets': () => emitter.of('/other').disconnectSockets(true),
+    'emitter, serverSideEmit': () => emitter.serverSideEmit('event', 1),
+    'emitter, open': () => emitter.open(),
+    'emitter, status': () => emitter.status(),
   };
   for (const [call, run] of Object.entries(calls)) {
     try {
@@ -122,7 +145,7 @@ server = await RedisServer.start({ port });
 await callAll('Redis just back');
 while (adapter.node.status().state !== 'running') await sleep(20);
 await callAll('running again');
-const closing = io.close();
+const closing = Promise.all([io.close(), observer.close(), emitter.close()]);
 await callAll('closing');
 await closing;
 await callAll('closed');

@@ -17,7 +17,7 @@ interface Result {
 }
 
 describe.each(['recovery', 'no recovery'])(
-  'Every call of the API, at every moment of the life of a node (%s)',
+  'Every call of the API of servers, observers and emitters, at every moment of their lives (%s)',
   (recovery) => {
     test('throws nothing, rejects nothing that nobody can catch, and has an outcome in time', async () => {
       const args = ['--import', './scripts/typescript.mjs', CHILD, recovery];
