@@ -1,3 +1,9 @@
+/**
+ * The module for Nest, and all of `nestjs-redis-streams-adapter/adapter` (`createAdapter`) and
+ * `nestjs-redis-streams-adapter/emitter` (`RedisStreamsEmitter`), which load nothing of Nest.
+ *
+ * @module nestjs-redis-streams-adapter
+ */
 export * from './adapter/index.js';
 export {
   BroadcastOperator,

@@ -47,7 +47,7 @@ export function createAdapter(
   });
 }
 
-/** @param onClosed - called when a namespace is closed; `last` tells whether none is left */
+/** @param onClosed - called when a namespace is closed; `last`: none is left */
 export function adapterFactory(
   node: ClusterNode,
   onClosed: (last: boolean) => Promise<void>,

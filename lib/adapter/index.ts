@@ -1,5 +1,6 @@
 export { createAdapter, type RedisStreamsAdapterFactory } from './create-adapter.js';
 export type { RedisStreamsAdapter } from './redis-streams.adapter.js';
+export { RequestError } from './request-error.js';
 export type { ClusterMember } from '../cluster/cluster-member.js';
 export type { ClusterNodeListener } from '../cluster/event-publisher.js';
 export type {

@@ -39,6 +39,8 @@ type Body<M = LogMessage> = M extends LogMessage ? Omit<M, 'uid' | 'nsp'> : neve
  *
  * What it is asked to do with sockets it does with those of this server, and appends it to the log for the others;
  * what they append it does when the log brings it. Requests and their answers, and volatile broadcasts, go over the bus.
+ *
+ * @hidden Socket.IO alone calls it
  */
 export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
   /** See {@link closeIfOurs}. */

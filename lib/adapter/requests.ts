@@ -7,14 +7,15 @@ import { decodeMsgpack, encodeMsgpack } from '../wire/msgpack.js';
 import { parseRequest, type Request, type Response } from '../wire/request-data.js';
 import { RequestType } from '../wire/requests.js';
 import { callApp } from './app-code.js';
+import { RequestError } from './request-error.js';
 import type { SocketDetails } from './socket-io.js';
 
 /** Milliseconds for an answer, where the application has not said how long. */
-const DEFAULT_TIMEOUT = 5_000;
+const DEFAULT_TIMEOUT_MS = 5_000;
 /** Milliseconds after which Redis is asked again who is still there to answer. */
-const RECHECK = 250;
+const RECHECK_INTERVAL_MS = 250;
 /** Bytes of a piece of an answer, but for its last socket. */
-const PIECE = 128 * 1024;
+const PIECE_BYTES = 128 * 1024;
 
 /** What requests need of the server that makes and answers them. */
 export interface RequestServer {
@@ -83,7 +84,7 @@ export class Requests {
    *
    * @throws Error if a server does not answer in time, or the request cannot be sent
    */
-  fetchSockets(opts: WireOptions, timeout = DEFAULT_TIMEOUT): Promise<unknown[]> {
+  fetchSockets(opts: WireOptions, timeout = DEFAULT_TIMEOUT_MS): Promise<unknown[]> {
     const sockets: unknown[] = [];
     return new Promise((resolve, reject) => {
       this.ask((requestId) => ({ type: RequestType.FetchSockets, data: { opts, requestId, pieces: true } }), timeout, {
@@ -111,7 +112,7 @@ export class Requests {
     let refusal: Error | undefined;
     this.ask(
       (requestId) => ({ type: RequestType.ServerSideEmit, data: { packet: event, requestId } }),
-      DEFAULT_TIMEOUT,
+      DEFAULT_TIMEOUT_MS,
       {
         take: (response, uid) => {
           if (response.type !== RequestType.ServerSideEmitResponse) {
@@ -120,7 +121,7 @@ export class Requests {
           if (response.data.error === undefined) {
             responses.push(response.data.packet);
           } else {
-            refusal = new Error(`the server ${uid} cannot send its answer: ${response.data.error}`);
+            refusal = new RequestError('ANSWER', `the server ${uid} cannot send its answer: ${response.data.error}`);
           }
           return true;
         },
@@ -215,7 +216,8 @@ export class Requests {
     // Both at once: who comes between the two need not answer, and what is sent keeps its place in the order.
     const counting = this.server.census();
     this.server.send(request).catch((cause: Error) => {
-      this.end(requestId, new Error(`the request cannot be sent to other servers: ${cause.message}`, { cause }));
+      const problem = `the request cannot be sent to other servers: ${cause.message}`;
+      this.end(requestId, new RequestError('UNSENT', problem, { cause }));
     });
     void counting.then((census) => {
       pending.survey = new Survey(census);
@@ -226,11 +228,14 @@ export class Requests {
 
   private lateness(requestId: string): Error {
     if (this.server.whenStarted()) {
-      return new Error('timeout reached: Redis has not been reached yet, so other servers could not be asked');
+      return new RequestError(
+        'TIMEOUT',
+        'timeout reached: Redis has not been reached yet, so other servers could not be asked',
+      );
     }
     const { survey } = this.pending.get(requestId)!;
     const { answered, expected } = survey ?? { answered: new Set(), expected: 'an unknown number' };
-    return new Error(`timeout reached: only ${answered.size} responses received out of ${expected}`);
+    return new RequestError('TIMEOUT', `timeout reached: only ${answered.size} responses received out of ${expected}`);
   }
 
   private endIfComplete(requestId: string): void {
@@ -251,7 +256,7 @@ export class Requests {
   private scheduleRecheck(): void {
     clearTimeout(this.recheckTimer);
     if (this.pending.size > 0) {
-      this.recheckTimer = setTimeout(() => void this.recheck(), RECHECK).unref();
+      this.recheckTimer = setTimeout(() => void this.recheck(), RECHECK_INTERVAL_MS).unref();
     }
   }
 
@@ -326,7 +331,7 @@ export class Requests {
       let encoded: Buffer[] = [];
       let bytes = 0;
       for (const socket of sockets) {
-        if (bytes >= PIECE) {
+        if (bytes >= PIECE_BYTES) {
           await answer({ sockets: [], encoded, more: true });
           encoded = [];
           bytes = 0;

@@ -7,6 +7,7 @@ const MAX_REPORTED = 200;
 
 /** What a subscriber of a node is called with. An exception that it throws is uncaught, as one of an event listener. */
 export interface ClusterNodeListener {
+  /** Something has happened. */
   onEvent?(event: ClusterEvent): void;
   /** The list of nodes, or the state of one, has changed. */
   onNodes?(nodes: NodeStatus[]): void;

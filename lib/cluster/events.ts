@@ -25,7 +25,9 @@ export interface NodeStatus {
   id: string;
   /** The namespace of the id, if the node is `unmonitored`. What such a node does not say is "unknown" or 0. */
   namespace?: string;
+  /** The name of its machine. */
   host: string;
+  /** Of its process. */
   pid: number;
   /** Milliseconds since the epoch, by the node's own clock. */
   startedAt: number;
@@ -95,6 +97,7 @@ export interface RedisReconnected {
 /** A PUB/SUB message could not be understood and was passed over. Emitted once for each reason; all are counted. */
 export interface MessageRejected {
   type: 'message-rejected';
+  /** The channel by which it came. */
   channel: string;
   reason: string;
 }
@@ -108,6 +111,7 @@ export interface DataLeftOut {
   namespace: string;
   /** Such as `data.user.session`. */
   path: string;
+  /** Why it cannot be sent. */
   reason: string;
 }
 
@@ -117,6 +121,7 @@ export interface DataLeftOut {
  */
 export interface SessionRefused {
   type: 'session-refused';
+  /** `save`: of a client that was disconnected; `checkpoint`: of one that is connected; `take`: of one that comes back. */
   operation: 'save' | 'checkpoint' | 'take';
   error: Error;
 }
@@ -171,18 +176,25 @@ export type ClusterEvent =
 
 /** This node: what it does, where it is, and how far behind. */
 export interface ClusterNodeStatus {
+  /** Random, new with each start. */
   id: string;
   /** `starting`: Redis has not been reached yet; `running`; `degraded`: part of it does not work; `closed`. */
   state: 'starting' | 'running' | 'degraded' | 'closed';
   /** Why it is degraded. */
   reasons: string[];
+  /** Each stream that the node reads and appends to. */
   streams: StreamStatus[];
   /** Clients whose sessions are kept in Redis while they are connected. */
   liveSessions: number;
+  /** What has happened since the start. */
   counters: {
+    /** PUB/SUB messages that could not be understood. */
     rejectedMessages: number;
+    /** Requests, answers and volatile broadcasts that could not be sent, as Redis was away. */
     droppedRequests: number;
+    /** Clients that were recovered here. */
     recoveries: number;
+    /** Clients that came back and were not recovered. */
     refusedRecoveries: number;
     /** Heartbeats that this node has published. */
     sentHeartbeats: number;

@@ -2,7 +2,7 @@ import type { ControlMessage, Heartbeat } from '../wire/control.js';
 import type { HearingClock } from './hearing-clock.js';
 
 /** Milliseconds from one answer to the pings of others to the next. */
-const ANSWER_INTERVAL = 20;
+const ANSWER_INTERVAL_MS = 20;
 
 export interface HeartbeatsOptions {
   /** Milliseconds. */
@@ -101,7 +101,7 @@ export class Heartbeats {
         this.isAnswerDue = false;
         this.onPing();
       }
-    }, ANSWER_INTERVAL).unref();
+    }, ANSWER_INTERVAL_MS).unref();
   }
 
   /** To be called when this node hears itself. */

@@ -2,8 +2,11 @@ import debug from 'debug';
 
 /** Where log lines go. Nest's `Logger` and `console` are of this kind. */
 export interface RedisStreamsLogger {
+  /** What is as it should be: started, reconnected, a node joined. */
   log(message: string): void;
+  /** What is not, and mends itself: Redis lost, a node suspected. */
   warn(message: string): void;
+  /** What was lost, or does not work. */
   error(message: string): void;
 }
 

@@ -29,7 +29,7 @@ interface Peer {
 }
 
 /** A server that sends messages and whose node has not sent a heartbeat. */
-interface UnannouncedServer {
+interface ServerWithoutHeartbeat {
   namespace: string;
   /** By the hearing clock. */
   heardSince: number;
@@ -42,7 +42,7 @@ interface UnannouncedServer {
 }
 
 const MAX_PEERS = 1_000;
-const MAX_UNANNOUNCED = 100;
+const MAX_WITHOUT_HEARTBEAT = 100;
 /** A node that is gone, or not heard any more, is listed for this many times `heartbeatTimeout`. */
 const LISTED_TIMEOUTS = 30;
 
@@ -65,14 +65,14 @@ const EVENT_OF = { up: 'node-back', suspect: 'node-suspected', down: 'node-down'
 export class NodeRegistry {
   /** By node id. At most MAX_PEERS. */
   private readonly peers = new Map<string, Peer>();
-  /** By uid. At most MAX_UNANNOUNCED. */
-  private readonly unannounced = new Map<string, UnannouncedServer>();
+  /** By uid. At most MAX_WITHOUT_HEARTBEAT. */
+  private readonly withoutHeartbeat = new Map<string, ServerWithoutHeartbeat>();
 
   constructor(private readonly options: NodeRegistryOptions) {}
 
   /** All other nodes that are known, those that are gone and those without heartbeats among them. */
   list(): NodeStatus[] {
-    const unmonitored = [...this.unannounced].filter(([, server]) => server.unmonitored);
+    const unmonitored = [...this.withoutHeartbeat].filter(([, server]) => server.unmonitored);
     return [...[...this.peers.values()].map(toStatus), ...unmonitored.map(toUnmonitored)];
   }
 
@@ -102,7 +102,7 @@ export class NodeRegistry {
 
   /** How many servers without a heartbeat were heard in a namespace lately. */
   unmonitoredIn(nsp: string): number {
-    return [...this.unannounced.values()].filter(({ unmonitored, namespace }) => unmonitored && namespace === nsp)
+    return [...this.withoutHeartbeat.values()].filter(({ unmonitored, namespace }) => unmonitored && namespace === nsp)
       .length;
   }
 
@@ -140,11 +140,11 @@ export class NodeRegistry {
     }
     const heardAt = this.options.clock.time;
     const heard = { heardAt, lastSeen: Date.now() };
-    const server = this.unannounced.get(uid);
+    const server = this.withoutHeartbeat.get(uid);
     if (server) {
       Object.assign(server, heard);
-    } else if (this.unannounced.size < MAX_UNANNOUNCED && uid.length <= 64) {
-      this.unannounced.set(uid, { namespace, ...heard, heardSince: heardAt, unmonitored: false });
+    } else if (this.withoutHeartbeat.size < MAX_WITHOUT_HEARTBEAT && uid.length <= 64) {
+      this.withoutHeartbeat.set(uid, { namespace, ...heard, heardSince: heardAt, unmonitored: false });
     }
   }
 
@@ -165,9 +165,9 @@ export class NodeRegistry {
         changed = this.setState(peer, 'suspect') || changed;
       }
     }
-    for (const [uid, server] of this.unannounced) {
+    for (const [uid, server] of this.withoutHeartbeat) {
       if (now - server.heardAt > LISTED_TIMEOUTS * heartbeatTimeout) {
-        this.unannounced.delete(uid);
+        this.withoutHeartbeat.delete(uid);
         changed ||= server.unmonitored;
       } else if (!server.unmonitored && now - server.heardSince > heartbeatTimeout) {
         changed = server.unmonitored = true;
@@ -184,9 +184,9 @@ export class NodeRegistry {
     if (this.peers.size > MAX_PEERS) {
       this.evict();
     }
-    for (const uid of this.unannounced.keys()) {
+    for (const uid of this.withoutHeartbeat.keys()) {
       if (nodeOf(uid) === id) {
-        this.unannounced.delete(uid);
+        this.withoutHeartbeat.delete(uid);
       }
     }
     this.options.emit({ type: 'node-joined', node: toStatus(peer) });
@@ -225,7 +225,7 @@ function toStatus({ info, state, lastSeen }: Peer): NodeStatus {
   return { id, host, pid, startedAt, state, lastSeen, sockets, backlog, self: false };
 }
 
-function toUnmonitored([id, { namespace, lastSeen }]: [string, UnannouncedServer]): NodeStatus {
+function toUnmonitored([id, { namespace, lastSeen }]: [string, ServerWithoutHeartbeat]): NodeStatus {
   const unknown = { host: 'unknown', pid: 0, startedAt: 0, sockets: 0, backlog: 0 };
   return { id, ...unknown, state: 'unmonitored', namespace, lastSeen, self: false };
 }

@@ -81,7 +81,7 @@ export interface RedisStreamsAdapterOptions {
   ordering?: 'log' | 'local-first';
   /**
    * How many broadcasts wait at most for Redis, for each stream. When there are more, the oldest are dropped, counted
-   * and told.
+   * and reported as `outbox-dropped`.
    * @default 100_000
    */
   outboxMaxEntries?: number;
@@ -112,7 +112,7 @@ export interface RedisStreamsAdapterOptions {
    */
   sessionCheckpoints?: boolean;
   /**
-   * Whether a client is told the current offset when it connects, in an event named `redis-streams:offset`, so that it
+   * Whether a client is sent the current offset when it connects, in an event named `redis-streams:offset`, so that it
    * can be recovered even if it never receives anything else. Its `onAny` listeners see that event.
    * @default false
    */
@@ -124,7 +124,7 @@ export interface RedisStreamsAdapterOptions {
   commandTimeout?: number;
   /**
    * Whether a server is used without a look at what it says of itself and whether it can do all that is needed. For
-   * servers and proxies that are refused, and that you know to be able to.
+   * servers and proxies that are refused although you know that they can.
    * @default false
    */
   skipServerCheck?: boolean;
@@ -173,7 +173,7 @@ interface Option<T> {
 }
 
 /** The longest time of a timer of Node.js, in milliseconds. */
-const MAX_TIMER = 2 ** 31 - 1;
+const MAX_TIMER_MS = 2 ** 31 - 1;
 const MEBIBYTE = 1024 * 1024;
 
 const OPTIONS: { readonly [Name in keyof ResolvedOptions]-?: Option<ResolvedOptions[Name]> } = {
@@ -187,8 +187,8 @@ const OPTIONS: { readonly [Name in keyof ResolvedOptions]-?: Option<ResolvedOpti
   blockTimeInMs: { default: 5_000, rule: isWhole(1, 600_000) },
   maxHoldMs: { default: 2, rule: isWhole(0, 1_000) },
   sessionKeyPrefix: { default: 'sio:session:', rule: isText },
-  heartbeatInterval: { default: 5_000, rule: isWhole(10, MAX_TIMER) },
-  heartbeatTimeout: { default: 10_000, rule: isWhole(20, MAX_TIMER) },
+  heartbeatInterval: { default: 5_000, rule: isWhole(10, MAX_TIMER_MS) },
+  heartbeatTimeout: { default: 10_000, rule: isWhole(20, MAX_TIMER_MS) },
   onlyPlaintext: { default: false, rule: isFlag },
   ordering: { default: undefined, rule: isOneOf('log', 'local-first') },
   outboxMaxEntries: { default: 100_000, rule: isWhole(1) },
@@ -198,11 +198,11 @@ const OPTIONS: { readonly [Name in keyof ResolvedOptions]-?: Option<ResolvedOpti
   replayMaxBytes: { default: 64 * MEBIBYTE, rule: isWhole(0) },
   sessionCheckpoints: { default: true, rule: isFlag },
   announceOffset: { default: false, rule: isFlag },
-  commandTimeout: { default: 5_000, rule: isWhole(10, MAX_TIMER) },
+  commandTimeout: { default: 5_000, rule: isWhole(10, MAX_TIMER_MS) },
   skipServerCheck: { default: false, rule: isFlag },
-  startTimeout: { default: 10_000, rule: isWhole(0, MAX_TIMER) },
+  startTimeout: { default: 10_000, rule: isWhole(0, MAX_TIMER_MS) },
   onStartTimeout: { default: 'fail', rule: isOneOf('fail', 'degrade') },
-  closeTimeout: { default: 5_000, rule: isWhole(0, MAX_TIMER) },
+  closeTimeout: { default: 5_000, rule: isWhole(0, MAX_TIMER_MS) },
   telemetry: { default: undefined, rule: isTelemetry },
 };
 
@@ -241,7 +241,7 @@ export function resolveOptions(options: RedisStreamsAdapterOptions = {}): Resolv
 }
 
 /** Socket.IO's own, in milliseconds, for one who gives `undefined`. */
-const DEFAULT_DISCONNECTION_DURATION = 120_000;
+const DEFAULT_DISCONNECTION_DURATION_MS = 120_000;
 /** The longest time for which Redis can keep a session: its expiry must not lie beyond the last date of JavaScript. */
 const LONGEST_DURATION = 8.64e15 / 2;
 
@@ -251,7 +251,7 @@ const LONGEST_DURATION = 8.64e15 / 2;
  *
  * @throws InvalidOptionError if it is no number, or not more than 0
  */
-export function resolveDisconnectionDuration(value: unknown = DEFAULT_DISCONNECTION_DURATION): number {
+export function resolveDisconnectionDuration(value: unknown = DEFAULT_DISCONNECTION_DURATION_MS): number {
   if (typeof value !== 'number' || !(value > 0)) {
     throw new InvalidOptionError(
       'connectionStateRecovery.maxDisconnectionDuration',

@@ -6,12 +6,12 @@ import { nodeOf } from '../wire/server-uid.js';
 import { compareStreamIds } from '../wire/stream-id.js';
 
 /** Milliseconds that a message waits, at most, for the log to come to where its sender was. */
-const LONGEST_WAIT = 1_000;
+const MAX_WAIT_MS = 1_000;
 /** Milliseconds after which a request has been received everywhere, or never will be: no entry waits for it then. */
-const LATEST_ARRIVAL = 1_000;
+const MAX_ARRIVAL_MS = 1_000;
 /** How many senders are known, and how many messages wait, at most, whatever is published. */
 const MAX_SENDERS = 10_000;
-const MAX_WAITING = 10_000;
+const MAX_WAITING_MESSAGES = 10_000;
 
 type OrderedLog = Pick<
   StreamLog,
@@ -45,7 +45,7 @@ interface Sender {
   /** The number of its last request that was handled; 0 if there was none. */
   handled: number;
   /** The entry that waits for a request, if one does. */
-  held: { n: number; release: () => void } | undefined;
+  waitingEntry: { n: number; release: () => void } | undefined;
   /** Whether an entry has waited in vain since something was received: what it sends does not arrive here. */
   isUnheard: boolean;
 }
@@ -113,7 +113,7 @@ export class RequestOrder {
       return undefined;
     }
     sent.marked = sent.n;
-    return this.now() - sent.at < LATEST_ARRIVAL ? sent.n : undefined;
+    return this.now() - sent.at < MAX_ARRIVAL_MS ? sent.n : undefined;
   }
 
   /** Nothing more comes from a server of this node. */
@@ -133,12 +133,12 @@ export class RequestOrder {
     const sender = this.senderOf(message);
     sender.isUnheard = false;
     const mustWait = after !== undefined && (sender.waiting.length > 0 || !this.isReached(message, sender.node, after));
-    if (!mustWait || this.waitingCount >= MAX_WAITING) {
+    if (!mustWait || this.waitingCount >= MAX_WAITING_MESSAGES) {
       this.handle(sender, n, handle);
       return;
     }
     this.waitingCount++;
-    sender.waiting.push({ after, n, handle, until: this.now() + LONGEST_WAIT });
+    sender.waiting.push({ after, n, handle, until: this.now() + MAX_WAIT_MS });
     if (sender.waiting.length === 1) {
       void this.handleWaiting(sender);
     }
@@ -154,14 +154,14 @@ export class RequestOrder {
       return undefined;
     }
     const sender = this.senderOf({ uid, nsp });
-    if (sender.held) {
+    if (sender.waitingEntry) {
       sender.isUnheard = true; // an entry before this one has waited for its whole time
-      sender.held = undefined;
+      sender.waitingEntry = undefined;
     }
     if (sender.handled >= bus || sender.isUnheard) {
       return undefined;
     }
-    return new Promise((resolve) => (sender.held = { n: bus, release: resolve }));
+    return new Promise((resolve) => (sender.waitingEntry = { n: bus, release: resolve }));
   }
 
   private isReached({ nsp, at }: BusMessage, node: string, after: number): boolean {
@@ -187,9 +187,9 @@ export class RequestOrder {
     handle();
     if (n !== undefined) {
       sender.handled = n;
-      if (sender.held && sender.held.n <= n) {
-        sender.held.release();
-        sender.held = undefined;
+      if (sender.waitingEntry && sender.waitingEntry.n <= n) {
+        sender.waitingEntry.release();
+        sender.waitingEntry = undefined;
       }
     }
   }
@@ -204,7 +204,7 @@ export class RequestOrder {
         waiting: new Fifo<WaitingMessage>(),
         handled: 0,
       },
-      ...{ held: undefined, isUnheard: false },
+      ...{ waitingEntry: undefined, isUnheard: false },
     };
     this.senders.delete(key);
     this.senders.set(key, sender);

@@ -7,7 +7,7 @@ const PIECE_CHANNELS = 500;
 /** How many commands are spent in a row on finding out which of several channels it is that Redis refuses. */
 const MAX_SPLITS = 64;
 /** Milliseconds from one try of refused channels to the next, at most. */
-const LONGEST_PAUSE = 5_000;
+const MAX_PAUSE_MS = 5_000;
 
 export interface SubscriptionsOptions {
   /** The channel that is subscribed to before all others. */
@@ -33,7 +33,7 @@ export class Subscriptions {
   private readonly pending = new Set<string>();
   /** Those that Redis has refused, and why. */
   private readonly refused = new Map<string, Error>();
-  private readonly backoff = new Backoff(100, LONGEST_PAUSE);
+  private readonly backoff = new Backoff(100, MAX_PAUSE_MS);
   private retryTimer: NodeJS.Timeout | undefined;
   /** Whether pieces are being sent. */
   private isRunning = false;

@@ -21,10 +21,13 @@ export interface RedisStreamsTelemetry {
  * @publicApi
  */
 export interface TelemetrySource {
+  /** Its streams now. */
   readonly streams: () => TelemetryStream[];
   /** Absent for an emitter. */
   readonly node?: {
+    /** It, now. */
     status(): ClusterNodeStatus;
+    /** All nodes, now. */
     nodes(): NodeStatus[];
     /** Calls the listener with each event. */
     onEvent(listener: (event: ClusterEvent) => void): void;

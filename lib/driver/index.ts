@@ -1,3 +1,8 @@
+/**
+ * The types of a driver, for those who bring a Redis client that this package does not know.
+ *
+ * @module nestjs-redis-streams-adapter/driver
+ */
 export type {
   Command,
   CommandArg,

@@ -31,7 +31,7 @@ export class BroadcastOperator<
     return this.with({ rooms: [...new Set([...this.opts.rooms, ...namesOf(rooms)])] });
   }
 
-  /** @see to */
+  /** The same as {@link to}. */
   in(rooms: string | string[]): BroadcastOperator<EmitEvents, ServerSideEvents> {
     return this.to(rooms);
   }
@@ -41,7 +41,11 @@ export class BroadcastOperator<
     return this.with({ except: [...new Set([...this.opts.except, ...namesOf(rooms).filter(isRoom)])] });
   }
 
-  /** @param compress - whether the servers compress what they send to clients */
+  /**
+   * Whether the servers compress what they send to clients, if they have compression (`perMessageDeflate`).
+   *
+   * @param compress - whether they do
+   */
   compress(compress: boolean): BroadcastOperator<EmitEvents, ServerSideEvents> {
     return this.with({ flags: { ...this.opts.flags, compress } });
   }
@@ -63,15 +67,21 @@ export class BroadcastOperator<
     return true;
   }
 
+  /** Makes the sockets join rooms. It waits in the outbox as broadcasts do, in their order. */
   socketsJoin(rooms: string | string[]): void {
     this.append({ type: EntryType.SocketsJoin, data: { opts: this.opts, rooms: namesOf(rooms).filter(isRoom) } });
   }
 
+  /** Makes the sockets leave rooms, likewise. */
   socketsLeave(rooms: string | string[]): void {
     this.append({ type: EntryType.SocketsLeave, data: { opts: this.opts, rooms: namesOf(rooms).filter(isRoom) } });
   }
 
-  /** @param close - whether to close the underlying connections */
+  /**
+   * Disconnects the sockets from the namespace.
+   *
+   * @param close - whether to close their connections too, with which they are disconnected from all namespaces
+   */
   disconnectSockets(close = false): void {
     this.append({ type: EntryType.DisconnectSockets, data: { opts: this.opts, close } });
   }

@@ -9,7 +9,7 @@ import type { StreamEvent } from '../stream/events.js';
 import { checkSize } from '../stream/message-size.js';
 import { Lane } from '../stream/lane.js';
 import type { TelemetryRecorder } from '../stream/telemetry.js';
-import { sizeOf, StreamPublisher } from '../stream/stream-publisher.js';
+import { sizeOfFields, StreamPublisher } from '../stream/stream-publisher.js';
 import { encodeMessage, type LogMessage } from '../wire/entry.js';
 import { streamIndexOf } from '../wire/keys.js';
 import { encodeBusMessage } from '../wire/requests.js';
@@ -48,11 +48,14 @@ export interface RedisStreamsEmitterStatus {
   state: 'idle' | 'running' | 'degraded' | 'closed';
   /** Why it is degraded. */
   reasons: string[];
+  /** Each stream that it appends to. */
   streams: {
+    /** The key of the stream in Redis. */
     name: string;
-    /** Broadcasts that wait for Redis. */
+    /** How many broadcasts wait for Redis, and their bytes. */
     outbox: { entries: number; bytes: number };
     counters: {
+      /** Broadcasts that Redis has. */
       appended: number;
       /** Broadcasts that were dropped because the outbox was full. */
       dropped: number;
@@ -163,7 +166,7 @@ export class RedisStreamsEmitter<
     return this.root.to(rooms);
   }
 
-  /** @see to */
+  /** The same as {@link to}. */
   in(rooms: string | string[]): BroadcastOperator<EmitEvents, ServerSideEvents> {
     return this.root.to(rooms);
   }
@@ -173,7 +176,11 @@ export class RedisStreamsEmitter<
     return this.root.except(rooms);
   }
 
-  /** @param compress - whether the servers compress what they send to clients */
+  /**
+   * Whether the servers compress what they send to clients, if they have compression (`perMessageDeflate`).
+   *
+   * @param compress - whether they do
+   */
   compress(compress: boolean): BroadcastOperator<EmitEvents, ServerSideEvents> {
     return this.root.compress(compress);
   }
@@ -188,15 +195,21 @@ export class RedisStreamsEmitter<
     return this.root.emit(event, ...args);
   }
 
+  /** Makes the sockets join rooms. It waits in the outbox as broadcasts do, in their order. */
   socketsJoin(rooms: string | string[]): void {
     this.root.socketsJoin(rooms);
   }
 
+  /** Makes the sockets leave rooms, likewise. */
   socketsLeave(rooms: string | string[]): void {
     this.root.socketsLeave(rooms);
   }
 
-  /** @param close - whether to close the underlying connections */
+  /**
+   * Disconnects the sockets from the namespace.
+   *
+   * @param close - whether to close their connections too, with which they are disconnected from all namespaces
+   */
   disconnectSockets(close = false): void {
     this.root.disconnectSockets(close);
   }
@@ -246,7 +259,7 @@ export class RedisStreamsEmitter<
     checkSize(fields, maxMessageBytes);
     this.open();
     const lane = this.lanes[index]!;
-    this.publishers[index]?.append({ lane, seq: lane.next().seq, fields, bytes: sizeOf(fields) });
+    this.publishers[index]?.append({ lane, seq: lane.next().seq, fields, bytes: sizeOfFields(fields) });
   }
 
   private get telemetry(): TelemetryRecorder | undefined {

@@ -5,9 +5,11 @@ export type {
   RedisCredentials,
   RedisCredentialsProvider,
   RedisConnectionOptions,
+  RedisStreamsCommonModuleOptions,
   RedisStreamsModuleOptions,
   RedisStreamsOptionsFactory,
   RedisStreamsServerOptions,
+  RedisStreamsSource,
 } from './redis-streams-options.interface.js';
 export { REDIS_STREAMS_CLIENT } from './redis-streams.constants.js';
 export {
@@ -28,6 +30,7 @@ export {
 } from './redis-streams-emitter.health.js';
 export { RedisStreamsEmitterModule } from './redis-streams-emitter.module.js';
 export type {
+  RedisStreamsEmitterCommonModuleOptions,
   RedisStreamsEmitterModuleOptions,
   RedisStreamsEmitterOptionsFactory,
 } from './redis-streams-emitter.module-definition.js';

@@ -4,7 +4,7 @@ import { openClient } from './redis-connection.js';
 import type { RedisConnectionOptions } from './redis-streams-options.interface.js';
 import { REDIS_STREAMS_CLIENT, REDIS_STREAMS_OPTIONS } from './redis-streams.constants.js';
 
-/** Which Redis a module was told to use, not checked yet. */
+/** Which Redis a module's options name, not checked yet. */
 export interface GivenRedis {
   client?: object;
   connection?: string | RedisConnectionOptions;

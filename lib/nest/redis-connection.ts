@@ -1,6 +1,7 @@
 import type * as Ioredis from 'ioredis';
 import type { ClusterNode } from 'ioredis';
 import { RedisClientError } from '../redis/driver.js';
+import { within } from '../time/within.js';
 import { resolveConnection } from './connection-options.js';
 import { withClusterCredentials, withCredentials } from './credentials.js';
 import type { RedisConnectionOptions } from './redis-streams-options.interface.js';
@@ -14,7 +15,7 @@ interface OwnClient {
 }
 
 /** Milliseconds to wait for the end of a socket. */
-const CLOSE_TIMEOUT = 2_000;
+const CLOSE_TIMEOUT_MS = 2_000;
 /** In which states of a client there is a socket, whose end it emits. */
 const WITH_SOCKET = new Set(['connecting', 'connect', 'ready']);
 const own = new WeakSet<object>();
@@ -51,9 +52,7 @@ export async function closeClient(client: unknown): Promise<void> {
   const ended = new Promise<void>((resolve) => (client as OwnClient).once('end', resolve));
   (client as OwnClient).disconnect();
   if (WITH_SOCKET.has(status)) {
-    let timer: NodeJS.Timeout | undefined;
-    await Promise.race([ended, new Promise<void>((resolve) => (timer = setTimeout(resolve, CLOSE_TIMEOUT)))]);
-    clearTimeout(timer);
+    await within(CLOSE_TIMEOUT_MS, ended);
   }
 }
 

@@ -1,8 +1,13 @@
 import { ConfigurableModuleBuilder } from '@nestjs/common';
 import type { RedisStreamsEmitterOptions } from '../emitter/redis-streams.emitter.js';
-import type { RedisConnectionOptions } from './redis-streams-options.interface.js';
+import type { RedisConnectionOptions, RedisStreamsSource } from './redis-streams-options.interface.js';
 
-interface EmitterModuleOptions extends RedisStreamsEmitterOptions {
+/**
+ * What the emitter's module takes besides Redis: the options of the emitter, and these.
+ *
+ * @publicApi
+ */
+export interface RedisStreamsEmitterCommonModuleOptions extends RedisStreamsEmitterOptions {
   /**
    * `false`: no Redis is used, and nothing is sent. For tests, code generators and migrations.
    * @default true
@@ -17,11 +22,12 @@ interface EmitterModuleOptions extends RedisStreamsEmitterOptions {
  * @publicApi
  */
 export type RedisStreamsEmitterModuleOptions =
-  /** A client of ioredis or node-redis. It is duplicated, and never used, reconfigured or closed. */
-  | (EmitterModuleOptions & { client: object; connection?: undefined })
-  /** A connection for the module to open, with ioredis, and to close: a URL, or an object. */
-  | (EmitterModuleOptions & { connection: string | RedisConnectionOptions; client?: undefined })
-  | (EmitterModuleOptions & { enabled: false; client?: object; connection?: string | RedisConnectionOptions });
+  | (RedisStreamsEmitterCommonModuleOptions & RedisStreamsSource)
+  | (RedisStreamsEmitterCommonModuleOptions & {
+      enabled: false;
+      client?: object;
+      connection?: string | RedisConnectionOptions;
+    });
 
 /**
  * What a class given as `useClass` or `useExisting` implements.
@@ -29,6 +35,7 @@ export type RedisStreamsEmitterModuleOptions =
  * @publicApi
  */
 export interface RedisStreamsEmitterOptionsFactory {
+  /** Called once, when the application is created. */
   createRedisStreamsEmitterOptions(): RedisStreamsEmitterModuleOptions | Promise<RedisStreamsEmitterModuleOptions>;
 }
 

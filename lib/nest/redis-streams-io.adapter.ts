@@ -58,6 +58,8 @@ export class RedisStreamsIoAdapter extends IoAdapter {
   }
 
   /**
+   * Makes a Socket.IO server that belongs to the cluster. Nest calls it, for each port and path of the gateways.
+   *
    * @param port - 0 for the HTTP server's own
    * @param options - those of the gateway; they come before the module's `serverOptions`
    */
@@ -73,6 +75,7 @@ export class RedisStreamsIoAdapter extends IoAdapter {
     return server;
   }
 
+  /** Closes such a server, and so its sockets, whose sessions are written. */
   override async close(server: Server): Promise<void> {
     const { httpServer } = server as { httpServer?: unknown };
     const isForced = this.forceCloseConnections && httpServer !== undefined && httpServer === this.httpServer;

@@ -10,6 +10,7 @@ import type { RedisStreamsAdapterOptions } from '../cluster/options.js';
 export interface RedisCredentials {
   /** The user of Redis' ACL. Without it, the password is that of the user `default`. */
   username?: string;
+  /** Of the user; a token, with cloud services. */
   password: string;
 }
 
@@ -38,6 +39,7 @@ interface RedisAddress {
   path?: string;
   /** The user of Redis' ACL. Without it, the password is that of the user `default`. */
   username?: string;
+  /** Of the user. */
   password?: string;
   /**
    * Instead of `username` and `password`: a function that is asked for them before each connection is opened, for
@@ -93,7 +95,12 @@ export interface RedisConnectionOptions extends RedisAddress {
  */
 export type RedisStreamsServerOptions = Partial<NonNullable<Parameters<IoAdapter['createIOServer']>[1]>>;
 
-interface CommonModuleOptions extends RedisStreamsAdapterOptions {
+/**
+ * What the module takes besides Redis: the options of the adapter, and these.
+ *
+ * @publicApi
+ */
+export interface RedisStreamsCommonModuleOptions extends RedisStreamsAdapterOptions {
   /**
    * Options of every Socket.IO server of the application, such as `connectionStateRecovery`. Those of a gateway come
    * before them. Nest makes one server for each port and path, with the options of the first gateway it finds there; so
@@ -116,8 +123,12 @@ interface CommonModuleOptions extends RedisStreamsAdapterOptions {
   enabled?: boolean;
 }
 
-/** Which Redis to use. */
-type RedisSource =
+/**
+ * Which Redis to use: one of both.
+ *
+ * @publicApi
+ */
+export type RedisStreamsSource =
   | {
       /** A client of ioredis or node-redis. It is duplicated, and never used, reconfigured or closed. */
       client: object;
@@ -136,8 +147,12 @@ type RedisSource =
  * @publicApi
  */
 export type RedisStreamsModuleOptions =
-  | (CommonModuleOptions & RedisSource)
-  | (CommonModuleOptions & { enabled: false; client?: object; connection?: string | RedisConnectionOptions });
+  | (RedisStreamsCommonModuleOptions & RedisStreamsSource)
+  | (RedisStreamsCommonModuleOptions & {
+      enabled: false;
+      client?: object;
+      connection?: string | RedisConnectionOptions;
+    });
 
 /**
  * What a class given as `useClass` or `useExisting` implements.
@@ -145,5 +160,6 @@ export type RedisStreamsModuleOptions =
  * @publicApi
  */
 export interface RedisStreamsOptionsFactory {
+  /** Called once, when the application is created. */
   createRedisStreamsOptions(): RedisStreamsModuleOptions | Promise<RedisStreamsModuleOptions>;
 }

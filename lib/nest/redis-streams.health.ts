@@ -53,9 +53,11 @@ export interface RedisStreamsClusterChecks {
 export interface RedisStreamsHealthDetails extends Record<string, unknown> {
   /** This node's id. */
   id: string;
+  /** What this node does. */
   state: ClusterNodeStatus['state'];
   /** Why this node is down; empty if it is up. */
   reasons: string[];
+  /** All nodes, this one first. */
   nodes: {
     id: string;
     host: string;
@@ -63,13 +65,19 @@ export interface RedisStreamsHealthDetails extends Record<string, unknown> {
     state: NodeState;
     /** ISO 8601, by this node's clock. */
     lastSeen: string;
+    /** Sockets connected to it, in all namespaces. */
     sockets: number;
+    /** Whether it is this node. */
     self: boolean;
   }[];
+  /** Each stream that this node reads and appends to. */
   streams: {
     name: string;
+    /** The age of the oldest entry that waits to be delivered, in milliseconds. */
     lagMs: number;
+    /** Entries fetched and not yet delivered. */
     backlog: number;
+    /** How many broadcasts wait for Redis, and their bytes. */
     outbox: { entries: number; bytes: number };
   }[];
 }

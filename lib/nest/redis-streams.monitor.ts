@@ -6,7 +6,7 @@ import type { ClusterEvent, ClusterNodeStatus, NodeStatus } from '../cluster/eve
 import { RedisStreamsNode } from './redis-streams.node.js';
 
 /** Milliseconds between two values of `status$`. */
-const STATUS_INTERVAL = 100;
+const STATUS_INTERVAL_MS = 100;
 
 /**
  * The cluster as this node sees it, at this moment and as it changes. The streams complete when the application is
@@ -40,7 +40,7 @@ export class RedisStreamsMonitor {
     this.status$ = this.follow(
       this.listen<void>((next) => ({ onStatus: () => next() })).pipe(
         startWith(undefined),
-        throttleTime(STATUS_INTERVAL, undefined, { leading: true, trailing: true }),
+        throttleTime(STATUS_INTERVAL_MS, undefined, { leading: true, trailing: true }),
       ),
       () => this.status,
       isDeepStrictEqual,

@@ -102,10 +102,12 @@ export class RedisStreamsNode implements ClusterMember, OnModuleInit, OnApplicat
     return this.member.id;
   }
 
+  /** Nest calls it, before the application listens. */
   async onModuleInit(): Promise<void> {
     await this.start();
   }
 
+  /** Nest calls it when the application has started. Gateways that are not part of the cluster are warned of. */
   onApplicationBootstrap(): void {
     const siblings = nodesOf.get(this.modules) ?? [this];
     if (

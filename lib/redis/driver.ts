@@ -7,7 +7,7 @@ export type Command = readonly CommandArg[];
 /** What a connection is for. It is the last part of the name that `CLIENT LIST` shows. */
 export type ConnectionRole = 'commands' | 'reader' | 'subscriber';
 
-/** What a connection tells its owner. */
+/** What the owner of a connection is called with. */
 export interface ConnectionListener {
   /** The connection can be used. Called again after each reconnection. */
   onReady(): void;
@@ -26,7 +26,7 @@ export interface ConnectionListener {
  * connection is lost is rejected, never sent again.
  *
  * A reply that does not come within `timeout` milliseconds (none: for ever) is a RedisTimeoutError, and the connection is
- * dropped, for a reply that comes later could not be told from the next one's.
+ * dropped, for a late reply could not be distinguished from the next one's.
  */
 export interface RedisConnection {
   /** Whether a command would be sent now. */
@@ -44,6 +44,7 @@ export interface RedisConnection {
   publish(channel: string, payload: Buffer, timeout?: number): Promise<void>;
   /** Subscribes to channels; their messages go to `onMessage`. Subscriptions do not survive a reconnection. */
   subscribe(channels: readonly string[], timeout?: number): Promise<void>;
+  /** Ends subscriptions. */
   unsubscribe(channels: readonly string[], timeout?: number): Promise<void>;
   /** The number of subscribed connections of each channel, in the whole deployment. */
   countSubscribers(channels: readonly string[], timeout?: number): Promise<number[]>;
@@ -70,6 +71,7 @@ export interface RedisDriver {
   open(options: OpenOptions): RedisConnection;
 }
 
+/** What a client puts before the names that it is given. */
 export interface NamePrefix {
   /** Before keys. */
   readonly keys: string;
@@ -77,7 +79,9 @@ export interface NamePrefix {
   readonly shardedChannels: string;
 }
 
+/** What a connection is to be. */
 export interface OpenOptions {
+  /** What it is for. */
   role: ConnectionRole;
   /** Shown by `CLIENT LIST`. */
   connectionName: string;
@@ -89,6 +93,7 @@ export interface OpenOptions {
   probe?: ProbeOptions;
   /** Whether the server is taken as it is, without a look at what it says of itself and whether it can do all. */
   skipServerCheck?: boolean;
+  /** What is called when something happens to it. */
   listener: ConnectionListener;
 }
 
@@ -100,7 +105,7 @@ export interface ProbeOptions {
   timeout: number;
 }
 
-/** Redis cannot be used: the client passed in is not one that this package knows, or it cannot be reached. */
+/** Redis cannot be used: the client passed in is not one that this package knows, or it cannot be reached (`cause` says why). */
 export class RedisClientError extends Error {
   override readonly name = 'RedisClientError';
   readonly code = 'REDIS_STREAMS_CLIENT';

@@ -1,7 +1,7 @@
 import { RedisTimeoutError } from './driver.js';
 
 /** The most milliseconds that a timer takes. */
-const MAX_TIMER = 2 ** 31 - 1;
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** A command whose reply has not come. */
 interface Pending {
@@ -27,7 +27,7 @@ export class PendingCommands {
 
   /**
    * @param onSilence - called when a reply has not come in time. Whoever owns the connection drops it, for a reply that
-   *   comes later could not be told from the next one's.
+   *   comes later could not be distinguished from the next one's.
    */
   constructor(private readonly onSilence: () => void) {}
 
@@ -40,7 +40,7 @@ export class PendingCommands {
    *
    * @param what - the command's name
    * @param timeout - milliseconds; `Infinity` for no deadline
-   * @param onRefused - told of an error that came as the reply, after whoever awaits it
+   * @param onRefused - called with an error that came as the reply, after it was given to the caller
    */
   track<T>(what: string, timeout: number, reply: Promise<T>, onRefused: (error: Error) => void): Promise<T> {
     return new Promise<T>((resolve, reject) => {
@@ -77,7 +77,7 @@ export class PendingCommands {
       clearTimeout(this.timer);
       this.timerEnds = time;
       // Its socket keeps the process alive as long as there is something to wait for.
-      this.timer = setTimeout(this.onTimer, Math.min(time - performance.now(), MAX_TIMER)).unref();
+      this.timer = setTimeout(this.onTimer, Math.min(time - performance.now(), MAX_TIMER_MS)).unref();
     }
   }
 

@@ -16,9 +16,9 @@ import { outsideContext } from './outside-context.js';
 import { checkServer, explain, type ServerNeeds } from './server-check.js';
 
 /** Milliseconds in which a server must have accepted a connection and answered the first commands. */
-const OPEN_TIMEOUT = 5_000;
+const OPEN_TIMEOUT_MS = 5_000;
 /** Milliseconds after which a connection counts as good: one that is lost earlier is made again later each time. */
-const STABLE_AFTER = 1_000;
+const STABLE_AFTER_MS = 1_000;
 
 export interface ReconnectingConnectionOptions
   extends Pick<OpenOptions, 'role' | 'connectionName' | 'sharded' | 'probe'>, Omit<ServerNeeds, 'sharded'> {
@@ -37,7 +37,7 @@ type Mode = 'opening' | 'ready' | 'waiting' | 'closed';
  *
  * Modes, and what leads out of them:
  * - opening: a socket is being made. The server's answers to the first commands lead to `ready`; an error, or
- *   OPEN_TIMEOUT, to `waiting`.
+ *   OPEN_TIMEOUT_MS, to `waiting`.
  * - ready: commands are sent. The end of the socket, a reply of a wrong server, a reply that does not come in time, and
  *   `reset` lead to `waiting`.
  * - waiting: there is no socket. After a pause that grows with each failure, `opening`.
@@ -57,7 +57,7 @@ export class ReconnectingConnection implements RedisConnection {
   private lastError = new Error('the connection is being opened');
   /** When it became ready, by `performance.now()`. */
   private readySince = 0;
-  /** Ends `opening` by OPEN_TIMEOUT, or `waiting`. */
+  /** Ends `opening` by OPEN_TIMEOUT_MS, or `waiting`. */
   private modeTimer: NodeJS.Timeout | undefined;
   private probeTimer: NodeJS.Timeout | undefined;
   /** Whether a message has arrived since the last look of the probe: then the server is there. */
@@ -168,8 +168,8 @@ export class ReconnectingConnection implements RedisConnection {
     this.mode = 'opening';
     this.socket = socket;
     this.modeTimer = setTimeout(
-      () => this.lose(socket, new RedisTimeoutError(`Redis did not answer within ${OPEN_TIMEOUT} ms`)),
-      OPEN_TIMEOUT,
+      () => this.lose(socket, new RedisTimeoutError(`Redis did not answer within ${OPEN_TIMEOUT_MS} ms`)),
+      OPEN_TIMEOUT_MS,
     );
     socket
       .open()
@@ -201,7 +201,7 @@ export class ReconnectingConnection implements RedisConnection {
     }
   }
 
-  /** A half-open connection on which nothing is sent would never end: nobody tells this side that the other is gone. */
+  /** A half-open connection on which nothing is sent would never end: nothing reports to this side that the other is gone. */
   private startProbe(socket: RedisSocket): void {
     const { probe } = this.options;
     if (!probe) {
@@ -221,7 +221,7 @@ export class ReconnectingConnection implements RedisConnection {
     if (this.socket !== socket) {
       return;
     }
-    if (this.mode === 'ready' && performance.now() - this.readySince > STABLE_AFTER) {
+    if (this.mode === 'ready' && performance.now() - this.readySince > STABLE_AFTER_MS) {
       this.backoff.reset();
     }
     const error = explain(cause, this.mode === 'opening' ? socket.refusal : undefined);
@@ -259,7 +259,7 @@ export class ReconnectingConnection implements RedisConnection {
   }
 
   private unavailable(): Error {
-    return new Error(`Redis cannot be used now: ${this.lastError.message}`, { cause: this.lastError });
+    return new RedisClientError(`Redis cannot be used now: ${this.lastError.message}`, { cause: this.lastError });
   }
 
   private track<T>(what: unknown, timeout: number, reply: Promise<T>): Promise<T> {

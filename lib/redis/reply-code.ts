@@ -27,7 +27,7 @@ export function isWrongServer(error: unknown): boolean {
   return code !== undefined && WRONG_SERVER.has(code);
 }
 
-/** Whether a cluster is being changed, or lacks a node. */
+/** Whether a cluster is being changed, or has lost a node. */
 export function isClusterChanging(error: unknown): boolean {
   const code = replyCode(error);
   return code !== undefined && CLUSTER_CHANGING.has(code);

@@ -17,7 +17,7 @@ export interface ServerNeeds {
 /** The oldest version with which the tests run. */
 const OLDEST_TESTED = [6, 2] as const;
 
-/** The limit of connections is told in a reply to whatever is asked first; it has no code of its own. */
+/** A server at its limit of connections says so in reply to the first command, whichever that is; it has no code of its own. */
 const TOO_MANY_CLIENTS = /max number of clients/i;
 
 /** Replies that say what is wrong with the connection itself, by their codes, and what is to be done. */
@@ -31,7 +31,7 @@ const REMEDIES = new Map([
 /**
  * Makes sure that a server can do what is needed, as far as that can be found out without leaving a trace. What it does
  * not say is taken for granted: `INFO` may be renamed, forbidden, or unknown to a proxy. So are odd versions: a
- * compatible server reports what it likes, and the first command that is really needed tells whether it can be used.
+ * compatible server reports what it likes, and the first command that is really needed shows whether it can be used.
  *
  * @returns what its owner should know, as sentences
  * @throws RedisClientError if it cannot be used, with what to do about it

@@ -1,7 +1,7 @@
 import { RESP, RespCursor } from './resp/resp-cursor.js';
 import { RawReply } from './resp/resp-pipe.js';
 
-/** An entry as Redis tells it: its id and its fields, names and values by turns. */
+/** An entry as Redis returns it: its id and its fields, names and values by turns. */
 export interface RawEntry {
   id: string;
   fields: readonly unknown[] | FieldsInReply;

@@ -16,7 +16,7 @@ export interface CheckpointsOptions {
   isEnabled: boolean;
   /** The claims of this node, by private session id. */
   claims: ReadonlyMap<string, SessionClaim>;
-  records: Pick<SessionRecords, 'writeLive' | 'removeLive' | 'settle'>;
+  records: Pick<SessionRecords, 'writeLive' | 'removeLive' | 'dropCopy'>;
   encoder: Pick<SessionEncoder, 'encode'>;
   writes: Pick<PendingWrites, 'add'>;
 }
@@ -138,11 +138,11 @@ export class Checkpoints {
         if (!claims.has(claim.pid)) {
           writes.add('save', records.removeLive(claim.pid)); // it was released while it was being written
         }
-      } else if (!claim.isSettled && claim.mode === 'held') {
-        claim.isSettled = true;
-        const settled = records.settle(claim.pid, claim.nsp, claim.epoch);
-        writes.add('checkpoint', settled);
-        settled.catch(() => (claim.isSettled = false));
+      } else if (!claim.isCopyDropped && claim.mode === 'held') {
+        claim.isCopyDropped = true;
+        const dropped = records.dropCopy(claim.pid, claim.nsp, claim.epoch);
+        writes.add('checkpoint', dropped);
+        dropped.catch(() => (claim.isCopyDropped = false));
       }
     }
   }

@@ -36,7 +36,7 @@ export interface SessionClaimOptions {
   /** Whether Redis has given the epoch to this node; false while it cannot be asked. */
   isConfirmed: boolean;
   /** Whether the claim in Redis holds nothing that is written elsewhere too. */
-  isSettled: boolean;
+  isCopyDropped: boolean;
 }
 
 /**
@@ -58,7 +58,7 @@ export class SessionClaim {
   /** The session as it was when it was claimed, or when its client was cut off. */
   session: Session;
   isConfirmed: boolean;
-  isSettled: boolean;
+  isCopyDropped: boolean;
   /** Whether a later claim has it. */
   isReleased = false;
   /** Whether the node where the client seemed connected has let it go; true if it seemed connected nowhere. */
@@ -75,7 +75,7 @@ export class SessionClaim {
 
   constructor(
     private readonly keeper: ClaimKeeper,
-    { pid, session, epoch, owner, nsp, duration, isConfirmed, isSettled }: SessionClaimOptions,
+    { pid, session, epoch, owner, nsp, duration, isConfirmed, isCopyDropped }: SessionClaimOptions,
   ) {
     this.pid = pid;
     this.session = session;
@@ -84,7 +84,7 @@ export class SessionClaim {
     this.nsp = nsp;
     this.duration = duration;
     this.isConfirmed = isConfirmed;
-    this.isSettled = isSettled;
+    this.isCopyDropped = isCopyDropped;
   }
 
   /** The session as it is now. */

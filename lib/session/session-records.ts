@@ -6,11 +6,11 @@ import { decodeClaims, decodeSession, encodeClaim, type Session, type SessionCla
 import { NOBODY, type Claims, type OwnedRecord } from './ownership.js';
 
 /** Milliseconds for which the directory of nodes is taken as known. */
-const DIRECTORY_AGE = 1_000;
+const DIRECTORY_AGE_MS = 1_000;
 /** A claim is kept this many milliseconds longer than a client has to come back: longer than any record of before. */
-const CLAIM_SLACK = 60 * 60 * 1_000;
+const CLAIM_SLACK_MS = 60 * 60 * 1_000;
 /** The longest time for which Redis can be asked to keep a key, in milliseconds, as far as a number here can say it. */
-const LONGEST_LIFETIME = Number.MAX_SAFE_INTEGER;
+const MAX_LIFETIME_MS = Number.MAX_SAFE_INTEGER;
 /** A field that a node's hash always has, so that it does not vanish with its last session. No session id is empty. */
 const MARK = '';
 
@@ -48,7 +48,7 @@ export interface FoundSession {
  *   sorted set, the directory, lists the nodes that have such a hash.
  * - Of a client that has been recovered: a hash of claims, which says who owns the session.
  *
- * Nodes' clocks are never compared: the directory's scores only tell whether a node has written since.
+ * Nodes' clocks are never compared: the directory's scores only show whether a node has written since.
  */
 export class SessionRecords {
   /** The other nodes with sessions, and when Redis was asked for them; undefined: it is asked before the next search. */
@@ -56,7 +56,7 @@ export class SessionRecords {
   /** The names of the keys. */
   private readonly keys: SessionKeys;
   /** Whether this node has written sessions of connected clients, and has entered itself in the directory. */
-  private isAnnounced = false;
+  private isListed = false;
   /** Whether this node's hash is there, as far as is known: it has a field that is no session then. */
   private isMarked = false;
   /** When the directory was tidied last, by the stopwatch of this process. */
@@ -73,7 +73,7 @@ export class SessionRecords {
 
   /** Whether this node has, or had, sessions of connected clients. */
   get hasLive(): boolean {
-    return this.isAnnounced;
+    return this.isListed;
   }
 
   /**
@@ -121,7 +121,7 @@ export class SessionRecords {
   /**
    * Claims an epoch of a session for this node. Returns all claims: it has the epoch if they say so.
    *
-   * @param encoded - the session, kept with the claim until {@link settle}
+   * @param encoded - the session, kept with the claim until {@link dropCopy}
    */
   async claim(pid: string, nsp: string, epoch: number, encoded?: string): Promise<Claims> {
     return this.enterClaim(pid, epoch, encodeClaim(this.options.nodeId, nsp, encoded), []);
@@ -145,7 +145,7 @@ export class SessionRecords {
   }
 
   /** The session is written elsewhere: the claim need not hold it any more, and earlier ones are of no use. */
-  async settle(pid: string, nsp: string, epoch: number): Promise<void> {
+  async dropCopy(pid: string, nsp: string, epoch: number): Promise<void> {
     const key = this.claimsKey(pid);
     await this.transaction([
       ['HSET', key, String(epoch), encodeClaim(this.options.nodeId, nsp)],
@@ -192,8 +192,8 @@ export class SessionRecords {
     try {
       await this.transaction([['HSET', this.ownKey, ...mark, ...[...sessions].flat()], this.expiry()]);
       if (mark.length > 0) {
-        this.isAnnounced = true;
-        await this.announce(); // who is in the directory without a hash may be removed from it
+        this.isListed = true;
+        await this.enterDirectory(); // who is in the directory without a hash may be removed from it
       }
     } catch (error) {
       this.isMarked = false;
@@ -214,14 +214,14 @@ export class SessionRecords {
 
   /** Keeps this node's hash from expiring. Resolves to whether it is still there. */
   async keepAlive(): Promise<boolean> {
-    const [kept] = await Promise.all([this.ask(this.expiry()), this.announce()]);
+    const [kept] = await Promise.all([this.ask(this.expiry()), this.enterDirectory()]);
     this.isMarked &&= Number(kept) > 0;
     return this.isMarked;
   }
 
   /** Removes this node's hash, and the node from the directory. */
   async removeNode(): Promise<void> {
-    if (this.isAnnounced) {
+    if (this.isListed) {
       await this.askEach([
         ['DEL', this.ownKey],
         ['ZREM', this.directoryKey, this.options.nodeId],
@@ -230,7 +230,7 @@ export class SessionRecords {
   }
 
   /** Enters this node in the directory, with a score that is another each time. */
-  private async announce(): Promise<void> {
+  private async enterDirectory(): Promise<void> {
     await this.ask(['ZADD', this.directoryKey, String(Date.now()), this.options.nodeId]);
     await this.tidyDirectory();
   }
@@ -255,7 +255,7 @@ export class SessionRecords {
 
   private otherNodes(): Promise<string[]> {
     const now = performance.now();
-    if (!this.directory || now - this.directory.at > DIRECTORY_AGE) {
+    if (!this.directory || now - this.directory.at > DIRECTORY_AGE_MS) {
       const nodes = this.ask(['ZRANGE', this.directoryKey, '0', '-1']).then((reply) =>
         (reply as unknown[]).map(String).filter((node) => node !== this.options.nodeId),
       );
@@ -270,7 +270,7 @@ export class SessionRecords {
   }
 
   private claimExpiry(key: string): Command {
-    return ['PEXPIRE', key, toLifetime(this.options.lifetime() + CLAIM_SLACK)];
+    return ['PEXPIRE', key, toLifetime(this.options.lifetime() + CLAIM_SLACK_MS)];
   }
 
   private ask(command: Command): Promise<unknown> {
@@ -338,7 +338,7 @@ function toTexts(reply: unknown): Map<string, string> {
   return new Map([...toFields(reply)].map(([name, value]) => [name, String(value)]));
 }
 
-/** `Infinity` is as long as Redis can be told. */
+/** `Infinity` is the longest time that Redis accepts. */
 function toLifetime(ms: number): string {
-  return String(Math.min(LONGEST_LIFETIME, Math.max(1, Math.ceil(ms))));
+  return String(Math.min(MAX_LIFETIME_MS, Math.max(1, Math.ceil(ms))));
 }

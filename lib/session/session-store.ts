@@ -12,7 +12,7 @@ import { SessionTakeover, type SessionPeers, type TakeOptions, type TakeRefusal 
 import { SessionVerification } from './session-verification.js';
 
 /** How many sessions wait for Redis to come back. */
-const MAX_WAITING = 10_000;
+const MAX_WAITING_SESSIONS = 10_000;
 export interface SessionStoreOptions {
   keyPrefix: string;
   nodeId: string;
@@ -101,7 +101,7 @@ export class SessionStore implements ClaimKeeper {
   open(pid: string, nsp: string, duration: number, holder: SessionHolder): SessionClaim {
     const owner = this.options.nodeId;
     const claim = new SessionClaim(this, {
-      ...{ pid, session: UNKNOWN, nsp, duration, owner, epoch: 0, isConfirmed: true, isSettled: true },
+      ...{ pid, session: UNKNOWN, nsp, duration, owner, epoch: 0, isConfirmed: true, isCopyDropped: true },
     });
     this.claims.set(pid, claim);
     claim.hold(holder, true);
@@ -214,7 +214,7 @@ export class SessionStore implements ClaimKeeper {
         return claim.mode === 'yielded' || this.end(claim);
       },
       (error: Error) => {
-        if (this.claims.get(claim.pid) === claim && this.waiting.size < MAX_WAITING && !this.isClosed) {
+        if (this.claims.get(claim.pid) === claim && this.waiting.size < MAX_WAITING_SESSIONS && !this.isClosed) {
           this.waiting.add(claim);
         } else {
           this.end(claim);
@@ -238,8 +238,8 @@ export class SessionStore implements ClaimKeeper {
         return;
       }
       await this.records.store(pid, encoded, claim.until - performance.now());
-      if (!claim.isSettled) {
-        await this.records.settle(pid, nsp, epoch);
+      if (!claim.isCopyDropped) {
+        await this.records.dropCopy(pid, nsp, epoch);
       }
     } else if (epoch > 0 && (claim.isConfirmed || (await this.verification.isOurs(claim))) && !isOver()) {
       const claims = await this.records.endClaims(pid, nsp, epoch + 1);

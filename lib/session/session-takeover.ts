@@ -1,16 +1,17 @@
+import { within } from '../time/within.js';
 import { decodeSession, encodeSession, type Session } from '../wire/session.js';
 import { decide, standingOf, type Decision } from './ownership.js';
 import { SessionClaim, UNKNOWN, type ClaimKeeper } from './session-claim.js';
 import type { FoundSession, SessionRecord, SessionRecords } from './session-records.js';
 
 /** Milliseconds that a node has to release a client that has come elsewhere. */
-const RELEASE_TIMEOUT = 1_000;
+const RELEASE_TIMEOUT_MS = 1_000;
 /** Milliseconds after which others may have claimed a session again, though it was claimed just now. */
-const LATE = 100;
+const LATE_MS = 100;
 /** How often a session is looked for, when others claim it at the same time. */
 const MAX_ATTEMPTS = 5;
 /** How many sessions are looked for before others get their turn in the event loop. */
-const AT_ONCE = 50;
+const BATCH_SESSIONS = 50;
 
 /** The other nodes, as far as sessions move between them. */
 export interface SessionPeers {
@@ -30,7 +31,7 @@ export interface TakeOptions {
   /** Milliseconds for which the client can come back when it is gone. */
   duration: number;
   /**
-   * Whether the client cannot have been anywhere but here since this node had it, as far as can be told without Redis: it
+   * Whether the client cannot have been anywhere but here since this node had it, as far as can be known without Redis: it
    * was given nothing that this node has not delivered.
    */
   wasOnlyHere(): boolean;
@@ -86,7 +87,7 @@ export class SessionTakeover {
   /** Of each session the take whose turn it is. */
   private readonly active = new Map<string, Take>();
   /** Takes that wait for what Redis has of their session. */
-  private looks: { take: Take; settle: (found: FoundSession) => void; fail: (error: Error) => void }[] = [];
+  private looks: { take: Take; resolve: (found: FoundSession) => void; reject: (error: Error) => void }[] = [];
   /** Whether batches of them are being read. */
   private isLooking = false;
 
@@ -197,7 +198,7 @@ export class SessionTakeover {
     const record = decision.kind === 'claim' ? decision.record : undefined;
     const here = record?.kind === 'memory' ? this.claimHere(take) : undefined;
     const claim = new SessionClaim(this.options.keeper, {
-      ...{ pid, epoch, nsp, duration, owner: this.options.nodeId, isConfirmed: true, isSettled: false },
+      ...{ pid, epoch, nsp, duration, owner: this.options.nodeId, isConfirmed: true, isCopyDropped: false },
       session: here?.current() ?? record?.session ?? UNKNOWN,
     });
     this.options.add(claim);
@@ -248,7 +249,10 @@ export class SessionTakeover {
     // If it does not say, it may have written more than was found before the claim, or be writing what its client left.
     const isAsked = node !== undefined && node !== this.options.nodeId;
     const current = typeof answer === 'object' ? answer : isAsked ? await this.lookAgain(take, claim.epoch) : undefined;
-    if (current === 'superseded' || (isAsked && performance.now() - since > LATE && !(await this.isStillOurs(claim)))) {
+    if (
+      current === 'superseded' ||
+      (isAsked && performance.now() - since > LATE_MS && !(await this.isStillOurs(claim)))
+    ) {
       return 'superseded'; // and what is written now is not this node's to delete
     }
     this.options.write('save', this.removeStale(claim));
@@ -319,25 +323,22 @@ export class SessionTakeover {
   private async askForCurrent(take: Take, node: string, epoch: number): Promise<Session | 'gone' | 'silent'> {
     const { pid, nsp } = take;
     const { peers } = this.options;
-    let timer: NodeJS.Timeout | undefined;
     try {
       await peers.whenBack(node);
-      const answered = new Promise<string | null | undefined>((resolve) => {
+      const answer = new Promise<string | null>((resolve) => {
         take.onRelease = (answer) => {
           const session = decodeSession(answer, pid);
           if (answer === null || (session?.epoch ?? 0) === epoch - 1) {
             resolve(answer);
           } // else it is of a node that had the client still earlier
         };
-        timer = setTimeout(() => resolve(undefined), RELEASE_TIMEOUT);
       });
+      const answered = within(RELEASE_TIMEOUT_MS, answer);
       const [canHear] = await Promise.all([peers.canHear(nsp, node), peers.askRelease(pid, node, epoch)]);
-      const answer = canHear ? await answered : undefined;
-      return answer === null ? 'gone' : (decodeSession(answer, pid) ?? 'silent');
+      const inTime = canHear ? await answered : undefined;
+      return inTime === null ? 'gone' : (decodeSession(inTime, pid) ?? 'silent');
     } catch {
       return 'silent'; // what was read is good enough
-    } finally {
-      clearTimeout(timer);
     }
   }
 
@@ -350,7 +351,7 @@ export class SessionTakeover {
     const { pid, nsp, duration } = take;
     const here = this.claimHere(take)!;
     const claim = new SessionClaim(this.options.keeper, {
-      ...{ pid, nsp, duration, owner: this.options.nodeId, isConfirmed: false, isSettled: true },
+      ...{ pid, nsp, duration, owner: this.options.nodeId, isConfirmed: false, isCopyDropped: true },
       session: here.current(),
       epoch: here.isConfirmed ? here.epoch + 1 : here.epoch,
     });
@@ -361,8 +362,8 @@ export class SessionTakeover {
   // ── looking ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
   private look(take: Take): Promise<FoundSession> {
-    return new Promise((settle, fail) => {
-      this.looks.push({ take, settle, fail });
+    return new Promise((resolve, reject) => {
+      this.looks.push({ take, resolve, reject });
       void this.lookInBatches();
     });
   }
@@ -375,19 +376,19 @@ export class SessionTakeover {
     this.isLooking = true;
     while (this.looks.length > 0) {
       await new Promise((resolve) => setImmediate(resolve));
-      const batch = this.looks.splice(0, AT_ONCE);
+      const batch = this.looks.splice(0, BATCH_SESSIONS);
       try {
         const found = await this.records.find(batch.map(({ take }) => take));
-        batch.forEach(({ settle, fail }, i) => {
+        batch.forEach(({ resolve, reject }, i) => {
           const outcome = found[i]!;
           if (outcome instanceof Error) {
-            fail(outcome);
+            reject(outcome);
           } else {
-            settle(outcome);
+            resolve(outcome);
           }
         });
       } catch (error) {
-        batch.forEach(({ fail }) => fail(error as Error));
+        batch.forEach(({ reject }) => reject(error as Error));
       }
     }
     this.isLooking = false;

@@ -54,7 +54,7 @@ export class SessionVerification {
     const { nodeId, records, encoder } = this.options;
     let standing = standingOf(await records.claimsOf(pid), epoch, nodeId);
     if (standing === 'unclaimed' && epoch > 0) {
-      claim.isSettled = false;
+      claim.isCopyDropped = false;
       const encoded = encoder.encode('save', claim);
       standing = standingOf(await records.claim(pid, nsp, epoch, encoded), epoch, nodeId);
     }

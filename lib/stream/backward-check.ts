@@ -42,7 +42,7 @@ export class BackwardCheck {
   /**
    * The entry before all that were added.
    *
-   * @param isBeyond - whether it is of interest only to tell whether others are missing
+   * @param isBeyond - whether it only serves to find out whether others are missing
    */
   addOlder(entry: LogEntry, isBeyond: boolean): void {
     const { origin } = entry;

@@ -6,7 +6,7 @@ import {
   type LogEntry,
   type UnreadEntry,
   type WireOptions,
-  sizeOf,
+  sizeOfData,
 } from '../wire/entry.js';
 
 export interface Broadcast {
@@ -72,13 +72,13 @@ export function broadcastOf(entry: Entry): Broadcast | undefined {
 
 function keep(entry: Entry, broadcast: Broadcast): void {
   decoded.set(entry, broadcast);
-  decodedLength += sizeOf(entry);
+  decodedLength += sizeOfData(entry);
   for (const oldest of decoded.keys()) {
     if (decoded.size <= MAX_DECODED && decodedLength <= MAX_DECODED_LENGTH) {
       break;
     }
     decoded.delete(oldest);
-    decodedLength -= sizeOf(oldest);
+    decodedLength -= sizeOfData(oldest);
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Command } from '../redis/driver.js';
 import { toEntries, toInfo, type RawEntry } from '../redis/stream-reply.js';
-import { sizeOf, type LogEntry } from '../wire/entry.js';
+import { sizeOfData, type LogEntry } from '../wire/entry.js';
 import { parseEntry } from '../wire/parse-entry.js';
 import { compareStreamIds, predecessor, STREAM_START, type StreamId } from '../wire/stream-id.js';
 import { History } from './history.js';
@@ -10,7 +10,7 @@ const LARGE_ENTRY_CHARACTERS = 16 * 1024;
 /** How many entries are read at once to find the last one that two histories share. */
 const ANCESTOR_PAGE = 256;
 
-/** Why what is read is not what was read before: the stream is gone, lacks its end, or was made anew. */
+/** Why what is read is not what was read before: the stream is gone, has lost its end, or was made anew. */
 export type ReplacedReason = 'deleted' | 'rewound' | 'recreated';
 
 /**
@@ -37,7 +37,7 @@ export interface ContinuityQueries {
  * what is read.
  *
  * An id says nothing certain about the history that it belongs to: a stream can be deleted, or be replaced after a failover
- * by one that lacks its end. So the very entry at the position is looked for.
+ * by one without its end. So the very entry at the position is looked for.
  */
 export class Continuity {
   /** The latest entries that were read. */
@@ -64,7 +64,7 @@ export class Continuity {
 
   /** A read has brought entries; this is the last of them. */
   onRead(last: LogEntry): void {
-    this.isLastLarge = sizeOf(last) > LARGE_ENTRY_CHARACTERS;
+    this.isLastLarge = sizeOfData(last) > LARGE_ENTRY_CHARACTERS;
     this.lengthWhenSeen = undefined;
   }
 
@@ -78,7 +78,7 @@ export class Continuity {
     this.history.restart(position);
   }
 
-  /** What tells the entry with this id from another, if it was read lately; see {@link History.markAt}. */
+  /** What distinguishes the entry with this id from another, if it was read lately; see {@link History.markAt}. */
   markAt(id: StreamId): string | undefined {
     return this.history.markAt(id);
   }

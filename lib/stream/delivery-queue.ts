@@ -1,4 +1,4 @@
-import { sizeOf, type LogEntry } from '../wire/entry.js';
+import { sizeOfData, type LogEntry } from '../wire/entry.js';
 import { Fifo } from '../queue/fifo.js';
 
 /** How many entries and bytes may be fetched ahead of their delivery. */
@@ -57,7 +57,7 @@ export class DeliveryQueue {
   push(entries: readonly LogEntry[]): void {
     for (const entry of entries) {
       this.entries.push(entry);
-      this.byteCount += sizeOf(entry);
+      this.byteCount += sizeOfData(entry);
     }
     this.resume();
   }
@@ -115,7 +115,7 @@ export class DeliveryQueue {
     }
     this.cleared = undefined;
     this.entries.shift();
-    this.byteCount -= sizeOf(entry);
+    this.byteCount -= sizeOfData(entry);
     options.deliver(entry);
     return true;
   }

@@ -13,6 +13,7 @@ export interface StreamGap {
   lost: number;
   /** The node that appended them, or an emitter. */
   origin: string;
+  /** The id of the entry that was read after them. */
   before: StreamId;
 }
 
@@ -23,7 +24,9 @@ export interface StreamGap {
 export interface StreamReplaced {
   type: 'stream-replaced';
   stream: string;
+  /** `deleted`: it is not there; `rewound`: it ends before what was read; `recreated`: it is another one. */
   reason: 'deleted' | 'rewound' | 'recreated';
+  /** The id after which this node reads on. */
   position: StreamId;
 }
 
@@ -67,11 +70,13 @@ export interface OutboxDropped {
 export interface MessageRefused {
   type: 'message-refused';
   stream: string;
+  /** The namespace that it was for. */
   namespace: string;
   /** What it is, such as `the event "upload"`. */
   message: string;
   /** About how large it is, encoded. */
   bytes: number;
+  /** What Redis, or the proxy, answered. */
   error: Error;
 }
 
@@ -87,7 +92,9 @@ export interface OutboxAccepting {
 export interface EntryRejected {
   type: 'entry-rejected';
   stream: string;
+  /** Of the entry. */
   id: StreamId;
+  /** What is wrong with it. */
   reason: string;
 }
 
@@ -119,7 +126,9 @@ export type StreamEvent =
 
 /** One stream, as this node reads and writes it. */
 export interface StreamStatus {
+  /** The key of the stream in Redis. */
   name: string;
+  /** What its reader does now, such as `following` or `catching-up`; for a person to read. */
   mode: string;
   /** The id of the last entry delivered; undefined until the end of the stream is known. */
   position: string | undefined;
@@ -127,20 +136,27 @@ export interface StreamStatus {
   backlog: number;
   /** The age of the oldest entry that waits to be delivered, by Redis' clock and this node's, in milliseconds. */
   lagMs: number;
+  /** How many broadcasts wait for Redis, and their bytes. */
   outbox: { entries: number; bytes: number };
+  /** How many entries are kept in memory for recovery, and their bytes. */
   replay: { entries: number; bytes: number };
+  /** Entries since the start. */
   counters: {
+    /** Entries of this node that Redis has. */
     appended: number;
+    /** Entries that came from Redis. */
     read: number;
     /** Entries that sockets or servers here were given when they were read. */
     delivered: number;
     /** Entries that were for nobody here, or of this node, which had delivered them at once. */
     passedOver: number;
+    /** Entries that were in the stream twice, and passed over. */
     duplicates: number;
     /** Entries that were gone before they could be read. */
     lost: number;
     /** Broadcasts that were dropped because the outbox was full. */
     dropped: number;
+    /** Entries that could not be understood or delivered. */
     rejected: number;
   };
 }

@@ -31,7 +31,7 @@ export interface FlowControlOptions {
   readers: Readers;
 }
 
-/** How many appended batches are told apart while they are not read back. */
+/** How many appended batches are counted each by itself while they are not read back. */
 const MAX_BATCHES = 1_024;
 
 /**

@@ -4,7 +4,7 @@ import type { StreamId } from '../wire/stream-id.js';
 /** How many entries are remembered at least. */
 const LENGTH = 1_024;
 
-/** What tells an entry from another with the same id: who appended it, and as which of its entries. */
+/** What distinguishes an entry from another with the same id: who appended it, and as which of its entries. */
 type Mark = Origin | string;
 
 /**
@@ -38,7 +38,7 @@ export class History {
     return i >= 0 && isSame(this.marks[i]!, markOf(entry));
   }
 
-  /** What tells the entry with this id from another, if it is one of them and that is known. */
+  /** What distinguishes the entry with this id from another, if it is one of them and that is known. */
   markAt(id: StreamId): string | undefined {
     const mark = this.marks[this.ids.lastIndexOf(id)];
     return mark === undefined || mark === '' ? undefined : textOf(mark);
@@ -51,7 +51,7 @@ export class History {
   }
 }
 
-/** What tells an entry from another with the same id, as a text. */
+/** What distinguishes an entry from another with the same id, as a text. */
 export function describeMark(entry: LogEntry): string {
   return textOf(markOf(entry));
 }

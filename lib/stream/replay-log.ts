@@ -85,7 +85,7 @@ const MAX_BEYOND = 10_000;
  *
  * What is older, but still in the stream, is read from Redis once, backwards and in batches, for all who need it, and
  * kept like the rest as far as the bounds allow. Of what has left the log, the last id for each room is remembered, to
- * tell whether anything that a quiet client should have been given is gone.
+ * find out whether anything that a quiet client should have received is gone.
  */
 export class ReplayLog {
   private entries: LogEntry[] = [];
@@ -206,7 +206,7 @@ export class ReplayLog {
       complete = Promise.resolve('lost');
     } else if (!this.own.covers(cut)) {
       complete = Promise.resolve('redis-away');
-    } else if (this.lacks(cut, recipient)) {
+    } else if (this.mayMiss(cut, recipient)) {
       complete = new Promise((settle) => {
         this.backlogs.push({ recipient, cut, offset, upTo, generation: this.generation, parts, settle });
         void this.readOlder();
@@ -229,7 +229,7 @@ export class ReplayLog {
 
   /**
    * The last entries, among those that are not in a cut, that were, or may have been, for a recipient; undefined if there
-   * were none. Who has them lacks nothing up to now.
+   * were none. A client that received them has missed nothing up to now.
    */
   lastGivenTo(recipient: Recipient, since: Cut): LastGiven | undefined {
     const { index } = this;
@@ -257,7 +257,7 @@ export class ReplayLog {
   }
 
   /** Whether an entry that is neither in a cut nor here may have been for the recipient. */
-  private lacks(cut: Cut, { nsp, rooms }: Recipient): boolean {
+  private mayMiss(cut: Cut, { nsp, rooms }: Recipient): boolean {
     if (compareStreamIds(cut.position, this.floor!) >= 0) {
       return false;
     }
@@ -299,7 +299,7 @@ export class ReplayLog {
       return true;
     }
     parts.push(this.index.entriesFor(recipient, offset, upTo));
-    if (this.lacks(cut, recipient)) {
+    if (this.mayMiss(cut, recipient)) {
       return false;
     }
     settle('complete');
@@ -322,7 +322,7 @@ export class ReplayLog {
     let count = FIRST_READ;
     let beyond = 0; // entries that come before all offsets
     for (let atStart = false; !atStart;) {
-      // What comes before the offsets tells whether the rest is the whole, and whether some of it is there twice.
+      // What comes before the offsets shows whether the rest is the whole, and whether some of it is there twice.
       const isBeyond = compareStreamIds(known, wanted) <= 0;
       if (isBeyond && beyond > 0 && (beyond >= MAX_BEYOND || !numbers.isOpen)) {
         break;

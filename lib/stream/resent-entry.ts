@@ -6,7 +6,7 @@ import type { OlderEntries } from './replay-log.js';
 const PAGE = 256;
 
 /**
- * Finds the last entry of a publisher before one that it has sent again, in the stream itself: by its number, one can tell
+ * Finds the last entry of a publisher before one that it has sent again, in the stream itself: its number shows
  * whether the entry that was sent again is there twice.
  *
  * @param id - of the entry that was sent again

@@ -12,7 +12,7 @@ export interface Recipient {
   wasIn(room: string, entry: EntryIdentity): boolean;
 }
 
-/** What tells whether an entry came before another event. */
+/** What decides whether an entry came before another event. */
 export interface EntryIdentity {
   readonly id?: StreamId | undefined;
   readonly origin?: Origin | undefined;
@@ -20,7 +20,7 @@ export interface EntryIdentity {
 
 /** How many rooms are remembered after their last entry was removed. */
 const MAX_EMPTY = 20_000;
-/** The rooms of an entry for all sockets, or whose rooms only decoding tells. */
+/** The rooms of an entry for all sockets, or whose rooms only decoding shows. */
 const EVERYBODY: readonly string[] = [''];
 const NOTHING: never[] = [];
 
@@ -62,7 +62,7 @@ export class RoomIndex<E extends Indexed> {
     private readonly placeOf: (entry: E) => StreamId,
     entries: Iterable<E> = [],
     public forgotten: StreamId = STREAM_START,
-    /** The publisher whose entries {@link lastFor} tells from those of others. */
+    /** The publisher whose entries {@link lastFor} keeps apart from those of others. */
     private readonly ownNode = '',
   ) {
     this.addAll(entries);
@@ -264,7 +264,7 @@ export function isFor(entry: Indexed, recipient: Recipient): boolean {
     return false;
   }
   if (entry.rooms?.length && !entry.rooms.some(isIn)) {
-    return false; // told without decoding
+    return false; // known without decoding
   }
   const target = targetOf(entry);
   return target !== null && (target.rooms.length === 0 || target.rooms.some(isIn)) && !target.except.some(isIn);

@@ -14,7 +14,7 @@ export interface Admission {
 }
 
 /**
- * Knows the last sequence number of each publisher, and so tells an entry that was appended twice from a new one, and
+ * Knows the last sequence number of each publisher, and so distinguishes an entry that was appended twice from a new one, and
  * how many are missing before it.
  */
 export class SequenceTracker {

@@ -1,5 +1,6 @@
 import type { ConnectionListener, RedisConnection } from '../redis/driver.js';
 import { toEntries, type RawEntry } from '../redis/stream-reply.js';
+import { within } from '../time/within.js';
 import { encodeCut, type Cut } from '../wire/cut.js';
 import {
   DIRECT_LANE,
@@ -23,7 +24,7 @@ import { checkSize } from './message-size.js';
 import { OwnEntries } from './own-entries.js';
 import { ReplayLog, type OlderEntries, type Replay, type ReplayLogOptions } from './replay-log.js';
 import type { Recipient } from './room-index.js';
-import { sizeOf, StreamPublisher } from './stream-publisher.js';
+import { sizeOfFields, StreamPublisher } from './stream-publisher.js';
 import { StreamReader } from './stream-reader.js';
 import type { TelemetryRecorder } from './telemetry.js';
 
@@ -53,7 +54,7 @@ export interface StreamLogOptions {
   emit(event: StreamEvent): void;
   /**
    * Asked before an entry with {@link LogEntry.bus} is delivered: that request must have come first. It is waited for, but
-   * for {@link MAX_HOLD_BEFORE_DELIVERY} milliseconds at most. Undefined if it has come, or will not.
+   * for {@link MAX_REQUEST_WAIT_MS} milliseconds at most. Undefined if it has come, or will not.
    */
   whenRequestHandled?(entry: LogEntry): Promise<void> | undefined;
   /** @param own - whether this node appended it. Returns whether somebody here was given it. */
@@ -69,8 +70,8 @@ export interface AppendOptions {
   /** `direct`: what is delivered here at once although the ordering is `log`; it is numbered by itself then. */
   lane?: 'direct' | undefined;
   /**
-   * Tells the number of the last request that was sent before; see {@link LogEntry.bus}. Asked only if the entry is taken, for
-   * the next one must say it otherwise.
+   * Returns the number of the last request that was sent before; see {@link LogEntry.bus}. Asked only if the entry is taken, for
+   * otherwise the next one must carry it.
    */
   bus?: () => number | undefined;
 }
@@ -86,9 +87,9 @@ export interface LastAppended {
 }
 
 /** Milliseconds for which a node is behind another without being late. */
-const USUAL_DELAY = 200;
-/** Milliseconds for which an entry waits for what must come before it. */
-const MAX_HOLD_BEFORE_DELIVERY = 100;
+const USUAL_DELAY_MS = 200;
+/** Milliseconds for which an entry waits for the request that must come before it. */
+const MAX_REQUEST_WAIT_MS = 100;
 
 /**
  * One stream, as this node uses it: it appends to it, reads it, and remembers its recent part. It is the only door to
@@ -118,7 +119,7 @@ export class StreamLog {
   private droppedWork = 0;
   /** Entries that somebody here was given when they were read. */
   private delivered = 0;
-  /** The age of the entry at this position was told to the telemetry. */
+  /** The age of the entry at this position was reported to the telemetry. */
   private measuredAt: StreamId | undefined;
   private opened: (() => void)[] = [];
   private readonly replacementListeners = new Set<(position: StreamId) => void>();
@@ -253,7 +254,7 @@ export class StreamLog {
       const own = { uid, nsp, type, data: fields[7]!, rooms: targetsOf(message), origin };
       this.replayLog.pushOwn(own, this.offsetNow);
     }
-    this.publisher.append({ lane: numbered, seq: origin.seq, fields, bytes: sizeOf(fields) });
+    this.publisher.append({ lane: numbered, seq: origin.seq, fields, bytes: sizeOfFields(fields) });
     return origin;
   }
 
@@ -321,7 +322,7 @@ export class StreamLog {
    */
   async whenRead({ position }: Cut, timeout: number): Promise<boolean> {
     // Mostly it is a reply on its way. Only after a while is it worth a question.
-    if (await this.reader.whenDelivered(position, USUAL_DELAY)) {
+    if (await this.reader.whenDelivered(position, USUAL_DELAY_MS)) {
       return true;
     }
     const command = ['XREVRANGE', this.name, '+', position, 'COUNT', '1'];
@@ -338,7 +339,7 @@ export class StreamLog {
     return this.reader.whenPublisherDelivered(node, seq, timeout);
   }
 
-  /** What tells the entry at {@link position} from one of another history with the same id, if that is known. */
+  /** What distinguishes the entry at {@link position} from one of another history with the same id, if that is known. */
   get positionMark(): string | undefined {
     return this.position && this.reader.markAt(this.position);
   }
@@ -356,7 +357,7 @@ export class StreamLog {
    * Whether the entry at a position is in the log. `no`: neither is it there nor can it have been trimmed, or the entry
    * there is another one, so the position is of another history; `unknown`: Redis cannot be asked.
    *
-   * @param mark - what tells that entry from others with the same id, if that is known
+   * @param mark - what distinguishes that entry from others with the same id, if that is known
    */
   async isInLog(position: StreamId, mark?: string): Promise<'yes' | 'trimmed' | 'no' | 'unknown'> {
     if (position === STREAM_START) {
@@ -405,7 +406,7 @@ export class StreamLog {
 
   /**
    * The last entries that were, or may have been, for a recipient, of those that are not in a cut; undefined if there were
-   * none. Who has them lacks nothing up to {@link cut}.
+   * none. A client that received them has missed nothing up to {@link cut}.
    */
   lastGivenTo(recipient: Recipient, since: Cut): LastGiven | undefined {
     return this.replayLog.lastGivenTo(recipient, since);
@@ -413,7 +414,7 @@ export class StreamLog {
 
   // ── the other nodes ─────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** What this node tells the others, so that they notice if its last entry is lost. */
+  /** What this node announces to the others, so that they notice if its last entry is lost. */
   get lastAppended(): LastAppended {
     return { seq: this.main.appended, direct: this.direct.appended, id: this.publisher.lastAppendedId };
   }
@@ -524,14 +525,10 @@ export class StreamLog {
     if (!event) {
       return undefined;
     }
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, MAX_HOLD_BEFORE_DELIVERY);
-      const settle = (): void => {
-        clearTimeout(timer);
-        resolve();
-      };
-      event.then(settle, settle);
-    });
+    return within(
+      MAX_REQUEST_WAIT_MS,
+      event.catch(() => undefined),
+    );
   }
 
   private ownLaneOf(node: string | undefined): Lane | undefined {

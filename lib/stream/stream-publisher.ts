@@ -461,7 +461,7 @@ export class StreamPublisher {
 }
 
 /** About how many bytes the fields of an entry take. */
-export function sizeOf(fields: readonly string[]): number {
+export function sizeOfFields(fields: readonly string[]): number {
   let bytes = 64;
   for (const field of fields) {
     bytes += field.length; // UTF-16 units: near enough for a bound

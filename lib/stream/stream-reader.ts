@@ -3,7 +3,7 @@ import type { Command, RedisConnection } from '../redis/driver.js';
 import { Retry } from '../redis/retry.js';
 import { toEntries, toStreamEntries, type RawEntry } from '../redis/stream-reply.js';
 import { Signal } from '../time/signal.js';
-import { sizeOf, type LogEntry, type Origin } from '../wire/entry.js';
+import { sizeOfData, type LogEntry, type Origin } from '../wire/entry.js';
 import { parseEntry } from '../wire/parse-entry.js';
 import { ageOf, compareStreamIds, STREAM_START, type StreamId } from '../wire/stream-id.js';
 import { Continuity, type ReplacedReason } from './continuity.js';
@@ -248,7 +248,7 @@ export class StreamReader {
     return true;
   }
 
-  /** What tells the entry with this id from another, if it was fetched lately; see {@link Continuity.markAt}. */
+  /** What distinguishes the entry from another with the same id, if it was fetched lately; see {@link Continuity.markAt}. */
   markAt(id: StreamId): string | undefined {
     return this.continuity.markAt(id);
   }
@@ -367,7 +367,7 @@ export class StreamReader {
     let dataLength = 0;
     for (const { id, fields } of raw) {
       const entry = parseEntry(id, fields);
-      dataLength += sizeOf(entry);
+      dataLength += sizeOfData(entry);
       entries.push(entry);
       this.continuity.add(entry);
     }

@@ -14,3 +14,19 @@ export async function within<T>(milliseconds: number, promise: Promise<T>): Prom
     clearTimeout(timer);
   }
 }
+
+/**
+ * What a promise resolves to.
+ *
+ * @throws what it is rejected with; `late` if it does not settle within so many milliseconds
+ */
+export async function withinOr<T>(milliseconds: number, promise: Promise<T>, late: Error): Promise<T> {
+  const outcome = await within(
+    milliseconds,
+    promise.then((value) => ({ value })),
+  );
+  if (!outcome) {
+    throw late;
+  }
+  return outcome.value;
+}

@@ -1,5 +1,5 @@
 /**
- * What tells two applications on one Redis apart. Keys in different databases or with different prefixes never meet, but
+ * What distinguishes two applications on one Redis. Keys in different databases or with different prefixes never meet, but
  * PUB/SUB knows neither: a channel is the same in all databases, and clients put their key prefix before keys only. So
  * names of channels carry these themselves.
  */

@@ -63,7 +63,7 @@ export interface SessionResponse {
   session: string | null;
 }
 
-/** What nodes tell each other about themselves, on one channel, encoded as MessagePack. The reference has none of these. */
+/** What nodes send each other about themselves, on one channel, encoded as MessagePack. The reference has none of these. */
 export type ControlMessage = Heartbeat | Goodbye | SessionRequest | SessionResponse;
 
 /** As many servers of a node with one namespace are asked for by name; more are counted only. */

@@ -16,7 +16,7 @@ export interface Cut {
 }
 
 /** How many publishers a cut that comes from a client may name. */
-const MAX_AHEAD = 16;
+const MAX_AHEAD_PUBLISHERS = 16;
 const ORIGIN = /^([\w~-]{1,65}):(0|[1-9]\d{0,15})$/;
 
 export const NOTHING: Cut = { position: STREAM_START, ahead: [] };
@@ -34,7 +34,7 @@ export function isInCut(entry: { id?: StreamId | undefined; origin?: Origin | un
   return origin !== undefined && cut.ahead.some(({ node, seq }) => node === origin.node && origin.seq <= seq);
 }
 
-/** Whether all that is in the second cut is in the first, as far as that can be told without reading the log. */
+/** Whether all that is in the second cut is in the first, as far as that can be known without reading the log. */
 export function coversCut(cut: Cut, other: Cut): boolean {
   return (
     compareStreamIds(cut.position, other.position) >= 0 &&
@@ -77,7 +77,7 @@ export function decodeCut(text: unknown): Cut | undefined {
     return undefined;
   }
   const [position, ...parts] = text.split(',');
-  if (!isStreamId(position) || parts.length > MAX_AHEAD) {
+  if (!isStreamId(position) || parts.length > MAX_AHEAD_PUBLISHERS) {
     return undefined;
   }
   const ahead: Origin[] = [];

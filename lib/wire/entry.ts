@@ -81,7 +81,7 @@ export interface LogEntry {
   readonly type: number;
   /** Undecoded: JSON, or base64 of MessagePack. Of an entry that was read it may be made a string each time it is asked for. */
   readonly data: string;
-  /** About how many bytes are held for `data`; see {@link sizeOf}. */
+  /** About how many bytes are held for `data`; see {@link sizeOfData}. */
   readonly size?: number;
   /** Absent on entries of the reference adapter. */
   readonly origin?: Origin | undefined;
@@ -106,7 +106,7 @@ export interface LogEntry {
 }
 
 /** About how many bytes are held for the data of an entry. */
-export function sizeOf(entry: Pick<LogEntry, 'size' | 'data'>): number {
+export function sizeOfData(entry: Pick<LogEntry, 'size' | 'data'>): number {
   return entry.size ?? sizeOfText(entry.data);
 }
 
@@ -115,7 +115,7 @@ const WIDE = /[\u0100-\uffff]/;
 
 /** About how many bytes of memory an entry takes where it is kept, and found by its rooms. */
 export function weightOf(entry: Pick<LogEntry, 'size' | 'data' | 'rooms'>): number {
-  return 320 + sizeOf(entry) + (entry.rooms?.length ?? 0) * 64;
+  return 320 + sizeOfData(entry) + (entry.rooms?.length ?? 0) * 64;
 }
 
 export function sizeOfText(text: string): number {
@@ -125,6 +125,7 @@ export function sizeOfText(text: string): number {
 /** A message that cannot be understood. It is passed over. */
 export class InvalidEntryError extends Error {
   override readonly name = 'InvalidEntryError';
+  readonly code = 'REDIS_STREAMS_INVALID_ENTRY';
 }
 
 /** How a message is encoded. */

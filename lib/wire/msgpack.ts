@@ -136,7 +136,7 @@ export function decodeMsgpack(bytes: Uint8Array): unknown {
 /** @see https://github.com/msgpack/msgpack/blob/master/spec.md#formats */
 function checkLengths(bytes: Uint8Array): void {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const open: number[] = []; // how many values each open array or map still lacks
+  const open: number[] = []; // how many values of each open array or map are still to come
   let at = 0;
   let missing = 1;
   let outstanding = 1; // how many values all of them lack

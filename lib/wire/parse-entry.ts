@@ -198,7 +198,7 @@ const knownRooms = new Map<string, readonly string[]>();
 
 /**
  * The same rooms recur, and many entries are kept for a while: they share these arrays. If the field cannot be understood,
- * decoding tells the rooms.
+ * decoding shows the rooms.
  */
 function roomsOf(): readonly string[] | undefined {
   const text = rooms.toString();

@@ -19,7 +19,7 @@ export interface Session {
   nsp?: string;
   /** How far its node was when the client connected: what came before is not for it. */
   since?: Cut;
-  /** Not all rooms that it left before this are known: who lacks something from before is not recovered. */
+  /** Not all rooms that it left before this are known: a client that missed something from before is not recovered. */
   forgotten?: Cut;
   /** How often the session has been recovered: of two records of one session, the one with more is the later. */
   epoch?: number;
@@ -33,7 +33,7 @@ export interface Session {
   sent?: LastGiven;
   position?: Cut;
   /**
-   * What tells the entry at `position` from one of another history of the stream that happens to have the same id. All other
+   * What distinguishes the entry at `position` from one of another history of the stream that happens to have the same id. All other
    * places in the log that the session names are of the same history, and not after it.
    */
   mark?: string;

@@ -44,7 +44,7 @@ export function predecessor(id: StreamId): StreamId {
   return ms === '0' ? STREAM_START : `${BigInt(ms) - 1n}-${LARGEST}`;
 }
 
-/** Milliseconds since the entry was appended, by the clock of Redis, which its id tells, and this process's; at least 0. */
+/** Milliseconds since the entry was appended, by the clock of Redis, in its id, and this process's; at least 0. */
 export function ageOf(id: StreamId): number {
   return Math.max(0, Date.now() - Number(id.slice(0, id.indexOf('-'))));
 }

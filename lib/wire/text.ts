@@ -52,7 +52,7 @@ export class TextSpan {
     return this.bytes ?? this.text ?? '';
   }
 
-  /** Whether it is this text, which is not for sure told of text that is not ASCII. */
+  /** Whether it is this text. For text that is not ASCII, the answer may be false although it is. */
   is(text: string): boolean {
     const { bytes, from } = this;
     if (!bytes) {

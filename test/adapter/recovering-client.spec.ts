@@ -24,7 +24,16 @@ describe('RecoveringClient', () => {
     const session = { sid: 'socket', pid: 'pid', rooms: ['room'], data: {}, ahead: [{ node: 'before', seq: 4 }] };
     claim = new SessionClaim(
       { touch: () => undefined, finish: () => undefined },
-      { pid: 'pid', session, epoch: 1, owner: 'node', nsp: '/', duration: 1_000, isConfirmed: true, isSettled: true },
+      {
+        pid: 'pid',
+        session,
+        epoch: 1,
+        owner: 'node',
+        nsp: '/',
+        duration: 1_000,
+        isConfirmed: true,
+        isCopyDropped: true,
+      },
     );
     closed = 0;
     collecting = true;

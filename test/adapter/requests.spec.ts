@@ -134,7 +134,10 @@ describe('Requests', () => {
 
   test('end at once with an error that says why, if they cannot be sent', async () => {
     sending = () => Promise.reject(new Error('Redis is away'));
-    await expect(requests.fetchSockets(opts)).rejects.toThrow('cannot be sent to other servers: Redis is away');
+    await expect(requests.fetchSockets(opts)).rejects.toMatchObject({
+      message: 'the request cannot be sent to other servers: Redis is away',
+      code: 'REDIS_STREAMS_REQUEST_UNSENT',
+    });
   });
 
   test('end when a server that they wait for is gone', async () => {
@@ -150,12 +153,15 @@ describe('Requests', () => {
     jest.useFakeTimers({ doNotFake: ['setImmediate', 'queueMicrotask'] });
     try {
       const outcome = new Promise((resolve) =>
-        requests.serverSideEmit(['event'], (error, responses) => resolve([error?.message, responses])),
+        requests.serverSideEmit(['event'], (error, responses) => resolve([error, responses])),
       );
       answer('b', { type: RequestType.ServerSideEmitResponse, data: { packet: 'b' } });
       await settled();
       jest.advanceTimersByTime(5_000);
-      expect(await outcome).toEqual(['timeout reached: only 1 responses received out of 2', ['b']]);
+      expect(await outcome).toMatchObject([
+        { message: 'timeout reached: only 1 responses received out of 2', code: 'REDIS_STREAMS_REQUEST_TIMEOUT' },
+        ['b'],
+      ]);
     } finally {
       jest.useRealTimers();
     }
@@ -171,11 +177,14 @@ describe('Requests', () => {
 
   test('say that a server could not send its answer', async () => {
     const outcome = new Promise((resolve) =>
-      requests.serverSideEmit(['event'], (error, responses) => resolve([error?.message, responses])),
+      requests.serverSideEmit(['event'], (error, responses) => resolve([error, responses])),
     );
     answer('a', { type: RequestType.ServerSideEmitResponse, data: { packet: 'a' } });
     answer('b', { type: RequestType.ServerSideEmitResponse, data: { packet: null, error: 'a function' } });
-    expect(await outcome).toEqual(['the server b cannot send its answer: a function', ['a']]);
+    expect(await outcome).toMatchObject([
+      { message: 'the server b cannot send its answer: a function', code: 'REDIS_STREAMS_REQUEST_ANSWER' },
+      ['a'],
+    ]);
   });
 
   test('of a broadcast end when all clients of all servers that are still there have answered', async () => {

@@ -102,7 +102,7 @@ test('what a page sends while it is cut off arrives when it is back', async () =
   expect(await ada.texts(3)).toEqual(expected);
 });
 
-test('a killed node turns down; its clients come back elsewhere and have missed nothing; started again, it is up', async () => {
+test('a killed node is shown down, and up when started again; its clients recover elsewhere', async () => {
   const [ada, grace, radia] = await Promise.all([open('Ada', 1), open('Grace', 2), open('Radia', 2)]);
   await ada.send('before');
   await Promise.all([grace.texts(1), radia.texts(1)]);

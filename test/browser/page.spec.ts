@@ -184,7 +184,7 @@ test('events name a node by its number, also one that was started just now', asy
   expect(events).not.toMatch(/:\d+ (joined|is down)/);
 });
 
-test('a page that is cut off is on no node; and with no node at all, nothing old is shown as if it were so now', async () => {
+test('a page that is disconnected shows no node of its own, and no status of nodes that is out of date', async () => {
   const ada = await open('Ada', 2);
   await ada.says('Seen by node 2');
   await ada.button('Cut the connection').click();

@@ -83,7 +83,7 @@ describe('two applications on one Redis', () => {
     });
   });
 
-  test('that are told apart by streamName share channels and sessions with "referenceNames", as the reference does', async () => {
+  test('of different streamNames share channels and sessions with "referenceNames", as the reference does', async () => {
     const redis = await RedisServer.start();
     const referenceNames = true;
     const app = await Member.start({ port: redis.port, adapter: { referenceNames } });

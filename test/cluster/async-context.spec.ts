@@ -6,7 +6,7 @@ import { driverFor } from '../../lib/redis/driver-for.js';
 import type { OpenOptions, RedisConnection, RedisDriver } from '../../lib/redis/driver.js';
 import { closeAfterwards, RedisServer, until } from '../kit/index.js';
 
-test('ClusterNode: reads, heartbeats and reconnections do not run in the context in which the node was made', async () => {
+test('ClusterNode reads, sends heartbeats and reconnects outside the context in which it was made', async () => {
   const redis = await RedisServer.start();
   const client = new Redis(redis.port, { lazyConnect: true });
   const context = new AsyncLocalStorage<string>();

@@ -157,7 +157,7 @@ describe('RequestOrder', () => {
       expect(order.whenHandled({ ...server, bus: 2 })).toBeInstanceOf(Promise);
     });
 
-    test('has a request wait that comes after an entry which waits for it, until what is before both was delivered', async () => {
+    test('delays a request that comes after an entry which waits for it, until both have their turn', async () => {
       receive({ data: 'request', after: 1, n: 1 });
       const released = jest.fn();
       void order.whenHandled({ ...server, bus: 1 })!.then(released);

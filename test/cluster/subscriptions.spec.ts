@@ -64,7 +64,7 @@ describe('the channels of a node', () => {
     90_000,
   );
 
-  test('that Redis refuses are named by the status, spoil no other, and are subscribed as soon as they may be', async () => {
+  test('that Redis refuses are named by the status, affect no other, and are subscribed once permitted', async () => {
     const redis = await RedisServer.start({
       users: { app: 'on >secret ~* +@all resetchannels &socket.io#/# &socket.io#/#* &socket.io#heartbeat#*' },
     });

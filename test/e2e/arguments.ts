@@ -24,6 +24,12 @@ export const EMITTED_ARGUMENTS: EmittedArguments[] = [
     what: 'texts',
     emit: ({ io }) => void io.emit('hello', '', 'ä😀', '\0', '\u2028', '"\\', '\ud800', '1700000000000-0'),
   },
+  {
+    what: 'more than a short text',
+    emit: ({ io }) => {
+      io.emit('hello', 'ä😀"\\\u2028'.repeat(400), undefined, { a: undefined, at: new Date(0) }, [NaN, -0, null]);
+    },
+  },
   { what: 'undefined', emit: ({ io }) => void io.emit('hello', undefined, { a: undefined, b: 1 }, [undefined, 1]) },
   { what: 'null', emit: ({ io }) => void io.emit('hello', null, { a: null }, [null]) },
   { what: 'dates', emit: ({ io }) => void io.emit('hello', new Date(0), { at: new Date(1e12) }, [new Date(NaN)]) },

@@ -51,7 +51,7 @@ describe('closing', () => {
     }
   });
 
-  test('while Redis is away sends what waits, though it is more than the stream holds, if Redis comes back in time', async () => {
+  test('while Redis is away sends the whole outbox, even more than maxLen, if Redis comes back in time', async () => {
     const redis = await RedisServer.start({ appendonly: true });
     const member = await Member.start({ port: redis.port, adapter: { maxLen: 1_000 } });
     await redis.kill();

@@ -60,7 +60,7 @@ describe('a stream that is not what it was', () => {
     record(`stream ${name} (\`${command[0]}\`), the new one with smaller ids`, [receiver], 22);
   });
 
-  test('replaced by one with a history that parts before the position: nothing twice, nothing of the new missed', async () => {
+  test('replaced by one whose history differs before the position: nothing twice, no new entry missed', async () => {
     const redis = await RedisServer.start();
     const [sender, receiver] = [await Member.start({ port: redis.port }), await Member.start({ port: redis.port })];
     for (const i of numbers(20)) {

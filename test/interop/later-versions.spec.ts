@@ -74,7 +74,7 @@ describe('what a node of a later version may send', () => {
     expect(client.received).toEqual([['missed']]);
   });
 
-  test('a message of a type that is not known, and a heartbeat of an unknown kind, are passed over and told once', async () => {
+  test('messages and heartbeats of unknown kinds are ignored, and reported once', async () => {
     const publish = (channel: string, message: unknown): Promise<unknown> =>
       redis.command('PUBLISH', channel, Buffer.from(encode(message)));
     const node = { id: 'later', host: 'host', pid: 1, startedAt: 1, sockets: 0, backlog: 0, servers: 1 };

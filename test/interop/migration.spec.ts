@@ -205,7 +205,7 @@ describe('a fleet of three, migrated node by node from the reference to ours and
     expect(arrivals.filter(({ recovered }) => !recovered)).toEqual([]);
   });
 
-  test('a client of our nodes gets all that the log has since it had been cut, from both kinds, once and in order', () => {
+  test('a recovered client of our nodes gets what both kinds of node sent meanwhile, once and in order', () => {
     let checked = 0;
     for (const { client, stays } of travellers) {
       for (const { node, offset, from, upTo } of stays) {

@@ -169,7 +169,7 @@ test('a client whose node is closed is recovered by another, with what it has mi
   expect(client.id).toBe(id);
 });
 
-test('forceCloseConnections ends the application while clients are connected, and their sessions are written', async () => {
+test('forceCloseConnections ends the application with clients connected, and their sessions are stored', async () => {
   const redis = await RedisServer.start();
   const app = await startApp({
     imports: [moduleFor(redis, { connectionStateRecovery: {} })],

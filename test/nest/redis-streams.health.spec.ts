@@ -91,7 +91,7 @@ test('is up, and its details name every node', async () => {
   expect(health.streams).toEqual([{ name: 'socket.io', lagMs: 0, backlog: 0, outbox: { entries: 0, bytes: 0 } }]);
 });
 
-test('is down with the reason while Redis is away, and up again when it is back, without waiting for a heartbeat', async () => {
+test('is down with the reason while Redis is away, and up at once when it is back', async () => {
   const redis = await RedisServer.start();
   const app = await startApp({
     imports: [SilentTerminusModule, RedisStreamsAdapterModule.forRoot({ connection: { port: redis.port } })],

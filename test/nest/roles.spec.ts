@@ -154,6 +154,18 @@ describe('in tests, an application whose module is for production', () => {
     await expect(init({ imports: [AppModule] })).rejects.toThrow('Redis cannot be used');
   });
 
+  test('says what a start waits for, before Jest gives up', async () => {
+    const lines: string[] = [];
+    const logger = { log: () => {}, error: () => {}, warn: (line: string) => lines.push(line) };
+    const options = { connection, startTimeout: 2_300 };
+    const compiled = await Test.createTestingModule({ imports: [moduleFor(options)] })
+      .setLogger(logger)
+      .compile();
+    closeAfterwards(compiled);
+    await expect(compiled.init()).rejects.toThrow('Redis cannot be used after 2300 ms (startTimeout)');
+    expect(lines).toContainEqual(expect.stringMatching(/^Waiting for Redis to start: .*ECONNREFUSED/));
+  });
+
   test('starts in memory with overrideModule', async () => {
     @Module({ imports: [moduleFor({ enabled: false })], exports: [RedisStreamsAdapterModule] })
     class InMemoryModule {}

@@ -1,10 +1,10 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { io, type Socket } from 'socket.io-client';
-import { closeAfterwards, closed, until, type Exit } from '../kit/index.js';
+import { closeAfterwards, closed, freePort, until, type Exit } from '../kit/index.js';
 import { mustNotOutliveUs } from '../kit/outlive.js';
 
 export const PACKAGE = 'nestjs-redis-streams-adapter';
@@ -50,6 +50,7 @@ export class Consumer {
     const tarball = `file:${process.env['PACKAGE_TARBALL']}`;
     const all = { private: true, ...manifest, dependencies: { [PACKAGE]: tarball, ...dependencies } };
     for (const [name, text] of Object.entries({ 'package.json': JSON.stringify(all, null, 2), ...files })) {
+      await mkdir(dirname(join(consumer.folder, name)), { recursive: true });
       await writeFile(join(consumer.folder, name), text);
     }
     await consumer.install();
@@ -149,15 +150,22 @@ async function run(command: string, args: string[], cwd: string, env: Record<str
   return output;
 }
 
-/** An app of a consumer, as a process. It prints "Listening on PORT". */
+/** An app of a consumer, as a process. It prints "Listening on PORT", or Nest says that it listens at `PORT`. */
 export class RunningApp {
   readonly #child: ChildProcess;
   readonly #exited: Promise<Exit>;
   #exit?: Exit;
   #output = '';
 
-  private constructor(command: string, args: string[], cwd: string, env: Record<string, string>) {
-    this.#child = spawn(command, args, { cwd, env: { ...ownEnv(), ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  private constructor(
+    command: string,
+    args: string[],
+    cwd: string,
+    env: Record<string, string>,
+    private readonly givenPort: number,
+  ) {
+    const all = { ...ownEnv(), PORT: String(givenPort), ...env };
+    this.#child = spawn(command, args, { cwd, env: all, stdio: ['ignore', 'pipe', 'pipe'] });
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream?.on('data', (chunk: Buffer) => (this.#output += chunk.toString()));
     }
@@ -168,7 +176,7 @@ export class RunningApp {
   }
 
   static async start(command: string, args: string[], cwd: string, env: Record<string, string>): Promise<RunningApp> {
-    const app = closeAfterwards(new RunningApp(command, args, cwd, env));
+    const app = closeAfterwards(new RunningApp(command, args, cwd, env, await freePort()));
     await until(() => app.#exit !== undefined || app.port > 0, {
       what: `${args.join(' ')} to listen`,
       timeout: 30_000,
@@ -178,7 +186,8 @@ export class RunningApp {
   }
 
   get port(): number {
-    return Number(/Listening on (\d+)/.exec(this.#output)?.[1] ?? 0);
+    const isNest = this.#output.includes('Nest application successfully started');
+    return Number(/Listening on (\d+)/.exec(this.#output)?.[1] ?? (isNest ? this.givenPort : 0));
   }
 
   get output(): string {

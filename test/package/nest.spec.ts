@@ -1,8 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
 import { RedisServer, until } from '../kit/index.js';
-import { Consumer, said } from './consumer.js';
+import { blocksOf, nameOf } from '../docs/pages.js';
+import { Consumer, PACKAGE, said } from './consumer.js';
 
 /** Nest's shutdown hooks end the process by the signal that it has got, when everything is closed. */
+const quickStart = blocksOf('README.md').filter(({ section }) => section === 'quick-start');
 const ENDED = { code: null, signal: 'SIGTERM' };
 const SAID = ['from 1', 'from 2'];
 
@@ -17,20 +19,34 @@ const compilerOptions = {
   rootDir: 'src',
   types: ['node'],
 };
-/** Of one major version; `@nestjs/config` goes by numbers of its own until 12. */
-const nest = (major: '11' | '12'): Record<string, string> => ({
+/** What a new Nest application has. */
+const newApplication = (major: '11' | '12'): Record<string, string> => ({
   '@nestjs/common': `^${major}`,
-  '@nestjs/config': major === '11' ? '^4' : '^12',
   '@nestjs/core': `^${major}`,
   '@nestjs/platform-express': `^${major}`,
-  '@nestjs/platform-socket.io': `^${major}`,
-  '@nestjs/websockets': `^${major}`,
   'reflect-metadata': '^0.2',
   rxjs: '^7',
-  'socket.io': '^4.8',
   '@types/node': '^22',
   typescript: '^5.9',
 });
+
+/** What the quick start has one install, as it is printed. */
+function printedDependencies(major: '11' | '12'): Record<string, string> {
+  const { code } = quickStart.find((block) => block.language === 'sh' && block.code.includes(`# with Nest ${major}`))!;
+  const lines = code.split('\n');
+  const line = lines[lines.indexOf(`# with Nest ${major}`) + 1]!;
+  const packages = line.replace('npm install ', '').split(' ');
+  const named = packages.map((name) => /^(@?[^@]+)(?:@(.+))?$/.exec(name)!);
+  return Object.fromEntries(
+    named.flatMap(([, name, version]) => (name === PACKAGE ? [] : [[name, version ?? 'latest']])),
+  );
+}
+
+/** The files of the quick start, as they are printed. */
+function printedFiles(without: string[] = []): Record<string, string> {
+  const files = quickStart.filter((block) => block.language === 'ts' && !without.includes(nameOf(block)));
+  return Object.fromEntries(files.map((block) => [`src/${nameOf(block)}`, block.code]));
+}
 
 async function startsTwice(consumer: Consumer): Promise<void> {
   const redis = await RedisServer.start();
@@ -47,12 +63,13 @@ async function startsTwice(consumer: Consumer): Promise<void> {
 }
 
 describe('a Nest app', () => {
-  test('of Nest 12, in ESM, with Terminus and ioredis', async () => {
+  test('of Nest 12, in ESM: the quick start as it is printed', async () => {
     const consumer = await Consumer.create({
-      from: ['nest'],
+      from: [],
       manifest: { type: 'module' },
-      dependencies: { ...nest('12'), '@nestjs/terminus': '^12', ioredis: '^6' },
+      dependencies: { ...newApplication('12'), ...printedDependencies('12') },
       files: {
+        ...printedFiles(),
         'tsconfig.json': JSON.stringify({
           compilerOptions: { ...compilerOptions, module: 'nodenext' },
           include: ['src'],
@@ -65,10 +82,17 @@ describe('a Nest app', () => {
 
   test('of Nest 12, in ESM, without Terminus and with node-redis in place of ioredis', async () => {
     const consumer = await Consumer.create({
-      from: ['nest', 'nest-without'],
+      from: ['nest-without'],
       manifest: { type: 'module' },
-      dependencies: { ...nest('12'), redis: '^6' },
+      dependencies: {
+        ...newApplication('12'),
+        '@nestjs/platform-socket.io': '^12',
+        '@nestjs/websockets': '^12',
+        redis: '^6',
+        'socket.io': '^4.8',
+      },
       files: {
+        ...printedFiles(['app.module.ts', 'health.controller.ts']),
         'tsconfig.json': JSON.stringify({
           compilerOptions: { ...compilerOptions, module: 'nodenext' },
           include: ['src'],
@@ -79,13 +103,12 @@ describe('a Nest app', () => {
     await startsTwice(consumer);
   });
 
-  test('of Nest 11, in CommonJS, and its tests with ts-jest', async () => {
+  test('of Nest 11, in CommonJS: the quick start as it is printed, and its tests with ts-jest', async () => {
     const consumer = await Consumer.create({
       from: ['nest'],
       dependencies: {
-        ...nest('11'),
-        '@nestjs/terminus': '^11',
-        ioredis: '^5',
+        ...newApplication('11'),
+        ...printedDependencies('11'),
         '@nestjs/testing': '^11',
         '@types/jest': '^30',
         jest: '^30',
@@ -93,6 +116,7 @@ describe('a Nest app', () => {
         'ts-jest': '^29.4',
       },
       files: {
+        ...printedFiles(),
         'tsconfig.json': JSON.stringify({
           compilerOptions: { ...compilerOptions, module: 'commonjs', moduleResolution: 'node10' },
           include: ['src'],

@@ -34,7 +34,23 @@ describe('a Socket.IO server without Nest', () => {
       await until(() => texts.length > 0, { what: 'what the worker says' });
       expect(texts).toEqual(['from a worker']);
     }
-    for (const app of apps) expect(await app.stop()).toEqual(ENDED);
+    const logging = await consumer.start(script, { ...env, DEBUG: 'redis-streams-adapter' });
+    expect(logging.output).toMatch(/redis-streams-adapter this node is \w+/);
+    expect(apps[0]!.output).toMatch(/^Listening on \d+\n$/);
+    for (const app of [...apps, logging]) expect(await app.stop()).toEqual(ENDED);
     await until(async () => (await redis.clients()).length === 0, { what: 'the connections to Redis to end' });
   });
+});
+
+test('metrics of OpenTelemetry are collected, in ESM and in CommonJS', async () => {
+  const redis = await RedisServer.start();
+  const consumer = await Consumer.create({
+    from: ['plain'],
+    dependencies: { '@opentelemetry/api': '^1.9', '@opentelemetry/sdk-metrics': '^2', ioredis: '^6', redis: '^6' },
+  });
+  for (const script of ['metrics.mjs', 'metrics.cjs']) {
+    const names = (await consumer.run('node', [script], { REDIS_URL: redis.url })).split('\n');
+    expect(names).toContain('messaging.client.sent.messages');
+    expect(names).toContain('messaging.client.operation.duration');
+  }
 });

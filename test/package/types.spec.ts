@@ -13,6 +13,7 @@ beforeAll(async () => {
       '@nestjs/core': '^11',
       '@nestjs/platform-socket.io': '^11',
       '@nestjs/websockets': '^11',
+      '@opentelemetry/api': '^1.9',
       '@types/node': '^22',
       ioredis: '^5',
       'reflect-metadata': '^0.2',

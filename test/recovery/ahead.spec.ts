@@ -241,7 +241,7 @@ describe('a node that has not read back what it has sent', () => {
   });
 });
 
-test('a client comes back to its node while Redis is away, and has all that is sent before, meanwhile and after', async () => {
+test('a client that returns to its node while Redis is away receives what is sent then, before and after', async () => {
   const redis = await RedisServer.start({ appendonly: true });
   const [a, b] = [await startNode({ port: redis.port }), await startNode({ port: redis.port })];
   const visitor = await visit(a, { rooms: ['red'] });
@@ -276,7 +276,7 @@ test('a client comes back to its node while Redis is away, and has all that is s
   expect(visitor.refused).toBe(0);
 });
 
-test('clients of a node whose outbox overflowed have what was dropped; nobody gets it twice, nor is refused for it', async () => {
+test('local clients receive what an overflowing outbox drops, once, and are recovered nevertheless', async () => {
   const redis = await RedisServer.start();
   const a = await start(redis, { adapter: { outboxMaxEntries: 5, commandTimeout: 1_500 } });
   const b = await start(redis);

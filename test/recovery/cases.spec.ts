@@ -3,6 +3,7 @@ import { numbers } from '../faults/fleet.js';
 import { RedisServer, TcpProxy, until } from '../kit/index.js';
 import { Gate, receives, socketsOf, startNode, visit, visits } from './fleet.js';
 import { Visitor } from './visitor.js';
+import { decodeCut } from '../../lib/wire/cut.js';
 
 describe('a client that comes back', () => {
   test.each(['local-first', 'log'] as const)(
@@ -434,6 +435,27 @@ describe('a client that comes back', () => {
 
     await receives(visitor, 4);
     expect(visitor.values).toEqual([values[0], values[1], values[2], Buffer.from([7])]);
+  });
+
+  test.each(['/', '/ünï/cøde'])('in the namespace %s is given long messages as they were sent', async (namespace) => {
+    const redis = await RedisServer.start();
+    const start = () => startNode({ port: redis.port, namespaces: namespace === '/' ? [] : [namespace] });
+    const [a, b] = [await start(), await start()];
+    const visitor = await visit(a, { namespace });
+    const long = (n: number): unknown => ({ n, text: '"ä😀\\\u2028'.repeat(300), at: new Date(n), nothing: undefined });
+    a.io.of(namespace).emit('msg', long(0));
+    b.io.of(namespace).emit('msg', long(1));
+    await receives(visitor, 2);
+    await visitor.stayAway();
+    a.io.of(namespace).emit('msg', long(2));
+    visitor.comeBack(b.url);
+    await visits(visitor, 2);
+    b.io.of(namespace).to(visitor.sid).emit('msg', long(3));
+    await receives(visitor, 4);
+
+    const sent = [0, 1, 2, 3].map((n) => JSON.parse(JSON.stringify(long(n))) as { n: number });
+    expect((visitor.values as { n: number }[]).sort((one, other) => one.n - other.n)).toEqual(sent);
+    expect(visitor.received.every(({ offset }) => decodeCut(offset))).toBe(true);
   });
 
   test.each([1, 4])('is recovered in each of its namespaces, with %d streams', async (streamCount) => {

@@ -15,7 +15,7 @@ class Gateway {
   @WebSocketServer() declare server: Server;
 }
 
-test('a fleet of three Nest apps, closed and replaced one after the other under load, loses no client and no message', async () => {
+test('three Nest apps, replaced one after the other under load, lose no client and no message', async () => {
   const redis = await RedisServer.start();
   const random = new Random(4);
   const client = new Redis({ port: redis.port });

@@ -156,7 +156,7 @@ test('a quiet client whose session names a position that a failover lost is reco
   expectExactOrRefused(visitor, [0, 1, 2, 3, 4, 5, 'last']);
 });
 
-test('a client that joined a room after what a failover lost is given what comes after the failover, with a clock behind', async () => {
+test('a client that joined a room just before a failover, to a clock behind, receives what comes after it', async () => {
   const { redis, a, visitor, entries, network } = await setUp();
   for (let i = 0; i < 3; i++) {
     await pause(5);

@@ -283,7 +283,7 @@ test('a failover that lost changes of rooms: sessions are written again as they 
   await until(async () => (await rooms(replica))?.join() === 'after', { what: 'the change to be written again' });
 });
 
-test('a failover that lost what was stored when a client left: it comes back to that, not to what was written before', async () => {
+test('a client whose last stored session a failover lost is recovered from it, not from an older one', async () => {
   const { redis, replica, proxy, detach, failOver } = await startReplicated();
   const a = await startNode({ port: proxy.port });
   const visitor = await visit(a, { rooms: ['before'] });

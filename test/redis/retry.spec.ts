@@ -45,7 +45,7 @@ describe('Retry', () => {
     expect(calls).toEqual([]);
   });
 
-  test('pauses longer with each failure, up to two seconds, and shortly again after a success or a new connection', () => {
+  test('pauses longer with each failure, up to 2 s, and briefly again after a success or a new connection', () => {
     const { retry } = setUp();
     for (const again of [() => retry.onSuccess(), () => retry.onReady()]) {
       const pauses = Array.from({ length: 12 }, () => retry.pause());

@@ -291,7 +291,7 @@ describe.each(singleRows)('$name with a single server', ({ name, create, hasKeyP
 
   if (hasKeyPrefix) {
     test.each([{ sharded: false }, { sharded: true }])(
-      "the client's key prefix is told by the driver, and names go to Redis as they are given (sharded: $sharded)",
+      "the driver reports the client's key prefix and adds none to names (sharded: $sharded)",
       async ({ sharded }) => {
         const client = create(server.port, { keyPrefix: 'app:' });
         expect(driverFor(client).prefix?.keys).toBe('app:');

@@ -22,17 +22,17 @@ describe('Checkpoints', () => {
           written.push([...sessions.keys()]);
         },
         removeLive: (pid) => Promise.resolve(void removed.push(pid)),
-        settle: (pid) => Promise.resolve(void settled.push(pid)),
+        dropCopy: (pid) => Promise.resolve(void settled.push(pid)),
       },
       encoder: { encode: (_operation, { pid }) => (unencodable.includes(pid) ? undefined : pid) },
       writes: { add: (_operation, write) => void write.catch(() => failures++) },
     });
   };
-  const open = (pid: string, { isConfirmed = true, isSettled = true, data = {} } = {}): SessionClaim => {
+  const open = (pid: string, { isConfirmed = true, isCopyDropped = true, data = {} } = {}): SessionClaim => {
     const keeper = { touch: (claim: SessionClaim) => checkpoints.add(claim), finish: () => undefined };
     const session = { sid: 'sid', pid, rooms: [], data };
     const claim = new SessionClaim(keeper, {
-      ...{ pid, session, isConfirmed, isSettled, epoch: 1, nsp: '/', owner: 'node', duration: 1_000 },
+      ...{ pid, session, isConfirmed, isCopyDropped, epoch: 1, nsp: '/', owner: 'node', duration: 1_000 },
     });
     claims.set(pid, claim);
     return claim;
@@ -112,9 +112,9 @@ describe('Checkpoints', () => {
     expect(written).toEqual([['a']]);
   });
 
-  test('settles a claim once its session is written, and tells who waits for a write that it failed', async () => {
-    await checkpoints.writeNow(open('a', { isSettled: false }));
-    expect([settled, claims.get('a')!.isSettled]).toEqual([['a'], true]);
+  test('drops the copy of a session once it is written, and says so if a write failed', async () => {
+    await checkpoints.writeNow(open('a', { isCopyDropped: false }));
+    expect([settled, claims.get('a')!.isCopyDropped]).toEqual([['a'], true]);
     failing = true;
     await expect(checkpoints.writeNow(open('b'))).rejects.toThrow('Redis is away');
   });

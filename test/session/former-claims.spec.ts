@@ -6,7 +6,7 @@ const claim = (pid: string, epoch: number): SessionClaim => {
   const session = { sid: 'sid', pid, rooms: [], data: {} };
   const keeper = { touch: () => undefined, finish: () => undefined };
   return new SessionClaim(keeper, {
-    ...{ pid, epoch, session, nsp: '/', owner: 'node', duration: 1_000, isConfirmed: true, isSettled: true },
+    ...{ pid, epoch, session, nsp: '/', owner: 'node', duration: 1_000, isConfirmed: true, isCopyDropped: true },
   });
 };
 

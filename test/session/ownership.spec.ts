@@ -102,7 +102,7 @@ describe('the model of sessions: every order of every step of three nodes and on
     [2, 0, 1, 103_472],
     [3, 0, 0, 202_994],
   ])(
-    '%i connections, %i lost answers, %i faults: one owner, nothing older after something newer, nothing lost',
+    '%i connections, %i lost answers, %i faults: one owner, no older record over a newer one, none lost',
     (connections, losses, faults, states) => {
       expect(explore(initialState(connections, losses, faults))).toBe(states);
     },

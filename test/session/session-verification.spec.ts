@@ -20,7 +20,7 @@ describe('SessionVerification', () => {
     const keeper = { touch: () => void touched.push(pid), finish: () => undefined };
     const session = { sid: 'sid', pid, rooms: [], data: {} };
     const claim = new SessionClaim(keeper, {
-      ...{ pid, epoch, session, isConfirmed, nsp: '/', owner: 'self', duration: 1_000, isSettled: true },
+      ...{ pid, epoch, session, isConfirmed, nsp: '/', owner: 'self', duration: 1_000, isCopyDropped: true },
     });
     claim.written = wasWritten ? '{}' : undefined;
     claims.set(pid, claim);
@@ -99,7 +99,7 @@ describe('SessionVerification', () => {
   test('claims again what Redis has lost the claim of, but for a first connection, which has none', async () => {
     const claim = open('lost', { epoch: 3 });
     expect(await verification.isOurs(claim)).toBe(true);
-    expect([claimed, claim.isSettled]).toEqual([[['lost', 3]], false]);
+    expect([claimed, claim.isCopyDropped]).toEqual([[['lost', 3]], false]);
     expect(await verification.isOurs(open('first', { epoch: 0 }))).toBe(true);
     expect(claimed).toHaveLength(1);
   });

@@ -65,7 +65,7 @@ describe('StreamReader', () => {
     expect(reader).toMatchObject({ position: '4-0', backlog: 0, mode: 'following' });
   });
 
-  test('reports how many entries of a publisher are missing between two, and that what was read is incomplete', async () => {
+  test('reports how many entries of a publisher are missing, and that what was read is incomplete', async () => {
     await start();
     await append(1);
     await append(4);

@@ -1,8 +1,11 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from '@jest/globals';
 import { parse, parseAllDocuments } from 'yaml';
+import { closeAfterwards } from '../kit/index.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const read = (path: string): string => readFileSync(join(root, path), 'utf8');
@@ -137,6 +140,25 @@ describe('the workflows', () => {
       for (const [path] of command.matchAll(/\.ci\/\w+|scripts\/[\w-]+\.mjs/g))
         expect(existsSync(join(root, path))).toBe(true);
     }
+  });
+
+  test('publish a package that names its repository, which provenance and the links of README need', () => {
+    const { steps } = parse(read('.github/workflows/release.yml')).jobs.publish as { steps: { run?: string }[] };
+    const commands = steps.flatMap(({ run }) => run ?? []);
+    const named = commands.findIndex((command) => command.includes('npm pkg set repository'));
+    expect(named).toBeGreaterThan(commands.indexOf('.ci/run'));
+    expect(named).toBeLessThan(commands.findIndex((command) => command.startsWith('npm publish --provenance')));
+
+    const folder = mkdtempSync(join(tmpdir(), 'release-'));
+    closeAfterwards({ close: () => rmSync(folder, { recursive: true }) });
+    writeFileSync(join(folder, 'package.json'), JSON.stringify({ name: 'test', version: '1.0.0' }));
+    const env = { ...process.env, GITHUB_SERVER_URL: 'https://forge.test', GITHUB_REPOSITORY: 'owner/name' };
+    execFileSync('bash', ['-ec', commands[named]!], { cwd: folder, env });
+    expect(JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))).toMatchObject({
+      repository: { type: 'git', url: 'git+https://forge.test/owner/name.git' },
+      homepage: 'https://forge.test/owner/name#readme',
+      bugs: { url: 'https://forge.test/owner/name/issues' },
+    });
   });
 
   test('test the versions of Node that .ci/run tests, and those that package.json allows', () => {

@@ -142,7 +142,7 @@ describe('an entry', () => {
     );
   });
 
-  test('keeps the JSON of its data if that is long, where it is written and where it is read, as Socket.IO makes it', () => {
+  test('keeps the JSON of long data, where it is written and where it is read, as Socket.IO makes it', () => {
     let known = 0;
     fc.assert(
       fc.property(eventData, wireOptions, (start, opts) => {

@@ -9,19 +9,20 @@ import {
   type Redirect,
 } from './cluster-slots.js';
 import type { ClusterTopology } from './cluster-topology.js';
-import type { Command, OpenOptions, RedisConnection } from '../driver.js';
+import { RedisClientError, type Command, type OpenOptions, type RedisConnection } from '../driver.js';
 import { needsOf, ReconnectingConnection } from '../reconnecting-connection.js';
 import { isClusterChanging } from '../reply-code.js';
 import { outsideContext } from '../outside-context.js';
+import { Signal } from '../../time/signal.js';
 
 /** How often one command is sent on from node to node. */
 const MAX_REDIRECTS = 5;
 /** Milliseconds that a command waits for a node to which a connection is only being opened. */
-const OPEN_TIMEOUT = 1_000;
+const OPEN_TIMEOUT_MS = 1_000;
 /** Milliseconds in which a node must have counted its subscribers. */
-const COUNT_TIMEOUT = 2_000;
+const COUNT_TIMEOUT_MS = 2_000;
 /** Milliseconds after which the nodes are looked up again although nothing has failed: there may be new replicas. */
-const REFRESH_INTERVAL = 30_000;
+const REFRESH_INTERVAL_MS = 30_000;
 
 interface NodeConnection {
   connection: ReconnectingConnection;
@@ -38,7 +39,7 @@ interface NodeConnection {
  * - reader: the master of its key;
  * - subscriber: one node, for the cluster passes messages on to all; all masters, if PUB/SUB is sharded.
  *
- * It is complete when all of these are ready (of replicas it is enough that they were tried). The listener is told
+ * It is complete when all of these are ready (of replicas it is enough that they were tried). The listener is notified
  * that the connection is lost when it is not complete any more, and with each error until it is.
  *
  * A command is sent on by `MOVED` and `ASK`, which say that it was not executed, and never otherwise: the outcome of
@@ -49,8 +50,8 @@ export class ClusterConnection implements RedisConnection {
   private readonly nodes = new Map<string, NodeConnection>();
   private readonly backoff = new Backoff();
   private readonly unlisten: () => void;
-  /** Those who wait for a node to become ready or to fail. */
-  private readonly waiting = new Set<() => void>();
+  /** A node has become ready or failed, or is not needed any more. */
+  private readonly nodeChanged = new Signal();
   /** Whether all nodes that are needed are ready, which the listener knows. */
   private isComplete = false;
   private isClosed = false;
@@ -67,7 +68,7 @@ export class ClusterConnection implements RedisConnection {
   ) {
     this.unlisten = topology.onChange(() => this.onTopology());
     if (topology.current) {
-      this.scheduleRefresh(REFRESH_INTERVAL);
+      this.scheduleRefresh(REFRESH_INTERVAL_MS);
       queueMicrotask(() => this.onTopology());
     } else {
       this.scheduleRefresh(0);
@@ -129,8 +130,8 @@ export class ClusterConnection implements RedisConnection {
     if (nodes.length === 0) {
       throw this.unavailable();
     }
-    const patience = Math.min(timeout, COUNT_TIMEOUT);
-    const counts = await Promise.allSettled(nodes.map((node) => node.countSubscribers(channels, patience)));
+    const countTimeout = Math.min(timeout, COUNT_TIMEOUT_MS);
+    const counts = await Promise.allSettled(nodes.map((node) => node.countSubscribers(channels, countTimeout)));
     const known = counts.filter((count) => count.status === 'fulfilled').map(({ value }) => value);
     if (known.length === 0) {
       throw (counts[0] as PromiseRejectedResult).reason;
@@ -153,7 +154,7 @@ export class ClusterConnection implements RedisConnection {
     clearTimeout(this.refreshTimer);
     const nodes = [...this.nodes.values()];
     this.nodes.clear();
-    this.onNodeChanged();
+    this.nodeChanged.notify();
     await Promise.all(nodes.map(({ connection }) => connection.close()));
   }
 
@@ -203,31 +204,13 @@ export class ClusterConnection implements RedisConnection {
     return connection;
   }
 
-  /** Waits for a condition, which can only change when a node does, for at most OPEN_TIMEOUT. */
-  private until(condition: () => boolean): Promise<void> {
-    if (condition() || this.isClosed) {
-      return Promise.resolve();
-    }
-    return new Promise((resolve) => {
-      const end = (): void => {
-        clearTimeout(timer);
-        this.waiting.delete(look);
-        resolve();
-      };
-      const look = (): void => {
-        if (condition() || this.isClosed) {
-          end();
-        }
-      };
-      const timer = setTimeout(end, OPEN_TIMEOUT);
-      this.waiting.add(look);
-    });
-  }
-
-  /** To be called when a node has become ready or failed, and at the end. */
-  private onNodeChanged(): void {
-    for (const look of [...this.waiting]) {
-      look();
+  /** Waits for a condition, which can only change when a node does, for at most OPEN_TIMEOUT_MS. */
+  private async until(condition: () => boolean): Promise<void> {
+    const end = performance.now() + OPEN_TIMEOUT_MS;
+    while (!condition() && !this.isClosed) {
+      if (!(await this.nodeChanged.wait(Math.max(0, end - performance.now())))) {
+        return;
+      }
     }
   }
 
@@ -238,11 +221,11 @@ export class ClusterConnection implements RedisConnection {
     }
     clearTimeout(this.refreshTimer);
     const refresh = (): void => {
-      this.scheduleRefresh(REFRESH_INTERVAL);
+      this.scheduleRefresh(REFRESH_INTERVAL_MS);
       this.topology.refresh().catch((error: Error) => this.onError(error));
     };
     this.refreshTimer = outsideContext(() => setTimeout(refresh, delay));
-    if (delay === REFRESH_INTERVAL) {
+    if (delay === REFRESH_INTERVAL_MS) {
       this.refreshTimer.unref();
     }
   }
@@ -267,7 +250,7 @@ export class ClusterConnection implements RedisConnection {
         this.openNode(address);
       }
     }
-    this.onNodeChanged();
+    this.nodeChanged.notify();
     this.updateReadiness();
   }
 
@@ -280,7 +263,7 @@ export class ClusterConnection implements RedisConnection {
     return (
       this.options.role === 'commands' &&
       node.connection.ready &&
-      performance.now() - node.unlistedSince < REFRESH_INTERVAL
+      performance.now() - node.unlistedSince < REFRESH_INTERVAL_MS
     );
   }
 
@@ -295,12 +278,12 @@ export class ClusterConnection implements RedisConnection {
         listener: {
           onReady: () => {
             node.isTried = true;
-            this.onNodeChanged();
+            this.nodeChanged.notify();
             this.updateReadiness();
           },
           onLost: (cause) => {
             node.isTried = true;
-            this.onNodeChanged();
+            this.nodeChanged.notify();
             if (role === 'subscriber' && this.chosen === address) {
               this.chosen = undefined;
               this.abandoned = address;
@@ -351,7 +334,7 @@ export class ClusterConnection implements RedisConnection {
     } else if (!this.isComplete && replicas.every((address) => this.nodes.get(address)?.isTried)) {
       this.isComplete = true;
       this.backoff.reset();
-      this.scheduleRefresh(REFRESH_INTERVAL);
+      this.scheduleRefresh(REFRESH_INTERVAL_MS);
       this.options.listener.onReady();
     }
   }
@@ -387,6 +370,6 @@ export class ClusterConnection implements RedisConnection {
   }
 
   private unavailable(): Error {
-    return new Error(`the cluster cannot be used now: ${this.lastError.message}`, { cause: this.lastError });
+    return new RedisClientError(`the cluster cannot be used now: ${this.lastError.message}`, { cause: this.lastError });
   }
 }

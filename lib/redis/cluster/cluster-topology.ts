@@ -1,17 +1,18 @@
 import { ClusterSlots, formatAddress, parseAddress, type Address } from './cluster-slots.js';
 import { RedisTimeoutError } from '../driver.js';
 import type { RedisSocket, RedisSocketOptions } from '../redis-socket.js';
+import { withinOr } from '../../time/within.js';
 
-/** Milliseconds in which a node must have told what it knows of the cluster. */
-const ASK_TIMEOUT = 2_000;
+/** Milliseconds in which a node must have answered what it knows of the cluster. */
+const ASK_TIMEOUT_MS = 2_000;
 /** Milliseconds in which the client library must have found the nodes to begin with. */
-const SEED_TIMEOUT = 5_000;
+const SEED_TIMEOUT_MS = 5_000;
 
 /** How the nodes of a cluster are reached with one kind of client. */
 export interface ClusterAccess {
   /** The nodes that the user's client begins with. `signal` ends the search. */
   seeds(signal: AbortSignal): Promise<Address[]>;
-  /** From an address that the cluster tells to one that can be reached from here. */
+  /** From an address that the cluster announces to one that can be reached from here. */
   map(address: Address): Address;
   /** Makes a socket to a node; not before `seeds` has found one. */
   connect(address: Address, options: RedisSocketOptions): RedisSocket;
@@ -40,7 +41,7 @@ export class ClusterTopology {
   move(slot: number, address: string): void {
     if (this.slots && this.slots.masterOf(slot) !== address) {
       this.slots.move(slot, address);
-      this.tell();
+      this.notify();
     }
   }
 
@@ -76,9 +77,9 @@ export class ClusterTopology {
 
   private async seeds(): Promise<Address[]> {
     const searching = new AbortController();
-    const late = new RedisTimeoutError(`no node of the cluster was found within ${SEED_TIMEOUT} ms`);
+    const late = new RedisTimeoutError(`no node of the cluster was found within ${SEED_TIMEOUT_MS} ms`);
     try {
-      return await within(SEED_TIMEOUT, late, this.access.seeds(searching.signal));
+      return await withinOr(SEED_TIMEOUT_MS, this.access.seeds(searching.signal), late);
     } finally {
       searching.abort();
     }
@@ -98,29 +99,19 @@ export class ClusterTopology {
       return socket.call(['CLUSTER', 'SLOTS']);
     };
     try {
-      const late = new RedisTimeoutError(`${formatAddress(address)} did not answer within ${ASK_TIMEOUT} ms`);
-      const reply = await within(ASK_TIMEOUT, late, Promise.race([ask(), closed]));
-      this.slots = ClusterSlots.parse(reply, address, (told) => this.access.map(told));
-      this.tell();
+      const late = new RedisTimeoutError(`${formatAddress(address)} did not answer within ${ASK_TIMEOUT_MS} ms`);
+      const reply = await withinOr(ASK_TIMEOUT_MS, Promise.race([ask(), closed]), late);
+      this.slots = ClusterSlots.parse(reply, address, (announced) => this.access.map(announced));
+      this.notify();
     } finally {
       socket.destroy();
     }
   }
 
-  private tell(): void {
+  private notify(): void {
     for (const listener of [...this.listeners]) {
       listener();
     }
-  }
-}
-
-async function within<T>(timeout: number, late: Error, result: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const expired = new Promise<never>((_resolve, reject) => (timer = setTimeout(reject, timeout, late)));
-  try {
-    return await Promise.race([result, expired]);
-  } finally {
-    clearTimeout(timer);
   }
 }
 

@@ -142,7 +142,7 @@ export class IoredisSocket implements RedisSocket {
       role: 'master',
       readOnly: false,
       monitor: false,
-      // A read blocks for as long as it was told to; deadlines are set above.
+      // A read blocks for as long as its BLOCK says; deadlines are set above.
       commandTimeout: undefined,
       socketTimeout: undefined,
       blockingTimeout: undefined,
@@ -243,7 +243,7 @@ export class IoredisSocket implements RedisSocket {
   }
 
   /**
-   * A slot has moved: the server has ended subscriptions, or refuses to make one. ioredis 6 tells both by one event;
+   * A slot has moved: the server has ended subscriptions, or refuses to make one. ioredis 6 reports both by one event;
    * ioredis 5 and iovalkey the first by an 'error', and ioredis 5 leaves the promise of the second pending. One that is
    * rejected is the caller's to see; in all other cases the connection is made anew, and with it its subscriptions.
    */

@@ -6,7 +6,7 @@ const MINUS = '-'.charCodeAt(0);
 const ZERO = '0'.charCodeAt(0);
 const KNOWN: ReadonlySet<number> = new Set(Object.values(RESP));
 /** No line of a length or a number is longer. */
-const MAX_HEADER = 32;
+const MAX_HEADER_BYTES = 32;
 
 /**
  * Finds out where one reply ends and the next begins, in bytes that come in pieces. It looks at lengths only.
@@ -97,7 +97,7 @@ export class ReplySplitter {
         }
         while (at < end && bytes[at] !== CR) {
           size = size * 10 + (bytes[at]! - ZERO);
-          if (++at - this.at > MAX_HEADER) {
+          if (++at - this.at > MAX_HEADER_BYTES) {
             throw new RespError('Redis sent something that is not RESP: a length that does not end');
           }
         }

@@ -21,11 +21,12 @@ const MINUS = '-'.charCodeAt(0);
 const ZERO = '0'.charCodeAt(0);
 const CR = '\r'.charCodeAt(0);
 /** Bytes of the marker before the text of a verbatim string: `txt:`. */
-const VERBATIM_MARKER = 4;
+const VERBATIM_MARKER_BYTES = 4;
 
 /** What came is not RESP, or a form of it that Redis does not use. */
 export class RespError extends Error {
   override readonly name = 'RespError';
+  readonly code = 'REDIS_STREAMS_INVALID_REPLY';
 }
 
 /**
@@ -63,7 +64,7 @@ export class RespCursor {
       at += 2;
       this.size = isNegative ? -1 : type === RESP.map || type === RESP.attribute ? 2 * size : size;
       if (type === RESP.bulk || type === RESP.bulkError || type === RESP.verbatim) {
-        this.from = at + (type === RESP.verbatim ? VERBATIM_MARKER : 0);
+        this.from = at + (type === RESP.verbatim ? VERBATIM_MARKER_BYTES : 0);
         this.to = isNegative ? this.from : at + size;
         at = isNegative ? at : this.to + 2;
       }
