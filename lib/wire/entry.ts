@@ -289,8 +289,8 @@ export function decodeEntry(
 function toLoggedPacket(data: Record<string, unknown>, text: string): LoggedPacket {
   const packet: LoggedPacket = toPacket(data.packet);
   const json = text.length < MIN_REUSED ? undefined : dataJson(text, data);
-  if (json !== undefined) {
-    packet.json = json;
+  if (json !== undefined && !hasBinary(packet.data)) {
+    packet.json = json; // it is not nested too deep for Socket.IO either, or looking through it would have failed
   }
   return packet;
 }
