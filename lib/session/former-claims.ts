@@ -13,8 +13,11 @@ export class FormerClaims {
   /** Of sessions that were stored when their client left, which a failover may lose, by private session id. */
   private readonly stored = new Map<string, SessionClaim>();
 
+  /** @param onForgotten - called with the id of a session that another node has claimed, when it is not kept any more */
+  constructor(private readonly onForgotten: (pid: string) => void = () => undefined) {}
+
   addYielded(claim: SessionClaim): void {
-    keep(this.yielded, claim, YIELDED_TIME_MS);
+    keep(this.yielded, claim, YIELDED_TIME_MS, this.onForgotten);
   }
 
   addStored(claim: SessionClaim): void {
@@ -41,9 +44,20 @@ export class FormerClaims {
 }
 
 /** Puts a claim at the end of those of a kind, for some time. */
-function keep(claims: Map<string, SessionClaim>, claim: SessionClaim, time: number): void {
+function keep(
+  claims: Map<string, SessionClaim>,
+  claim: SessionClaim,
+  time: number,
+  onForgotten?: (pid: string) => void,
+): void {
   const { pid } = claim;
   claims.delete(pid);
   claims.set(pid, claim);
-  setTimeout(() => claims.get(pid) === claim && claims.delete(pid), time).unref();
+  const forget = (): void => {
+    if (claims.get(pid) === claim) {
+      claims.delete(pid);
+      onForgotten?.(pid);
+    }
+  };
+  setTimeout(forget, time).unref();
 }

@@ -48,7 +48,7 @@ export class SessionStore implements ClaimKeeper {
   /** The newest claim to each session that this node has to do with, by private session id. */
   private readonly claims = new Map<string, SessionClaim>();
   /** What other nodes may still ask for. */
-  private readonly former = new FormerClaims();
+  private readonly former = new FormerClaims((pid) => this.removeLeftover(pid));
   /** Claims that cannot be finished while Redis is away. */
   private readonly waiting = new Set<SessionClaim>();
   /** What makes sessions texts. */
@@ -65,7 +65,7 @@ export class SessionStore implements ClaimKeeper {
   private duration = 0;
 
   constructor(
-    connection: RedisConnection,
+    private readonly connection: RedisConnection,
     private readonly options: SessionStoreOptions,
   ) {
     this.records = new SessionRecords(connection, { ...options, lifetime: () => this.duration + options.grace });
@@ -268,6 +268,13 @@ export class SessionStore implements ClaimKeeper {
     this.forget(claim);
     // Its live record stays: it is the best there is if this node dies before it is asked. Who has claimed it removes it.
     this.former.addYielded(claim);
+  }
+
+  /** Whoever has claimed a session removes this node's record of it, unless the answer of Redis was lost. */
+  private removeLeftover(pid: string): void {
+    if (!this.isClosed && this.connection.ready && !this.claims.has(pid)) {
+      this.removeLive(pid);
+    }
   }
 
   private removeLive(pid: string): void {

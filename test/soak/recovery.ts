@@ -323,7 +323,8 @@ export async function soakRecovery({
       report.leftovers = await countLeftovers(fleet, clients);
       return report.ghosts + report.leftovers === 0;
     },
-    { what: 'nothing to be left', timeout: 5_000, interval: 100 },
+    // A node keeps its record of a session that another has claimed for at most ten seconds.
+    { what: 'nothing to be left', timeout: 15_000, interval: 100 },
   ).catch(() => undefined);
   const refusals = await Promise.all(
     fleet.nodes.map(async ({ process }) => (await process.call<ClusterNodeStatus>('status')).refusedRecoveries),
