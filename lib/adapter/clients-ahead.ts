@@ -84,23 +84,21 @@ export function aheadOf(session: Pick<Session, 'ahead'>, cut: Cut): Ahead[] {
   const known = (session.ahead ?? []).filter(
     ({ coveredAt }) => coveredAt === undefined || compareStreamIds(coveredAt, cut.position) > 0,
   );
-  const all = new Map(known.map((ahead) => [ahead.node, { ...ahead }]));
-  for (const { node, seq } of cut.ahead) {
-    if (seq > (all.get(node)?.seq ?? 0)) {
-      all.set(node, { node, seq });
-    }
-  }
-  return [...all.values()].slice(-MAX_AHEAD);
+  return withMore(
+    known.map((ahead) => ({ ...ahead })),
+    cut.ahead,
+  );
 }
 
 /**
- * What a client of this node has besides, though its offsets do not say it, of a history that was replaced.
+ * What a client has of each publisher, with what it has besides where that is more.
  *
- * @param former - see {@link StreamLog.formerNumbers}
+ * @param more - what its offset says, or what it was given of a history that was replaced (see
+ *   {@link StreamLog.formerNumbers})
  */
-export function withFormer(ahead: readonly Ahead[], former: readonly Origin[]): Ahead[] {
-  const all = new Map(ahead.map((one) => [one.node, one]));
-  for (const { node, seq } of former) {
+export function withMore(known: readonly Ahead[], more: readonly Origin[]): Ahead[] {
+  const all = new Map(known.map((ahead) => [ahead.node, ahead]));
+  for (const { node, seq } of more) {
     if (seq > (all.get(node)?.seq ?? 0)) {
       all.set(node, { node, seq });
     }

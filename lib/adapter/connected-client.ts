@@ -5,7 +5,7 @@ import type { StreamLog } from '../stream/stream-log.js';
 import { cutAt, cutBackTo, NOTHING, type Cut } from '../wire/cut.js';
 import type { Ahead, LastGiven, Session } from '../wire/session.js';
 import { compareStreamIds, earlier, STREAM_START, type StreamId } from '../wire/stream-id.js';
-import { aheadOf, withFormer } from './clients-ahead.js';
+import { aheadOf, withMore } from './clients-ahead.js';
 
 /** How many of the rooms that a client has left are remembered. */
 const MAX_LEFT = 100;
@@ -68,7 +68,7 @@ export class ConnectedClient {
     this.owners = session?.owners;
     this.joined = new Map(session?.joined);
     this.left = [...(session?.left ?? [])];
-    this.ahead = withFormer(session ? aheadOf(session, cut) : [], log.formerNumbers);
+    this.ahead = withMore(session ? aheadOf(session, cut) : [], log.formerNumbers);
   }
 
   join(rooms: readonly string[]): void {
@@ -160,7 +160,7 @@ export class ConnectedClient {
     this.joined.forEach((from, room) => this.joined.set(room, cutBack(from)));
     this.left = this.left.map(([room, from, upTo]) => [room, cutBack(from), cutBack(upTo)]);
     const kept = this.ahead.map(({ node, seq, coveredAt }) => ({ node, seq, ...(isKept(coveredAt) && { coveredAt }) }));
-    this.ahead = withFormer(kept, this.log.formerNumbers);
+    this.ahead = withMore(kept, this.log.formerNumbers);
   }
 
   /** Once what the mark names of this node has been read back, a position says it as well, and to every node. */

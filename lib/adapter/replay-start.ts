@@ -1,7 +1,7 @@
 import type { RecoveryRefusal } from '../cluster/events.js';
 import type { StreamLog } from '../stream/stream-log.js';
 import { coversCut, isInCut, joinCuts, NOTHING, type Cut } from '../wire/cut.js';
-import { DIRECT_LANE } from '../wire/entry.js';
+import { nodeOfLane } from '../wire/entry.js';
 import type { LastGiven, Session } from '../wire/session.js';
 import { compareStreamIds } from '../wire/stream-id.js';
 
@@ -57,11 +57,6 @@ function knowsNodesOf({ ahead }: Cut, { owner, owners = [], position, ahead: bef
   const named = [...before, ...(position?.ahead ?? [])].map(({ node }) => nodeOfLane(node));
   const known = new Set([owner, ...owners, ...named]);
   return owner === undefined || ahead.every(({ node }) => known.has(nodeOfLane(node)));
-}
-
-/** The node that has a lane. */
-function nodeOfLane(lane: string): string {
-  return lane.endsWith(DIRECT_LANE) ? lane.slice(0, -DIRECT_LANE.length) : lane;
 }
 
 /** Whether a client that has what is in a cut has received what it was given last, and so all before it. */

@@ -4,7 +4,7 @@ import type { ClusterNode } from '../cluster/cluster-node.js';
 import type { RecoveryRefusal } from '../cluster/events.js';
 import { isSessionId, type Session } from '../wire/session.js';
 import { SessionRecipient } from '../session/session-recipient.js';
-import { DIRECT_LANE, type LogEntry } from '../wire/entry.js';
+import { nodeOfLane, type LogEntry } from '../wire/entry.js';
 import type { ReplayItem } from '../stream/replay-log.js';
 import { broadcastOf } from '../stream/broadcast.js';
 import type { StreamLog } from '../stream/stream-log.js';
@@ -286,7 +286,7 @@ export class SessionRecovery {
     const { id } = this.node;
     return (
       compareStreamIds(position, this.log.position ?? STREAM_START) <= 0 &&
-      ahead.every(({ node }) => node === id || node === id + DIRECT_LANE)
+      ahead.every(({ node }) => nodeOfLane(node) === id)
     );
   }
 

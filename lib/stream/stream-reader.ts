@@ -193,16 +193,9 @@ export class StreamReader {
    * Resolves to whether, within `timeout` milliseconds, all {@link formerNumbers} are in a cut: who has that, and is given
    * what this node delivers after it, lacks nothing.
    */
-  async whenFormerIn(cut: Cut, timeout: number): Promise<boolean> {
-    const until = performance.now() + timeout;
-    while (!this.formerNumbers.every((origin) => isInCut({ origin }, cut))) {
-      const left = until - performance.now();
-      if (left <= 0 || this.currentMode === 'stopped') {
-        return false;
-      }
-      await this.progress.wait(Math.min(left, LOOK_AGAIN_MS));
-    }
-    return true;
+  whenFormerIn(cut: Cut, timeout: number): Promise<boolean> {
+    const isIn = (): boolean => this.formerNumbers.every((origin) => isInCut({ origin }, cut));
+    return this.whenProgressed(isIn, timeout, () => this.currentMode === 'stopped', LOOK_AGAIN_MS);
   }
 
   /** How many entries were fetched and not yet delivered. */
@@ -254,31 +247,41 @@ export class StreamReader {
   }
 
   /** Resolves to whether the entry with this id, and all before it, are delivered within `timeout` milliseconds. */
-  async whenDelivered(id: StreamId, timeout: number): Promise<boolean> {
-    const until = performance.now() + timeout;
-    const arrived = (): boolean => this.deliveredId !== undefined && compareStreamIds(this.deliveredId, id) >= 0;
-    while (!arrived()) {
-      const left = until - performance.now();
-      if (left <= 0 || this.currentMode === 'stopped') {
-        return false;
-      }
-      await this.progress.wait(left);
-    }
-    return true;
+  whenDelivered(id: StreamId, timeout: number): Promise<boolean> {
+    const isDelivered = (): boolean => this.deliveredId !== undefined && compareStreamIds(this.deliveredId, id) >= 0;
+    return this.whenProgressed(isDelivered, timeout, () => this.currentMode === 'stopped');
   }
 
   /**
    * Resolves to whether the entry number `seq` of a publisher is delivered within `timeout` milliseconds; to false at once
    * if nothing is being read.
    */
-  async whenPublisherDelivered(node: string, seq: number, timeout: number): Promise<boolean> {
+  whenPublisherDelivered(node: string, seq: number, timeout: number): Promise<boolean> {
+    return this.whenProgressed(
+      () => this.lastOf(node) >= seq,
+      timeout,
+      () => !this.isReading,
+    );
+  }
+
+  /**
+   * Resolves to whether something becomes true within `timeout` milliseconds; to false at once if it cannot any more.
+   *
+   * @param lookAgainMs - after how many milliseconds it is looked at again, even if nothing was delivered
+   */
+  private async whenProgressed(
+    isTrue: () => boolean,
+    timeout: number,
+    isOver: () => boolean,
+    lookAgainMs = Infinity,
+  ): Promise<boolean> {
     const until = performance.now() + timeout;
-    while (this.lastOf(node) < seq) {
+    while (!isTrue()) {
       const left = until - performance.now();
-      if (left <= 0 || !this.isReading) {
+      if (left <= 0 || isOver()) {
         return false;
       }
-      await this.progress.wait(left);
+      await this.progress.wait(Math.min(left, lookAgainMs));
     }
     return true;
   }

@@ -70,6 +70,11 @@ export interface Origin {
 /** Appended to a node's id, it names the lane of what overtakes: entries that are delivered here before others of the node. */
 export const DIRECT_LANE = '~';
 
+/** The node that has a lane. */
+export function nodeOfLane(lane: string): string {
+  return lane.endsWith(DIRECT_LANE) ? lane.slice(0, -DIRECT_LANE.length) : lane;
+}
+
 /** An entry of this node that has not been read back: its id is not known. */
 export type UnreadEntry = Omit<LogEntry, 'id' | 'size'> & { readonly id?: undefined };
 

@@ -46,7 +46,7 @@ export function predecessor(id: StreamId): StreamId {
 
 /** Milliseconds since the entry was appended, by the clock of Redis, in its id, and this process's; at least 0. */
 export function ageOf(id: StreamId): number {
-  return Math.max(0, Date.now() - Number(id.slice(0, id.indexOf('-'))));
+  return Math.max(0, Date.now() - timeOf(id));
 }
 
 function compareNumbers(a: string, b: string): number {
@@ -55,6 +55,10 @@ function compareNumbers(a: string, b: string): number {
 
 /** The least id of `ms` milliseconds before another. */
 export function idBefore(id: StreamId, ms: number): StreamId {
-  const time = Number(id.slice(0, id.indexOf('-')));
-  return `${Math.max(0, time - ms)}-0`;
+  return `${Math.max(0, timeOf(id) - ms)}-0`;
+}
+
+/** Milliseconds since the epoch, by the clock of Redis. */
+function timeOf(id: StreamId): number {
+  return Number(id.slice(0, id.indexOf('-')));
 }

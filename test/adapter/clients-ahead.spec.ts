@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
-import { aheadOf, ClientsAhead, type ClientAhead, withFormer } from '../../lib/adapter/clients-ahead.js';
+import { aheadOf, ClientsAhead, type ClientAhead, withMore } from '../../lib/adapter/clients-ahead.js';
 import type { LogEntry } from '../../lib/wire/entry.js';
 import type { Ahead } from '../../lib/wire/session.js';
 
@@ -29,12 +29,12 @@ describe('ClientsAhead', () => {
       { node: 'other', seq: 3 },
       { node: 'third', seq: 1 },
     ];
-    expect(withFormer(ahead, former)).toEqual([
+    expect(withMore(ahead, former)).toEqual([
       { node: NODE, seq: 2 },
       { node: 'other', seq: 9 },
       { node: 'third', seq: 1 },
     ]);
-    expect(withFormer(ahead, [])).toEqual(ahead);
+    expect(withMore(ahead, [])).toEqual(ahead);
   });
 
   test('withholds an entry from the clients that have it, and from no other', () => {

@@ -45,6 +45,17 @@ class FailingNode {
     }
   }
 
+  /** It loses its connections, and makes new ones to another server. */
+  async moveTo(redis: RedisServer): Promise<void> {
+    this.isolate(...BOTH);
+    await this.connectTo(redis, ...BOTH);
+  }
+
+  /** Waits until its one message was sent again, and acknowledged. */
+  async hasSentAgain(): Promise<void> {
+    await until(() => this.appended === 1, { what: 'the message to be sent again' });
+  }
+
   /** Waits until it has noticed that the log is not the one that it has read. */
   async hasNoticed(): Promise<void> {
     await until(() => this.member.eventsOf('stream-replaced').length > 0, { what: 'a node to notice the failover' });
@@ -97,6 +108,14 @@ async function settled(redis: RedisServer, ...nodes: FailingNode[]): Promise<voi
   );
 }
 
+/** Nodes come to the server that has taken over, one after the other, and notice it. */
+async function failOver(replica: RedisServer, ...nodes: FailingNode[]): Promise<void> {
+  for (const node of nodes) {
+    await node.moveTo(replica);
+    await node.hasNoticed();
+  }
+}
+
 async function moveTo(visitor: Visitor, node: { url: string }, visit: number): Promise<void> {
   await visitor.stayAway();
   visitor.comeBack(node.url);
@@ -118,11 +137,7 @@ describe('a message that a failover loses, and that its publisher, which had no 
     await Promise.all([receives(visitor, 2), receives(witness, 2)]);
     a.isolate(...BOTH);
     await promote();
-    for (const node of [b, c]) {
-      node.isolate(...BOTH);
-      await node.connectTo(replica, ...BOTH);
-      await node.hasNoticed();
-    }
+    await failOver(replica, b, c);
     c.io.to('red').emit('msg', 2);
     await Promise.all([receives(visitor, 3), receives(witness, 3)]);
     return { ...servers, visitor, witness };
@@ -131,7 +146,7 @@ describe('a message that a failover loses, and that its publisher, which had no 
   /** `a` sends message 1 again, and then 3. */
   async function sendAgain({ replica, a, c, visitor, witness }: Awaited<ReturnType<typeof lose>>): Promise<void> {
     await a.connectTo(replica, ...BOTH);
-    await until(() => a.appended === 1, { what: 'the message to be sent again' });
+    await a.hasSentAgain();
     await settled(replica, a, c);
     a.io.to('red').emit('msg', 3);
     await Promise.all([receives(visitor, 4), receives(witness, 4)]);
@@ -163,7 +178,7 @@ describe('a message that a failover loses, and that its publisher, which had no 
     const { visitor, replica, a, b, c } = state;
     await visitor.stayAway();
     await a.connectTo(replica, ...BOTH);
-    await until(() => a.appended === 1, { what: 'the message to be sent again' });
+    await a.hasSentAgain();
     await settled(replica, a, b, c);
     const d = await FailingNode.start(replica);
     visitor.comeBack(d.url);
@@ -179,7 +194,7 @@ describe('a message that a failover loses, and that its publisher, which had no 
     await visitor.stayAway();
     const d = await FailingNode.start(replica);
     await a.connectTo(replica, ...BOTH);
-    await until(() => a.appended === 1, { what: 'the message to be sent again' });
+    await a.hasSentAgain();
     await settled(replica, a, b, c, d);
     visitor.comeBack(d.url);
     await visits(visitor, 3);
@@ -202,8 +217,7 @@ test('a message that a failover lost after one node had read it is given once to
   a.isolate(...BOTH);
   await promote();
   for (const node of [b, c]) {
-    node.isolate(...BOTH);
-    await node.connectTo(replica, ...BOTH);
+    await node.moveTo(replica);
   }
   await c.hasNoticed();
   b.io.to('red').emit('msg', 2);
@@ -213,7 +227,7 @@ test('a message that a failover lost after one node had read it is given once to
   visitor.comeBack(c.url);
   await a.connectTo(replica, ...BOTH);
   await visits(visitor, 2);
-  await until(() => a.appended === 1, { what: 'the message to be sent again' });
+  await a.hasSentAgain();
   await settled(replica, a, c);
   a.io.to('red').emit('msg', 3);
   await Promise.all([receives(visitor, 4), receives(witness, 4)]);
@@ -236,15 +250,11 @@ test('a message appended to the new master before the reader knows of it is give
   await receives(visitor, 2);
   a.isolate(...BOTH);
   await promote();
-  for (const node of [b, c]) {
-    node.isolate(...BOTH);
-    await node.connectTo(replica, ...BOTH);
-    await node.hasNoticed();
-  }
+  await failOver(replica, b, c);
   c.io.to('red').emit('msg', 2);
   await until(() => c.appended === 1, { what: 'a message on the new master' });
   await a.connectTo(replica, 'commands');
-  await until(() => a.appended === 1, { what: 'the message to be sent again' });
+  await a.hasSentAgain();
   await a.connectTo(replica, 'reader');
   await a.hasNoticed();
   await receives(visitor, 3);
@@ -269,8 +279,7 @@ test('a client whose move a failover lost is not recovered from before it if it 
   await receives(visitor, 2);
   await visitor.stayAway();
   await promote();
-  c.isolate(...BOTH);
-  await c.connectTo(replica, ...BOTH);
+  await c.moveTo(replica);
   visitor.comeBack(c.url);
   await visits(visitor, 3);
   expect(visitor.visits.map(({ recovered }) => recovered)).toEqual([false, true, false]);
