@@ -1,6 +1,7 @@
 // Writes what came of the tests in test/matrix/ into docs/compatibility.md:
 //   node scripts/matrix.mjs                       runs them first
-//   node scripts/matrix.mjs --check results.json  only looks whether the page says what jest has written of a run
+//   node scripts/matrix.mjs --from results.json   takes what jest has written of a run of all tests
+//   node scripts/matrix.mjs --check results.json  only looks whether the page says the same as that
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -30,15 +31,14 @@ function toTable([topology, rows]) {
   const keys = (objects) => [...new Set(objects.flatMap(Object.keys))].sort();
   const clients = keys(Object.values(rows));
   const servers = keys(Object.values(rows).flatMap(Object.values));
-  const toCell = ({ passed, all } = { passed: 0, all: 0 }) => (passed === all ? passed : `**${passed} of ${all}**`);
+  const toText = ({ passed, all }) => (passed === all ? passed : `**${passed} of ${all}**`);
+  const toCell = (counts = {}) => servers.map((server) => (counts[server] ? toText(counts[server]) : '–')).join(' + ');
   const toLine = (cells) => `| ${cells.join(' | ')} |`;
   return [
     `**${topology}** (${servers.join(' + ')})\n`,
     toLine(['', ...clients]),
     toLine(['---', ...clients.map(() => '---:')]),
-    ...Object.entries(rows).map(([feature, cells]) =>
-      toLine([feature, ...clients.map((one) => servers.map((server) => toCell(cells[one]?.[server])).join(' + '))]),
-    ),
+    ...Object.entries(rows).map(([feature, cells]) => toLine([feature, ...clients.map((one) => toCell(cells[one]))])),
   ].join('\n');
 }
 
@@ -54,7 +54,7 @@ function runTests() {
 }
 
 const [mode, file] = process.argv.slice(2);
-const results = mode === '--check' ? JSON.parse(readFileSync(file, 'utf8')) : runTests();
+const results = file ? JSON.parse(readFileSync(file, 'utf8')) : runTests();
 const tables = Object.entries(count(results)).sort(([a], [b]) => (a < b ? -1 : 1));
 const text = readFileSync(page, 'utf8');
 const [before, after] = text.split(/<!-- matrix -->[^]*<!-- \/matrix -->/);

@@ -20,5 +20,6 @@ export default {
   setupFilesAfterEnv: ['<rootDir>/test/kit/setup.ts'],
   testTimeout: 30_000,
   maxWorkers: 2,
+  workerIdleMemoryLimit: '400MB',
   watchman: false,
 };

@@ -3,6 +3,7 @@ import type { Replay, ReplayItem, ReplayOutcome } from '../stream/replay-log.js'
 import { joinCuts, type Cut } from '../wire/cut.js';
 import type { Session } from '../wire/session.js';
 import { STREAM_START } from '../wire/stream-id.js';
+import { withMore } from './clients-ahead.js';
 import type { NamespaceLike, SocketLike } from './socket-io.js';
 
 /**
@@ -16,11 +17,15 @@ import type { NamespaceLike, SocketLike } from './socket-io.js';
  * At any time its session may be taken by a later connection of the same client: then it is released.
  */
 export class RecoveringClient {
+  /** The session as it was when it was taken. */
   readonly session: Session;
   /** What the client has. */
   readonly cut: Cut;
+  /** What is kept of it: its session and, once that was found to go with the offset, what only the offset says. */
+  private kept: Session;
   /** Resolves when no socket of it is left. */
   readonly ended: Promise<void>;
+  /** Resolves {@link ended}. */
   private markEnded!: () => void;
   /** Whether the history was replaced since: what was collected may not go with what the client has. */
   private isOutdated = false;
@@ -34,11 +39,11 @@ export class RecoveringClient {
     private readonly namespace: NamespaceLike,
   ) {
     const session = claim.current();
-    this.session = session;
+    this.session = this.kept = session;
     this.cut = joinCuts(offset, { position: STREAM_START, ahead: session.ahead ?? [] });
     this.ended = new Promise((resolve) => (this.markEnded = resolve));
     const holder = {
-      current: () => session,
+      current: () => this.kept,
       data: session.data,
       release: () => {
         this.replay?.end();
@@ -58,16 +63,23 @@ export class RecoveringClient {
     return this.claim.isReleased || this.isOutdated;
   }
 
-  /** Collects what it missed, until it has joined. */
+  /**
+   * Collects what it missed, until it has joined. The offsets that it is given here do not say what it has of other
+   * publishers, so that is kept with its session: if this node is killed, the next one has it from there.
+   */
   collect(replay: Replay): Promise<ReplayOutcome> {
     this.replay = replay;
+    if (this.cut.ahead.length > 0) {
+      this.kept = { ...this.session, ahead: withMore(this.session.ahead ?? [], this.cut.ahead) };
+      this.claim.touch();
+    }
     return replay.complete;
   }
 
   /** The client is not here after all: its session is kept, as it was, for when it tries again. */
   giveBack(): void {
     this.replay?.end();
-    this.claim.giveBack(this.session);
+    this.claim.giveBack(this.kept);
   }
 
   /** The history of the log was replaced: the client tries again, and its offset is compared with the new one then. */
@@ -80,7 +92,7 @@ export class RecoveringClient {
   /** It has joined, or never will. Returns what was collected, oldest first. */
   end(): ReplayItem[] {
     const missed = this.replay?.end() ?? [];
-    this.replay = undefined; // listeners of the connection hold this for as long as that is open
+    this.replay = undefined; // listeners of the connection refer to this for as long as that is open
     this.markEnded();
     return missed;
   }

@@ -14,7 +14,7 @@ const CATCH_UP_TIMEOUT_MS = 10_000;
  *
  * @param cut - what the client has, by its offset
  * @param isConfirmed - whether Redis has confirmed that the session is this node's, and so whether the log is asked if what
- *   the session and the offset name is of the history that it holds now
+ *   the session and the offset name is of the history that it has now
  */
 export async function findReplayStart(
   log: Pick<StreamLog, 'isInLog' | 'whenRead' | 'whenFormerIn' | 'isReading'>,

@@ -7,6 +7,7 @@ import { decodeMsgpack, encodeMsgpack } from '../wire/msgpack.js';
 import { parseRequest, type Request, type Response } from '../wire/request-data.js';
 import { RequestType } from '../wire/requests.js';
 import { callApp } from './app-code.js';
+import type { NamespaceBus } from './namespace-bus.js';
 import { RequestError } from './request-error.js';
 import type { SocketDetails } from './socket-io.js';
 
@@ -19,14 +20,8 @@ const PIECE_BYTES = 128 * 1024;
 
 /** What requests need of the server that makes and answers them. */
 export interface RequestServer {
-  /** Resolves when the node has reached Redis for the first time; undefined if it has. */
-  whenStarted(): Promise<void> | undefined;
-  /** Who else has the namespace. It never rejects. */
-  census(): Promise<Census>;
-  /** Sends to all other servers. Rejected if Redis cannot be reached now. */
-  send(request: Request): Promise<void>;
-  /** Sends to one server. Rejected if Redis cannot be reached now. */
-  respond(uid: string, response: Response): Promise<void>;
+  /** The other servers. */
+  readonly bus: Pick<NamespaceBus, 'whenStarted' | 'census' | 'send' | 'respond'>;
   /** Called with what an answer had to leave out. */
   onLeftOut(what: NotCarried): void;
   /** What is asked, done on the sockets of this server. */
@@ -171,7 +166,7 @@ export class Requests {
     }
     this.isRechecking = true;
     try {
-      const present = await this.server.census();
+      const present = await this.server.bus.census();
       for (const [requestId, { survey }] of [...this.pending]) {
         survey?.narrow(present);
         this.endIfComplete(requestId);
@@ -199,7 +194,7 @@ export class Requests {
     const timer = setTimeout(() => this.end(requestId, this.lateness(requestId)), timeout);
     const pending: Pending = { survey: undefined, early: new Set(), take, end, timer };
     this.pending.set(requestId, pending);
-    const started = this.server.whenStarted();
+    const started = this.server.bus.whenStarted();
     if (started) {
       void started.then(() => this.send(requestId, request(requestId)));
     } else {
@@ -214,8 +209,8 @@ export class Requests {
       return; // its time was over before the node had started
     }
     // Both at once: who comes between the two need not answer, and what is sent keeps its place in the order.
-    const counting = this.server.census();
-    this.server.send(request).catch((cause: Error) => {
+    const counting = this.server.bus.census();
+    this.server.bus.send(request).catch((cause: Error) => {
       const problem = `the request cannot be sent to other servers: ${cause.message}`;
       this.end(requestId, new RequestError('UNSENT', problem, { cause }));
     });
@@ -227,7 +222,7 @@ export class Requests {
   }
 
   private lateness(requestId: string): Error {
-    if (this.server.whenStarted()) {
+    if (this.server.bus.whenStarted()) {
       return new RequestError(
         'TIMEOUT',
         'timeout reached: Redis has not been reached yet, so other servers could not be asked',
@@ -322,7 +317,7 @@ export class Requests {
     const sockets = await this.server.here.fetchSockets(toBroadcastOptions(opts));
     const described = (socket: SocketDetails): unknown => this.describe(socket);
     const answer = (data: Omit<Extract<Response, { type: 8 }>['data'], 'requestId'>): Promise<void> =>
-      this.server.respond(uid, { type: RequestType.FetchSocketsResponse, data: { requestId, ...data } });
+      this.server.bus.respond(uid, { type: RequestType.FetchSocketsResponse, data: { requestId, ...data } });
     try {
       if (!pieces) {
         await answer({ sockets: sockets.map(described) });
@@ -347,18 +342,20 @@ export class Requests {
   }
 
   /** What a server is given of another's socket. What cannot be carried is left out, and reported. */
-  private describe({ id, handshake, rooms, data }: SocketDetails): unknown {
-    const rest = { ...handshake };
-    delete rest['sessionStore']; // as in the reference: it is the server's, and circular
-    const onLeftOut = (part: string) => {
-      return ({ path, reason }: NotCarried) => this.server.onLeftOut({ path: `${part}.${path}`, reason });
+  private describe(socket: SocketDetails): unknown {
+    const parts = {
+      get handshake() {
+        const handshake = { ...socket.handshake };
+        delete handshake['sessionStore']; // as in the reference: it is the server's, and circular
+        return handshake;
+      },
+      get data() {
+        return socket.data;
+      },
     };
-    return {
-      id,
-      handshake: carry(rest, { onLeftOut: onLeftOut('handshake') }),
-      rooms: [...rooms].filter(isRoom),
-      data: carry(data, { onLeftOut: onLeftOut('data') }),
-    };
+    const onLeftOut = (what: NotCarried): void => this.server.onLeftOut(what);
+    const { handshake = {}, data = null } = carry(parts, { onLeftOut }) as Partial<typeof parts>;
+    return { id: socket.id, handshake, rooms: [...socket.rooms].filter(isRoom), data };
   }
 
   private onServerSideEmit(uid: string, { packet, requestId }: { packet: unknown[]; requestId?: string }): void {
@@ -389,7 +386,7 @@ export class Requests {
   }
 
   private respond(uid: string, response: Response): void {
-    this.server.respond(uid, response).catch(() => undefined); // who asked notices by its time
+    this.server.bus.respond(uid, response).catch(() => undefined); // who asked notices by its time
   }
 }
 

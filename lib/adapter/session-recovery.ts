@@ -9,7 +9,7 @@ import type { ReplayItem } from '../stream/replay-log.js';
 import { broadcastOf } from '../stream/broadcast.js';
 import type { StreamLog } from '../stream/stream-log.js';
 import { within } from '../time/within.js';
-import { decodeCut, encodeCut, joinCuts, NOTHING, type Cut } from '../wire/cut.js';
+import { decodeCut, encodeCut, joinCuts, NO_OFFSET, NOTHING, type Cut } from '../wire/cut.js';
 import { EVENT } from '../wire/requests.js';
 import { compareStreamIds, STREAM_START, type StreamId } from '../wire/stream-id.js';
 import { ClientsAhead } from './clients-ahead.js';
@@ -20,8 +20,6 @@ import type { NamespaceLike, PacketLike, SocketLike } from './socket-io.js';
 
 /** The event with which a client receives the offset when it connects, with the option `announceOffset`. */
 export const OFFSET_EVENT = 'redis-streams:offset';
-/** An offset with which nobody is recovered. */
-const NO_OFFSET = '-';
 /** Milliseconds for which a recovery waits for an earlier socket of its client to be gone. */
 const EARLIER_SOCKET_TIMEOUT_MS = 10_000;
 /** How often a session is taken back from other connections of its client, and about how many milliseconds later. */
@@ -130,9 +128,9 @@ export class SessionRecovery {
     this.connected.set(socket.id, client);
     this.clientsAhead.add(client);
     const holder = {
-      current: () => client.session(socket.rooms, socket.data),
+      current: () => client.session(socket.rooms, dataOf(socket)),
       get data() {
-        return socket.data;
+        return dataOf(socket);
       },
       release: () => this.releaseConnected(socket),
     };
@@ -150,9 +148,14 @@ export class SessionRecovery {
     const missed = recovered?.missed ?? [];
     const isDue = recovered ? missed.length === 0 && !claim?.isAnswered : this.node.options.announceOffset;
     if (isDue && this.log.position !== undefined) {
-      sendAfterNextPacket(socket, [[OFFSET_EVENT, recovered ? this.ownOffset() : encodeCut(arrived)]]);
+      sendAfterNextPacket(socket, [[OFFSET_EVENT, recovered ? this.named(this.log.offset()) : encodeCut(arrived)]]);
     } else if (missed.length > 0) {
-      sendAfterNextPacket(socket, missed.map(toPacketData));
+      const packets = missed.map(toPacketData);
+      if (!claim?.isAnswered) {
+        const last = packets.at(-1)!;
+        last.push(this.named(last.pop()));
+      }
+      sendAfterNextPacket(socket, packets);
     }
   }
 
@@ -160,8 +163,11 @@ export class SessionRecovery {
    * An offset that names this node even if it has sent nothing. The node where a client was before may be cut off from
    * Redis, and if the client comes back to it, knows by this that it has been elsewhere.
    */
-  private ownOffset(): string {
-    return encodeCut(joinCuts(this.log.cut(), { position: STREAM_START, ahead: [{ node: this.node.id, seq: 0 }] }));
+  private named(offset: unknown): string {
+    const cut = decodeCut(offset);
+    return cut
+      ? encodeCut(joinCuts(cut, { position: STREAM_START, ahead: [{ node: this.node.id, seq: 0 }] }))
+      : NO_OFFSET;
   }
 
   private remove(client: ConnectedClient): void {
@@ -281,11 +287,14 @@ export class SessionRecovery {
     return client.isVoid ? 'taken' : outcome === 'complete' ? undefined : outcome;
   }
 
-  /** Whether a client with this offset was given nothing that this node has not delivered. */
+  /**
+   * Whether a client with this offset was given nothing that this node had not delivered when others could last ask it for
+   * the session: what it has delivered since, the client may have been given by another.
+   */
   private isFromHere({ position, ahead }: Cut): boolean {
     const { id } = this.node;
     return (
-      compareStreamIds(position, this.log.position ?? STREAM_START) <= 0 &&
+      compareStreamIds(position, this.node.soleUpTo(this.log) ?? STREAM_START) <= 0 &&
       ahead.every(({ node }) => nodeOfLane(node) === id)
     );
   }
@@ -325,6 +334,15 @@ export class SessionRecovery {
   }
 }
 
+/** An application may have put a getter there, which throws: nothing is kept then. */
+function dataOf(socket: SocketLike): unknown {
+  try {
+    return socket.data;
+  } catch {
+    return {};
+  }
+}
+
 /** What is sent to a client that missed an entry. */
 function toPacketData({ entry, offset }: ReplayItem): unknown[] {
   return [...broadcastOf(entry)!.packet.data, offset];
@@ -334,7 +352,7 @@ function toPacketData({ entry, offset }: ReplayItem): unknown[] {
  * Sends packets to a socket right after its next one, which is CONNECT: a client that is cut off before it has that would
  * keep what came before it, and be given it again.
  *
- * A function of its own: what is sent must not be held, in a scope, by anything that lives as long as the connection.
+ * A function of its own: what is sent must not be referenced, in a scope, by anything that lives as long as the connection.
  */
 function sendAfterNextPacket(socket: SocketLike, packets: unknown[][]): void {
   const { packet } = socket;

@@ -1,48 +1,26 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { driverFor } from '../redis/driver-for.js';
-import { RedisClientError, type ConnectionListener, type RedisConnection, type RedisDriver } from '../redis/driver.js';
-import { SessionStore } from '../session/session-store.js';
-import { StreamLog } from '../stream/stream-log.js';
+import { RedisClientError, type RedisDriver } from '../redis/driver.js';
+import type { SessionStore } from '../session/session-store.js';
+import type { StreamLog } from '../stream/stream-log.js';
 import { within } from '../time/within.js';
-import type { LogEntry } from '../wire/entry.js';
-import type { NodeInfo } from '../wire/control.js';
-import { streamIndexOf } from '../wire/keys.js';
-import { EMITTER_UID, nodeOf } from '../wire/server-uid.js';
+import type { StreamId } from '../wire/stream-id.js';
 import type { ClusterMember } from './cluster-member.js';
-import { COMMANDS, Connections } from './connections.js';
-import { ControlMessages } from './control-messages.js';
 import { EventPublisher, type ClusterNodeListener } from './event-publisher.js';
 import type { ClusterNodeStatus, NodeStatus } from './events.js';
 import { HearingClock } from './hearing-clock.js';
-import { Heartbeats } from './heartbeats.js';
-import { debugLogger, type RedisStreamsLogger } from './logger.js';
+import { checkLogger, debugLogger, type RedisStreamsLogger } from './logger.js';
 import { LocalNamespaces, type NamespaceMember } from './local-namespaces.js';
-import { namesInRedis } from './names.js';
 import { NamespaceCensus } from './namespace-census.js';
 import { NodeCounters } from './node-counters.js';
-import { NodeReport, readerOf, type NodeMode } from './node-report.js';
+import { NodeParts } from './node-parts.js';
+import { NodeReport, type NodeMode } from './node-report.js';
 import { NodeRegistry } from './node-registry.js';
 import { resolveOptions, type RedisStreamsAdapterOptions, type ResolvedOptions } from './options.js';
 import { outsideContext } from '../redis/outside-context.js';
-import { RequestBus, type BusMember, type Census } from './request-bus.js';
-import { RequestOrder } from './request-order.js';
-import { SessionHandover } from './session-handover.js';
-import { Subscriptions } from './subscriptions.js';
+import type { BusMember, Census, RequestBus } from './request-bus.js';
 import type { TelemetryRecorder } from './telemetry.js';
-
-/** What a node has from `start` on. */
-interface Parts {
-  readonly connections: Connections;
-  readonly commands: RedisConnection;
-  readonly subscriber: RedisConnection;
-  readonly subscriptions: Subscriptions;
-  readonly bus: RequestBus;
-  readonly logs: StreamLog[];
-  readonly heartbeats: Heartbeats;
-  readonly handover: SessionHandover;
-  readonly sessions: SessionStore;
-}
 
 /**
  * This process as a member of the cluster: owner of the connections to Redis and of all that works on them.
@@ -69,7 +47,7 @@ export class ClusterNode implements ClusterMember {
   /** How the client that was handed over is spoken with. */
   private readonly driver: RedisDriver;
   /** Undefined in mode `new`. */
-  private parts: Parts | undefined;
+  private parts: NodeParts | undefined;
   /** Undefined in mode `new`, and without the option. */
   private recorder: TelemetryRecorder | undefined;
   /** The time in which this node could hear others: a suspended process ages nobody. */
@@ -103,11 +81,14 @@ export class ClusterNode implements ClusterMember {
   constructor(
     client: unknown,
     options: RedisStreamsAdapterOptions = {},
+    /** Where lines go that are no events. */
     private readonly logger: RedisStreamsLogger = debugLogger,
+    /** Whether it takes part, or only looks on. */
     private readonly role: 'node' | 'observer' = 'node',
   ) {
     this.options = resolveOptions(options);
     this.driver = driverFor(client);
+    checkLogger(logger);
     this.events = new EventPublisher(logger, () => this.nodes());
     this.closingOnce = new Promise((resolve) => (this.markClosing = resolve));
     this.counters = new NodeCounters(this.events);
@@ -161,117 +142,17 @@ export class ClusterNode implements ClusterMember {
     return this.mode === 'closing' || this.mode === 'closed';
   }
 
-  private open(): Parts {
-    const { options, driver, id } = this;
-    const { heartbeatInterval, heartbeatTimeout, commandTimeout } = options;
-    const { streams, channels, sessionKeys } = namesInRedis(driver, options);
-    const connections = new Connections(driver, {
-      ...{ nodeId: id, sharded: options.useShardedPubSub, commandTimeout },
-      skipServerCheck: options.skipServerCheck,
-      // Of sharded channels, only those of one shard hear this node's heartbeat; so each connection is asked by itself.
-      probe: { interval: heartbeatInterval, timeout: Math.max(heartbeatTimeout, commandTimeout) },
-      emit: (event) => this.events.emit(event),
-      warn: (text) => this.events.warnOnce(text),
-      onChange: () => this.events.notifyStatus(),
-    });
-    const subscriptions = new Subscriptions(() => subscriber, {
-      ...{ first: channels.control, commandTimeout },
-      onComplete: () => this.onSubscribed(),
-    });
-    const commands = connections.open('commands', COMMANDS, {
-      onReady: () => this.onCommandsReady(),
-      onLost: () => this.onCommandsLost(),
-    });
-    const subscriber = connections.open('subscriber', 'subscriber', {
-      onReady: () => subscriptions.onReady(),
-      onLost: () => subscriptions.onLost(),
-      onMessage: (channel, payload) => bus.receive(channel, payload),
-    });
-    const order = new RequestOrder((nsp) => this.logOf(nsp));
-    const bus = new RequestBus(commands, subscriptions, {
-      ...{ channels, commandTimeout, order },
-      onControl: (payload) => control.receive(payload),
-      onRejected: (channel, reason) => this.counters.reject(channel, reason),
-      onTraffic: (uid, nsp) => this.onTraffic(uid, nsp),
-    });
-    const logs = (this.role === 'node' ? streams : []).map((stream) =>
-      this.openLog(stream, connections, commands, order, subscriptions),
-    );
-    const heartbeats: Heartbeats = new Heartbeats({
-      ...{ heartbeatInterval, heartbeatTimeout, clock: this.clock },
-      describe: () => control.heartbeat(),
-      publish: async (message) => {
-        await bus.control(message);
-        this.counters.count('sentHeartbeats');
-      },
-      canHear: () => subscriptions.canHear,
-      onBeat: () => this.onBeat(),
-      onCheck: () => this.onCheck(),
-      onDeaf: () => subscriber.reset(),
-    });
-    const info = (): NodeInfo => this.report.info({ logs });
-    const handover: SessionHandover = new SessionHandover({
-      ...{ nodeId: id, bus },
-      info,
-      whenNodeBack: (node) => this.whenNodeBack(node),
-      release: (pid, epoch) => sessions.release(pid, epoch),
-      onResponse: (pid, session) => sessions.onReleased(pid, session),
-    });
-    const control: ControlMessages = new ControlMessages({
-      ...{ nodeId: id, observer: this.role === 'observer', registry: this.registry, counters: this.counters },
-      ...{ logs, subscriptions, heartbeats, handover, info },
-    });
-    const sessions: SessionStore = new SessionStore(commands, {
-      ...{ nodeId: id, commandTimeout, keyPrefix: sessionKeys, peers: handover },
-      checkpoints: options.sessionCheckpoints,
-      grace: 2 * heartbeatTimeout,
-      retry: (run) => connections.retry(run),
-      onLeftOut: (namespace, what) => this.counters.leaveOut(namespace, what),
-      onError: (operation, error) => this.events.emitOnce({ type: 'session-refused', operation, error }, error.message),
-    });
-    this.namespaces.all().forEach((member) => bus.join(member));
-    return { connections, commands, subscriber, subscriptions, bus, logs, heartbeats, handover, sessions };
-  }
-
-  private openLog(
-    stream: string,
-    connections: Connections,
-    commands: RedisConnection,
-    order: RequestOrder,
-    subscriptions: Subscriptions,
-  ): StreamLog {
-    const { options } = this;
-    const open = (listener: ConnectionListener): RedisConnection =>
-      connections.open('reader', readerOf(stream), listener, stream);
-    return new StreamLog(commands, open, {
-      ...{ stream, nodeId: this.id, maxLen: options.maxLen, readCount: options.readCount },
-      blockTime: options.blockTimeInMs,
-      maxHoldMs: options.maxHoldMs,
-      commandTimeout: options.commandTimeout,
-      heartbeatTimeout: options.heartbeatTimeout,
-      outbox: { maxEntries: options.outboxMaxEntries, maxBytes: options.outboxMaxBytes },
-      replay: { maxEntries: options.replayMaxEntries, maxBytes: options.replayMaxBytes },
-      emit: (event) => this.events.emit(event),
-      deliver: (entry, own) => this.deliver(entry, own),
-      whenRequestHandled: (entry) => (this.awaitsRequests(entry, subscriptions) ? order.whenHandled(entry) : undefined),
-      onlyPlaintext: options.onlyPlaintext,
-      maxMessageBytes: options.maxMessageBytes,
-      ordering: options.ordering ?? 'local-first',
-      readers: {
-        count: () => 1 + this.registry.presentCount, // but those that are known to be gone
-        present: () => [this.id, ...this.registry.present().map(({ id }) => id)],
-        ask: () => this.parts?.heartbeats.ping(),
-      },
-      onReading: () => this.onReading(),
+  private open(): NodeParts {
+    const { id, role, options, driver, clock, registry, namespaces, events, counters, report } = this;
+    return new NodeParts({
+      ...{ id, role, options, driver, clock, registry, namespaces, events, counters, report },
       telemetry: this.recorder,
-      retry: (run) => connections.retry(run),
+      isRunning: () => this.mode === 'running',
     });
   }
 
-  private async untilRunning({ connections, subscriptions, logs }: Parts): Promise<void> {
-    logs.forEach((log) => log.start());
-    const ready = [connections.whenReady(COMMANDS), subscriptions.whenComplete(), ...logs.map((log) => log.whenOpen())];
-    const running = Promise.all(ready).then(() => this.run());
+  private async untilRunning(parts: NodeParts): Promise<void> {
+    const running = parts.open().then(() => this.run());
     const { startTimeout, onStartTimeout } = this.options;
     const outcome = Promise.race([running, this.closingOnce]).then(() => 'over' as const);
     if (await within(startTimeout, outcome)) {
@@ -313,28 +194,10 @@ export class ClusterNode implements ClusterMember {
     const wasRunning = this.mode === 'running';
     this.mode = 'closing';
     this.markClosing();
-    if (parts) {
-      await this.closeParts(parts, wasRunning);
-    }
+    await parts?.close(wasRunning);
     this.mode = 'closed';
     this.events.notifyStatus();
     this.recorder?.close();
-  }
-
-  private async closeParts(parts: Parts, wasRunning: boolean): Promise<void> {
-    const { connections, subscriptions, bus, logs, heartbeats, sessions } = parts;
-    heartbeats.pause();
-    connections.stop();
-    sessions.saveAll(); // their clients may come to another node at once
-    await Promise.all(logs.map((log) => log.closeOutbox(this.options.closeTimeout)));
-    await sessions.close();
-    heartbeats.stop();
-    if (wasRunning) {
-      await bus.control({ kind: 'goodbye', node: this.report.info(parts) }).catch(() => undefined);
-    }
-    subscriptions.close();
-    await Promise.all(logs.map((log) => log.close(0)));
-    await connections.close();
   }
 
   // ── what other parts of the process use ─────────────────────────────────────────────────────────────────────────
@@ -359,7 +222,7 @@ export class ClusterNode implements ClusterMember {
 
   /** The log that carries a namespace. */
   logOf(nsp: string): StreamLog {
-    return this.started.logs[streamIndexOf(nsp, this.options.streamCount)]!;
+    return this.started.logOf(nsp);
   }
 
   /** The uid of one more server of this node that has the namespace. */
@@ -370,6 +233,11 @@ export class ClusterNode implements ClusterMember {
   attach(member: NamespaceMember): void {
     this.namespaces.add(member);
     this.parts?.bus.join(member);
+  }
+
+  /** The position of a log up to which nobody else can have had a client of this node without asking for it. */
+  soleUpTo(log: StreamLog): StreamId | undefined {
+    return this.started.soleUpTo(log);
   }
 
   /** The other servers of this node that have the same namespace. */
@@ -400,85 +268,7 @@ export class ClusterNode implements ClusterMember {
     return this.report.status(this.mode, this.parts);
   }
 
-  // ── what happens ────────────────────────────────────────────────────────────────────────────────────────────────
-
-  private onCommandsReady(): void {
-    const { logs, sessions, heartbeats } = this.started;
-    logs.forEach((log) => log.onCommandsReady());
-    sessions.onReady();
-    sessions.verify().catch(() => undefined);
-    heartbeats.ping();
-  }
-
-  private onCommandsLost(): void {
-    const { commands, logs } = this.started;
-    if (!commands.ready) {
-      logs.forEach((log) => log.onCommandsLost());
-    } // else a master of a cluster is away, and perhaps not that of any stream
-  }
-
-  private onSubscribed(): void {
-    const { sessions, heartbeats } = this.started;
-    sessions.verify().catch(() => undefined); // what was asked of this node meanwhile was not heard
-    heartbeats.ping(); // who was not heard meanwhile answers
-    this.events.notifyStatus();
-  }
-
-  /** The reader of a stream begins to read, at first or again. */
-  private onReading(): void {
-    if (this.mode === 'running' && this.isReading) {
-      this.started.heartbeats.beat(); // whoever waits for this node need not wait longer
-    }
-  }
-
-  /** With each regular heartbeat. */
-  private onBeat(): void {
-    this.started.sessions.keepAlive().catch(() => undefined);
-    this.events.notifyStatus();
-  }
-
-  /** Several times in a heartbeat interval. */
-  private onCheck(): void {
-    this.registry.check();
-    this.started.logs.forEach((log) => log.recheck());
-  }
-
-  private deliver(entry: LogEntry, own: boolean): boolean {
-    let isDelivered = false;
-    if (!entry.origin) {
-      this.onTraffic(entry.uid, entry.nsp);
-    }
-    const members = this.namespaces.named(entry.nsp);
-    if (members) {
-      for (const member of members) {
-        isDelivered = member.deliver(entry, own) || isDelivered;
-      }
-    }
-    return isDelivered;
-  }
-
-  /** Whether requests of an entry's server are handled here: another node's, of a namespace that is here and is subscribed. */
-  private awaitsRequests({ uid, nsp }: LogEntry, subscriptions: Subscriptions): boolean {
-    return subscriptions.isComplete && nodeOf(uid) !== this.id && this.namespaces.has(nsp);
-  }
-
-  /** A server of another node has sent something; of nodes that have a heartbeat, this says nothing new. */
-  private onTraffic(uid: string, nsp: string): void {
-    if (uid !== EMITTER_UID && nodeOf(uid) !== this.id) {
-      this.registry.onTraffic(uid, nsp);
-    }
-  }
-
-  /** Resolves when a node is not on its way back to Redis any more, or Redis is away again. */
-  private async whenNodeBack(node: string): Promise<void> {
-    await Promise.all(this.started.logs.map((log) => log.whenNodeBack(node)));
-  }
-
-  private get isReading(): boolean {
-    return this.started.logs.every((log) => log.isReading);
-  }
-
-  private get started(): Parts {
+  private get started(): NodeParts {
     if (!this.parts) {
       throw new RedisClientError('the node has not been started: call start() before a server uses its adapter');
     }

@@ -6,6 +6,7 @@ import type {
   RedisDriver,
 } from '../redis/driver.js';
 import { ReconnectRetry } from '../redis/reconnect-retry.js';
+import { isWrongServer } from '../redis/reply-code.js';
 import type { RedisLost, RedisReconnected } from './events.js';
 import { outsideContext } from '../redis/outside-context.js';
 
@@ -31,13 +32,17 @@ export const COMMANDS = 'commands';
 
 /** A node's connections to Redis: whoever asks whether Redis can be used asks here. */
 export class Connections {
+  /** In the order in which they were opened. */
   private readonly opened: RedisConnection[] = [];
   /** By the name of the connection: why it cannot be used. */
   private readonly lost = new Map<string, Error>();
   /** Since when one is lost, by the monotonic clock; only while changes are reported. */
   private lostSince: number | undefined;
+  /** Whether a lost connection is an event: not while the node starts, nor while it closes. */
   private isReporting = false;
+  /** The one of the name COMMANDS; undefined before it is opened. */
   private commands: RedisConnection | undefined;
+  /** Runs commands again when the connection that failed them is back. */
   private readonly retries: ReconnectRetry;
   /** Who waits for a connection to be made for the first time, by its name. */
   private readonly waiting = new Map<string, () => void>();
@@ -133,5 +138,9 @@ export class Connections {
     }
     this.options.onChange();
     listener.onLost(error);
+    if (name === COMMANDS && isWrongServer(error)) {
+      // Connections that only read are not refused: what comes on them is another server's, from whatever moment on.
+      this.opened.filter((connection) => connection !== this.commands).forEach((connection) => connection.reset());
+    }
   }
 }

@@ -4,7 +4,7 @@ export type { StreamStatus };
 
 /** What another node, or this one, is known to be. */
 export type NodeState =
-  /** It announces itself in time. */
+  /** Its heartbeats come in time. */
   | 'up'
   /** Its heartbeat is overdue. */
   | 'suspect'
@@ -147,7 +147,7 @@ export type RecoveryRefusal =
   | 'redis-away'
   /** Another connection of the client took the session meanwhile. */
   | 'taken'
-  /** A middleware still holds an earlier connection of the client. */
+  /** A middleware still delays an earlier connection of the client. */
   | 'busy';
 
 /** None of each. */

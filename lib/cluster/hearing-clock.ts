@@ -1,9 +1,13 @@
+import { wasSuspended } from '../time/suspension.js';
+
 /**
  * The time in which this process could have heard others. It stands still while the process was suspended (or too busy to
  * come to its timers), and while it was not subscribed: the silence of others says nothing about them then.
  */
 export class HearingClock {
+  /** Milliseconds in which others could be heard, up to the last tick. */
   private heard = 0;
+  /** When the last tick was, by the clock that was passed in. */
   private tickedAt: number;
 
   /**
@@ -25,10 +29,9 @@ export class HearingClock {
   /** To be called several times in a heartbeat interval. @param canHear - whether others could be heard since the last one */
   tick(canHear: boolean): void {
     const now = this.now();
-    const passed = now - this.tickedAt;
-    this.tickedAt = now;
-    if (canHear && passed <= this.longestPause) {
-      this.heard += passed;
+    if (canHear && !wasSuspended(this.tickedAt, now, this.longestPause)) {
+      this.heard += now - this.tickedAt;
     }
+    this.tickedAt = now;
   }
 }

@@ -29,8 +29,11 @@ export interface HeartbeatsOptions {
  * Modes: silent, until `start` and from `stop` on; present, between them.
  */
 export class Heartbeats {
+  /** See above. Changed by `start` and `stop`. */
   private mode: 'silent' | 'present' = 'silent';
+  /** Runs from `start` to `pause`: the regular heartbeats. */
   private beatTimer: NodeJS.Timeout | undefined;
+  /** Runs as long: the looks whether this node hears itself. */
   private checkTimer: NodeJS.Timeout | undefined;
   /** Runs while pings are not answered at once. */
   private answerTimer: NodeJS.Timeout | undefined;

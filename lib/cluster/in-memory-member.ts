@@ -10,6 +10,7 @@ export class InMemoryMember implements ClusterMember {
 
   private readonly listeners = new Set<ClusterNodeListener>();
   private readonly startedAt = Date.now();
+  /** Changed by `start` and `close`. */
   private mode: 'starting' | 'running' | 'closed' = 'starting';
 
   /** @param countSockets - how many sockets are connected now */

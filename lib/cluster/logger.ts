@@ -1,4 +1,5 @@
 import debug from 'debug';
+import { InvalidOptionError } from './options.js';
 
 /** Where log lines go. Nest's `Logger` and `console` are of this kind. */
 export interface RedisStreamsLogger {
@@ -28,3 +29,11 @@ export const debugLogger: RedisStreamsLogger = {
     }
   },
 };
+
+/** Loggers of other kinds, such as those of pino, have no method `log`. @throws InvalidOptionError */
+export function checkLogger(logger: RedisStreamsLogger): void {
+  const methods = logger as Partial<RedisStreamsLogger> | null;
+  if (![methods?.log, methods?.warn, methods?.error].every((method) => typeof method === 'function')) {
+    throw new InvalidOptionError('logger', logger, 'an object with the methods log, warn and error, such as console');
+  }
+}

@@ -46,13 +46,13 @@ export interface RedisStreamsAdapterOptions {
    */
   blockTimeInMs?: number;
   /**
-   * Milliseconds for which a node holds broadcasts and reads back at most, so that several share one command; 0: never. It
+   * Milliseconds for which a node delays broadcasts and reads at most, so that several share one command; 0: never. It
    * does so only while they come faster than about a thousand a second, and 500 of its own.
    * @default 2
    */
   maxHoldMs?: number;
   /**
-   * The prefix of the keys that hold sessions, for connection state recovery.
+   * The prefix of the keys that contain sessions, for connection state recovery.
    * @default "sio:session:"
    */
   sessionKeyPrefix?: string;
@@ -67,7 +67,7 @@ export interface RedisStreamsAdapterOptions {
    */
   heartbeatTimeout?: number;
   /**
-   * Whether no event ever holds binary data; the search for it is skipped then.
+   * Whether no event ever contains binary data; the search for it is skipped then.
    * @default false
    */
   onlyPlaintext?: boolean;
@@ -91,8 +91,9 @@ export interface RedisStreamsAdapterOptions {
    */
   outboxMaxBytes?: number;
   /**
-   * How many bytes a broadcast may take, encoded; a larger one fails at the call with a MessageTooLargeError. Set it to what
-   * Redis and a proxy before it accept: what they refuse later is dropped and reported as `message-refused`.
+   * How many bytes a broadcast, or an event for servers, may take, encoded; a larger one fails at the call with a
+   * MessageTooLargeError. Set it to what Redis and a proxy before it accept: what they refuse later is dropped and reported
+   * as `message-refused`.
    * @default 0 (no limit)
    */
   maxMessageBytes?: number;
@@ -217,18 +218,18 @@ export const DEFAULT_OPTIONS = Object.freeze(
  *
  * @throws InvalidOptionError naming the option, its value and what is allowed
  */
-export function resolveOptions(options: RedisStreamsAdapterOptions = {}): ResolvedOptions {
+export function resolveOptions(given?: RedisStreamsAdapterOptions | null): ResolvedOptions {
+  const options = given ?? {};
   for (const [name, value] of Object.entries(options)) {
     if (!isName(name)) {
       throw new InvalidOptionError(name, value, `one of the options ${NAMES.join(', ')}`);
     }
-    const allowed = value === undefined ? undefined : OPTIONS[name].rule(value);
-    if (allowed !== undefined) {
-      throw new InvalidOptionError(name, value, allowed);
+    if (value !== undefined) {
+      check(name, value, OPTIONS[name].rule);
     }
   }
-  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
-  const resolved: ResolvedOptions = { ...DEFAULT_OPTIONS, ...given };
+  const known = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+  const resolved: ResolvedOptions = { ...DEFAULT_OPTIONS, ...known };
   const { heartbeatInterval, heartbeatTimeout } = resolved;
   if (heartbeatTimeout <= heartbeatInterval) {
     throw new InvalidOptionError(
@@ -278,6 +279,20 @@ function isTelemetry(value: unknown): string | undefined {
 
 function isFlag(value: unknown): string | undefined {
   return typeof value === 'boolean' ? undefined : 'true or false';
+}
+
+/** @throws InvalidOptionError unless it is true or false */
+export function checkFlag(option: string, value: unknown): boolean {
+  check(option, value, isFlag);
+  return value as boolean;
+}
+
+/** @throws InvalidOptionError if a rule does not allow the value */
+function check(option: string, value: unknown, rule: Rule): void {
+  const allowed = rule(value);
+  if (allowed !== undefined) {
+    throw new InvalidOptionError(option, value, allowed);
+  }
 }
 
 function isOneOf(...values: string[]): Rule {

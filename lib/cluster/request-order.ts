@@ -1,5 +1,6 @@
 import { Fifo } from '../queue/fifo.js';
 import type { StreamLog } from '../stream/stream-log.js';
+import { wasSuspended } from '../time/suspension.js';
 import type { LogEntry } from '../wire/entry.js';
 import type { BusMessage } from '../wire/requests.js';
 import { nodeOf } from '../wire/server-uid.js';
@@ -33,6 +34,8 @@ interface WaitingMessage {
   n: number | undefined;
   /** By the monotonic clock. */
   until: number;
+  /** Whether it has been given more time, for this process was suspended. */
+  isProlonged: boolean;
   handle: () => void;
 }
 
@@ -65,6 +68,7 @@ export class RequestOrder {
   private readonly sent = new Map<string, Sent>();
   /** By uid and namespace, the latest heard at the end. At most MAX_SENDERS. */
   private readonly senders = new Map<string, Sender>();
+  /** How many messages wait for the log, of all senders. At most MAX_WAITING_MESSAGES. */
   private waitingCount = 0;
 
   /**
@@ -138,7 +142,7 @@ export class RequestOrder {
       return;
     }
     this.waitingCount++;
-    sender.waiting.push({ after, n, handle, until: this.now() + MAX_WAIT_MS });
+    sender.waiting.push({ after, n, handle, until: this.now() + MAX_WAIT_MS, isProlonged: false });
     if (sender.waiting.length === 1) {
       void this.handleWaiting(sender);
     }
@@ -176,6 +180,11 @@ export class RequestOrder {
       const left = message.until - this.now();
       if (left > 0) {
         await this.logOf(sender.nsp).whenPublisherRead(sender.node, message.after, left);
+      }
+      if (wasSuspended(message.until, this.now()) && !message.isProlonged) {
+        message.until = this.now() + MAX_WAIT_MS; // what it waits for may have arrived
+        message.isProlonged = true;
+        continue;
       }
       sender.waiting.shift();
       this.waitingCount--;

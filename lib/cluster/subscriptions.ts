@@ -26,6 +26,7 @@ export interface SubscriptionsOptions {
  * Redis refuses is tried again after a pause that grows, without the others waiting for it.
  */
 export class Subscriptions {
+  /** The channels that are to be heard. */
   private readonly wanted = new Set<string>();
   /** Those that Redis has. */
   private readonly active = new Set<string>();
@@ -33,7 +34,9 @@ export class Subscriptions {
   private readonly pending = new Set<string>();
   /** Those that Redis has refused, and why. */
   private readonly refused = new Map<string, Error>();
+  /** The pauses before channels that were refused are tried again. */
   private readonly backoff = new Backoff(100, MAX_PAUSE_MS);
+  /** Runs while channels that were refused are tried again later. */
   private retryTimer: NodeJS.Timeout | undefined;
   /** Whether pieces are being sent. */
   private isRunning = false;
@@ -41,6 +44,7 @@ export class Subscriptions {
   private wasComplete = false;
   /** Counts the connections, for answers of an earlier one say nothing about this one. */
   private connections = 0;
+  /** Set by `close`: nothing is tried any more. */
   private isClosed = false;
   /** Who waits for all channels to be heard. */
   private readonly waiting: (() => void)[] = [];

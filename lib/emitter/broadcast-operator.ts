@@ -1,13 +1,13 @@
 import { toPlain } from '../wire/binary.js';
 import { EntryType, isRoom, type LogMessage, type WireOptions } from '../wire/entry.js';
-import { EVENT, RequestType } from '../wire/requests.js';
+import { EVENT, problemOfEventName, RequestType } from '../wire/requests.js';
 import type { DefaultEventsMap, EventArgs, EventNames } from './typed-events.js';
 
 /** What takes the messages of an operator. */
 interface Sender {
   readonly uid: string;
   append(message: LogMessage): void;
-  publish(nsp: string, type: number, data: unknown): void;
+  publish(nsp: string, event: unknown, type: number, data: unknown): void;
 }
 
 /**
@@ -55,12 +55,13 @@ export class BroadcastOperator<
     return this.with({ flags: { ...this.opts.flags, volatile: true } });
   }
 
-  /** @returns true @throws TypeError if an argument cannot be serialized */
+  /** @returns true @throws TypeError if an argument cannot be serialized, or the event has a name that is reserved */
   emit<Event extends EventNames<EmitEvents>>(event: Event, ...args: EventArgs<EmitEvents, Event>): true {
+    checkEventName(event, 'clients');
     const { opts } = this;
     const packet = { type: EVENT, data: [event, ...args] };
     if (opts.flags.volatile) {
-      this.emitter.publish(this.nsp, RequestType.Broadcast, toPlain({ packet, opts }));
+      this.emitter.publish(this.nsp, event, RequestType.Broadcast, toPlain({ packet, opts }));
     } else {
       this.append({ type: EntryType.Broadcast, data: { packet, opts } });
     }
@@ -91,7 +92,8 @@ export class BroadcastOperator<
     event: Event,
     ...args: EventArgs<ServerSideEvents, Event>
   ): void {
-    this.emitter.publish(this.nsp, RequestType.ServerSideEmit, { packet: [event, ...args] });
+    checkEventName(event, 'servers');
+    this.emitter.publish(this.nsp, event, RequestType.ServerSideEmit, { packet: [event, ...args] });
   }
 
   private with(opts: Partial<WireOptions>): BroadcastOperator<EmitEvents, ServerSideEvents> {
@@ -100,6 +102,14 @@ export class BroadcastOperator<
 
   private append(message: Pick<LogMessage, 'type' | 'data'>): void {
     this.emitter.append({ uid: this.emitter.uid, nsp: this.nsp, ...message } as LogMessage);
+  }
+}
+
+/** @throws TypeError */
+function checkEventName(name: unknown, receiver: 'clients' | 'servers'): void {
+  const problem = problemOfEventName(name, receiver);
+  if (problem !== undefined) {
+    throw new TypeError(`${problem}. Give the event another name.`);
   }
 }
 

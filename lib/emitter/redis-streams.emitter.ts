@@ -6,12 +6,13 @@ import { driverFor } from '../redis/driver-for.js';
 import type { RedisConnection, RedisDriver } from '../redis/driver.js';
 import { outsideContext } from '../redis/outside-context.js';
 import type { StreamEvent } from '../stream/events.js';
-import { checkSize } from '../stream/message-size.js';
+import { checkBytes, checkSize } from '../stream/message-size.js';
 import { Lane } from '../stream/lane.js';
 import type { TelemetryRecorder } from '../stream/telemetry.js';
 import { sizeOfFields, StreamPublisher } from '../stream/stream-publisher.js';
 import { encodeMessage, type LogMessage } from '../wire/entry.js';
 import { streamIndexOf } from '../wire/keys.js';
+import { PendingPromises } from '../time/pending-promises.js';
 import { within } from '../time/within.js';
 import { encodeBusMessage, RequestType } from '../wire/requests.js';
 import { EMITTER_UID } from '../wire/server-uid.js';
@@ -96,22 +97,31 @@ export class RedisStreamsEmitter<
   readonly uid = randomBytes(8).toString('hex');
   /** None if nothing is to be sent. */
   private readonly driver: RedisDriver | undefined;
+  /** With defaults. */
   private readonly options: ResolvedOptions;
+  /** What streams and channels are called. */
   private readonly names: Names;
   /** The numbers of its entries in each stream. */
   private readonly lanes: Lane[];
+  /** Broadcasts to the clients of `/`. */
   private readonly root: BroadcastOperator<EmitEvents, ServerSideEvents>;
   /** None before it is opened. */
   private connection: RedisConnection | undefined;
+  /** By the number of the stream; none before it is opened. */
   private publishers: StreamPublisher[] = [];
+  /** How many broadcasts of each stream were dropped without any. */
+  private readonly droppedUnopened: number[];
   /** Undefined before something is emitted or it is opened, and without the option. */
   private recorder: TelemetryRecorder | undefined;
   /** Why the connection is lost, if it is. */
   private lost: Error | undefined = new Error('the connection is being opened');
+  /** What `close` returns; undefined before it was called. */
   private closing: Promise<void> | undefined;
   /** Whether the connection has been there. Until then events for the servers wait: they would be lost otherwise. */
   private isOpened = false;
+  /** Resolves {@link opened}. */
   private hasOpened!: () => void;
+  /** Resolves when the connection is there for the first time. */
   private readonly opened = new Promise<void>((resolve) => {
     this.hasOpened = () => {
       this.isOpened = true;
@@ -119,7 +129,7 @@ export class RedisStreamsEmitter<
     };
   });
   /** Events for the servers that wait, or are under way. */
-  private readonly published = new Set<Promise<unknown>>();
+  private readonly published = new PendingPromises();
 
   /**
    * @param client - a Redis client. It is duplicated, never used, changed or closed. `null`: nothing is sent anywhere
@@ -136,6 +146,7 @@ export class RedisStreamsEmitter<
     this.options = resolveOptions(options);
     this.names = namesInRedis(this.driver ?? {}, this.options);
     this.lanes = this.names.streams.map(() => new Lane(this.uid));
+    this.droppedUnopened = this.names.streams.map(() => 0);
     this.root = new BroadcastOperator(this, '/');
   }
 
@@ -251,7 +262,12 @@ export class RedisStreamsEmitter<
       state: this.closing ? 'closed' : this.connection || !this.driver ? working : 'idle',
       reasons: this.closing ? [] : reasons,
       streams: this.names.streams.map((name, i) => {
-        const { pending = 0, pendingBytes = 0, appended = 0, dropped = 0 } = this.publishers[i] ?? {};
+        const {
+          pending = 0,
+          pendingBytes = 0,
+          appended = 0,
+          dropped = this.droppedUnopened[i]!,
+        } = this.publishers[i] ?? {};
         return { name, outbox: { entries: pending, bytes: pendingBytes }, counters: { appended, dropped } };
       }),
     };
@@ -263,7 +279,7 @@ export class RedisStreamsEmitter<
       const { closeTimeout } = this.options;
       await Promise.all([
         ...this.publishers.map((publisher) => publisher.close(closeTimeout)),
-        this.published.size > 0 && within(closeTimeout, Promise.all(this.published)),
+        within(closeTimeout, this.published.whenDone()),
       ]);
       await this.connection?.close();
       this.recorder?.close();
@@ -279,7 +295,19 @@ export class RedisStreamsEmitter<
     checkSize(fields, maxMessageBytes);
     this.open();
     const lane = this.lanes[index]!;
-    this.publishers[index]?.append({ lane, seq: lane.next().seq, fields, bytes: sizeOfFields(fields) });
+    const entry = { lane, seq: lane.next().seq, fields, bytes: sizeOfFields(fields) };
+    if (this.publishers.length > 0) {
+      this.publishers[index]!.append(entry);
+    } else if (this.driver) {
+      this.dropUnopened(index);
+    }
+  }
+
+  /** It was closed before it was opened. */
+  private dropUnopened(index: number): void {
+    if (++this.droppedUnopened[index]! === 1) {
+      this.onEvent({ type: 'outbox-dropped', stream: this.names.streams[index]!, reason: 'closed', dropped: 1 });
+    }
   }
 
   private get telemetry(): TelemetryRecorder | undefined {
@@ -293,8 +321,11 @@ export class RedisStreamsEmitter<
     return this.telemetry?.inject?.(this.names.streams[index]!);
   }
 
-  /** @internal */
-  publish(nsp: string, type: number, data: unknown): void {
+  /**
+   * @param event - its name
+   * @internal
+   */
+  publish(nsp: string, event: unknown, type: number, data: unknown): void {
     // Nodes handle it after what was appended before.
     const index = streamIndexOf(nsp, this.options.streamCount);
     const { taken } = this.lanes[index]!;
@@ -304,13 +335,11 @@ export class RedisStreamsEmitter<
       ...{ uid: EMITTER_UID, nsp, type, data, ...order },
       ...(trace !== undefined && { trace }),
     });
+    checkBytes(event, message, this.options.maxMessageBytes);
     this.open();
     const isAwaited = type === RequestType.ServerSideEmit && !this.isOpened && this.published.size < MAX_EARLY;
     const channel = this.names.channels.requests(nsp);
-    const published = (isAwaited ? this.opened : Promise.resolve())
-      .then(() => this.connection?.publish(channel, message))
-      .catch(() => undefined)
-      .finally(() => this.published.delete(published));
-    this.published.add(published);
+    const isReady = isAwaited ? this.opened : Promise.resolve();
+    this.published.add(isReady.then(() => this.connection?.publish(channel, message)));
   }
 }

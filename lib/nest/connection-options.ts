@@ -19,7 +19,7 @@ const EXAMPLE = 'a URL such as "redis://localhost:6379", or an object such as { 
  * Checks a connection, for a missing setting must not lead to a Redis on localhost by ioredis' defaults, and TLS that
  * was meant must not be off.
  *
- * @throws InvalidOptionError that shows no value which may hold a secret
+ * @throws InvalidOptionError that shows no value which may be a secret
  */
 export function resolveConnection(connection: string | RedisConnectionOptions): ResolvedConnection {
   if (typeof connection === 'string') {

@@ -1,4 +1,5 @@
 import { ConfigurableModuleBuilder } from '@nestjs/common';
+import { checkFlag } from '../cluster/options.js';
 import type { RedisStreamsEmitterOptions } from '../emitter/redis-streams.emitter.js';
 import type { RedisConnectionOptions, RedisStreamsSource } from './redis-streams-options.interface.js';
 
@@ -48,5 +49,8 @@ export const { ConfigurableModuleClass, OPTIONS_TYPE, ASYNC_OPTIONS_TYPE } =
   new ConfigurableModuleBuilder<RedisStreamsEmitterModuleOptions>({ optionsInjectionToken: EMITTER_OPTIONS })
     .setClassMethodName('forRoot')
     .setFactoryMethodName('createRedisStreamsEmitterOptions')
-    .setExtras({ isGlobal: false }, (definition, { isGlobal }) => ({ ...definition, global: isGlobal === true }))
+    .setExtras({ isGlobal: false }, (definition, { isGlobal = false }) => ({
+      ...definition,
+      global: checkFlag('isGlobal', isGlobal),
+    }))
     .build();

@@ -9,7 +9,7 @@ import {
   type OnModuleInit,
 } from '@nestjs/common';
 import { ModulesContainer } from '@nestjs/core';
-import { InvalidOptionError } from '../cluster/options.js';
+import { checkFlag, InvalidOptionError } from '../cluster/options.js';
 import { logEvent } from '../cluster/describe-event.js';
 import { RedisStreamsEmitter } from '../emitter/redis-streams.emitter.js';
 import { closeOnFailure } from './app-lifecycle.js';
@@ -38,9 +38,7 @@ const emitterProvider: FactoryProvider<RedisStreamsEmitter> = {
   useFactory: (redisClient: object | undefined, options: RedisStreamsEmitterModuleOptions) => {
     // eslint-disable-next-line @typescript-eslint/no-unused-vars -- what is left is the emitter's
     const { client, connection, enabled = true, ...rest } = options;
-    if (typeof enabled !== 'boolean') {
-      throw new InvalidOptionError('enabled', enabled, 'true or false');
-    }
+    checkFlag('enabled', enabled);
     const logger = new Logger('RedisStreams');
     return new RedisStreamsEmitter(enabled ? redisClient : null, rest, (event) => logEvent(event, logger));
   },

@@ -1,4 +1,5 @@
 import { ConfigurableModuleBuilder, type Provider } from '@nestjs/common';
+import { checkFlag, InvalidOptionError } from '../cluster/options.js';
 import type { RedisStreamsModuleOptions } from './redis-streams-options.interface.js';
 import { REDIS_STREAMS_OPTIONS } from './redis-streams.constants.js';
 
@@ -26,10 +27,18 @@ export const { ConfigurableModuleClass, OPTIONS_TYPE, ASYNC_OPTIONS_TYPE } =
     .setFactoryMethodName('createRedisStreamsOptions')
     .setExtras<RedisStreamsModuleExtras>(
       { isGlobal: false, extraProviders: [] },
-      (definition, { isGlobal, extraProviders = [] }) => ({
+      (definition, { isGlobal = false, extraProviders = [] }) => ({
         ...definition,
-        global: isGlobal === true,
-        providers: [...(definition.providers ?? []), ...extraProviders],
+        global: checkFlag('isGlobal', isGlobal),
+        providers: [...(definition.providers ?? []), ...checkProviders(extraProviders)],
       }),
     )
     .build();
+
+/** @throws InvalidOptionError */
+function checkProviders(extraProviders: unknown): Provider[] {
+  if (!Array.isArray(extraProviders)) {
+    throw new InvalidOptionError('extraProviders', extraProviders, 'an array of providers');
+  }
+  return extraProviders as Provider[];
+}

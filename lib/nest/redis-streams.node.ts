@@ -15,7 +15,7 @@ import { ClusterNode } from '../cluster/cluster-node.js';
 import type { ClusterNodeListener } from '../cluster/event-publisher.js';
 import type { ClusterNodeStatus, NodeStatus } from '../cluster/events.js';
 import { InMemoryMember } from '../cluster/in-memory-member.js';
-import { InvalidOptionError, resolveOptions, type RedisStreamsAdapterOptions } from '../cluster/options.js';
+import { checkFlag, InvalidOptionError, resolveOptions, type RedisStreamsAdapterOptions } from '../cluster/options.js';
 import { driverFor } from '../redis/driver-for.js';
 import { closeOnFailure } from './app-lifecycle.js';
 import { closeClient } from './redis-connection.js';
@@ -59,16 +59,23 @@ export class RedisStreamsNode implements ClusterMember, OnModuleInit, OnApplicat
   /** Options of every Socket.IO server. @internal */
   readonly serverOptions: RedisStreamsServerOptions;
 
+  /** Where the node logs. */
   private readonly logger = new Logger('RedisStreams');
+  /** Whether this process takes part, or only looks on. */
   private readonly role: 'node' | 'observer';
+  /** See the option `enabled`. */
   private readonly isEnabled: boolean;
+  /** Those of the adapter. */
   private readonly options: RedisStreamsAdapterOptions;
   /** The servers of the application that are not closed yet. */
   private readonly servers = new Set<SocketIoServer>();
+  /** The namespaces of the servers. */
   private readonly namespaces = new Set<SocketIoNamespace>();
   /** Whether a gateway was given a server by `RedisStreamsIoAdapter`. */
   private isServing = false;
+  /** This process as a member of the cluster; undefined before somebody needs it. */
   private made: ClusterNode | InMemoryMember | undefined;
+  /** The closing that is under way or done; undefined before. */
   private closing: Promise<void> | undefined;
 
   /** @throws InvalidOptionError, RedisClientError */
@@ -83,9 +90,7 @@ export class RedisStreamsNode implements ClusterMember, OnModuleInit, OnApplicat
     if (role !== 'node' && role !== 'observer') {
       throw new InvalidOptionError('role', role, '"node" or "observer"');
     }
-    if (typeof enabled !== 'boolean') {
-      throw new InvalidOptionError('enabled', enabled, 'true or false');
-    }
+    checkFlag('enabled', enabled);
     this.options = rest;
     this.serverOptions = serverOptions ?? {};
     this.role = role;
@@ -218,7 +223,7 @@ export class RedisStreamsNode implements ClusterMember, OnModuleInit, OnApplicat
     for (const server of this.servers) {
       server.close().catch(() => undefined);
     }
-    await this.made?.close();
+    await this.member.close(); // also one that has not been used: it must not be opened later
     await closeClient(this.client);
     this.closed$.next();
     this.closed$.complete();

@@ -1,6 +1,8 @@
 /** A first-in, first-out queue; each operation takes constant time. */
 export class Fifo<T> implements Iterable<T> {
+  /** What is in the queue, behind places that are empty already. */
   private items: (T | undefined)[] = [];
+  /** Where the oldest item is. */
   private head = 0;
 
   get length(): number {

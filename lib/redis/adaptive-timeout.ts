@@ -8,6 +8,7 @@ const LARGEST_FACTOR = 16;
  * large and the network slow.
  */
 export class AdaptiveTimeout {
+  /** How many times as long as at first a reply is waited for. */
   private factor = 1;
 
   /** @param first - milliseconds at first */

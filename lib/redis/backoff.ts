@@ -1,5 +1,6 @@
 /** Delays between tries: 100 ms, doubled up to 2 s, each shortened at random by up to a half. */
 export class Backoff {
+  /** How often the delay was doubled. */
   private tries = 0;
 
   constructor(

@@ -1,3 +1,4 @@
+import { afterArrivals } from '../time/suspension.js';
 import { RedisTimeoutError } from './driver.js';
 
 /** The most milliseconds that a timer takes. */
@@ -19,9 +20,12 @@ interface Pending {
  * One timer serves all: at a low rate of messages, one for each command would be a good part of what a message costs.
  */
 export class PendingCommands {
+  /** In the order in which they were sent. */
   private readonly pending = new Set<Pending>();
+  /** Runs until the earliest command counts as unanswered. */
   private timer: NodeJS.Timeout | undefined;
-  private lastLook: NodeJS.Immediate | undefined;
+  /** Ends the last look at what has arrived, once that time is over. */
+  private cancelExpiry: (() => void) | undefined;
   /** When the timer ends: not after the earliest `until`. */
   private timerEnds = Infinity;
 
@@ -63,7 +67,7 @@ export class PendingCommands {
 
   rejectAll(error: Error): void {
     clearTimeout(this.timer);
-    clearImmediate(this.lastLook);
+    this.cancelExpiry?.();
     this.timerEnds = Infinity;
     const rejected = [...this.pending];
     this.pending.clear();
@@ -81,9 +85,9 @@ export class PendingCommands {
     }
   }
 
-  /** After a turn that took long, timers come before the sockets: a reply may be there already. */
+  /** A reply may be there already. */
   private readonly onTimer = (): void => {
-    this.lastLook = setImmediate(this.expire);
+    this.cancelExpiry = afterArrivals(this.expire);
   };
 
   private readonly expire = (): void => {

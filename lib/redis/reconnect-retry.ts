@@ -10,6 +10,7 @@ import { isTransient } from './reply-code.js';
  */
 export class ReconnectRetry {
   private readonly waiting = new Set<() => void>();
+  /** Set by `close`: nothing is run again. */
   private isClosed = false;
 
   /** @param timeout - milliseconds after its first failure for which commands are run again */

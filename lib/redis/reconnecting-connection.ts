@@ -10,7 +10,7 @@ import {
 } from './driver.js';
 import { PendingCommands } from './pending-commands.js';
 import type { RedisSocket, RedisSocketOptions } from './redis-socket.js';
-import { isWrongServer, replyCode } from './reply-code.js';
+import { isProtocolError, isWrongServer, replyCode } from './reply-code.js';
 import type { TransactionOutcome } from './resp/resp-pipe.js';
 import { outsideContext } from './outside-context.js';
 import { checkServer, explain, type ServerNeeds } from './server-check.js';
@@ -47,9 +47,11 @@ type Mode = 'opening' | 'ready' | 'waiting' | 'closed';
  * at once with the real reason, that nothing is sent twice, and that a server that has fallen silent is left at once.
  */
 export class ReconnectingConnection implements RedisConnection {
+  /** See above. Changed by `open`, `onOpened` and `leave`. */
   private mode: Mode = 'opening';
   /** The socket of the modes `opening` and `ready`. What comes from any other is of the past. */
   private socket: RedisSocket | undefined;
+  /** The commands that wait for a reply of the present socket. */
   private readonly pending = new PendingCommands(() => this.reset());
   /** The pauses before the next socket is made. */
   private readonly backoff = new Backoff();
@@ -59,6 +61,7 @@ export class ReconnectingConnection implements RedisConnection {
   private readySince = 0;
   /** Ends `opening` by OPEN_TIMEOUT_MS, or `waiting`. */
   private modeTimer: NodeJS.Timeout | undefined;
+  /** Runs in `ready`, with the option `probe`: asks a silent server for a sign of life. */
   private probeTimer: NodeJS.Timeout | undefined;
   /** Whether a message has arrived since the last look of the probe: then the server is there. */
   private hasHeard = false;
@@ -288,28 +291,26 @@ export class ReconnectingConnection implements RedisConnection {
 }
 
 /** A transaction by way of {@link RedisSocket.send}. Rejected if the reply to `EXEC` does not come. */
-async function transact(
-  socket: RedisSocket,
-  commands: readonly Command[],
-  asking: boolean,
-): Promise<TransactionOutcome> {
+function transact(socket: RedisSocket, commands: readonly Command[], asking: boolean): Promise<TransactionOutcome> {
   const replies = socket.send([...(asking ? [['ASKING']] : []), ['MULTI'], ...commands, ['EXEC']]);
   const exec = replies.pop()!;
   const multi = asking ? 1 : 0;
   const outcome: TransactionOutcome = { exec: undefined };
-  replies.forEach((queued, i) => {
-    queued.catch((error: Error) => {
-      outcome.cause ??= error; // that of EXEC would only say that there was one
-      if (i === multi) {
-        outcome.multiRefused = error;
-      }
+  return new Promise((resolve, reject) => {
+    replies.forEach((queued, i) => {
+      queued.catch((error: Error) => {
+        outcome.cause ??= error; // that of EXEC would only say that there was one
+        if (i === multi) {
+          outcome.multiRefused = error;
+        }
+        if (isProtocolError(error)) {
+          resolve(outcome); // the server closes the connection, and no other reply comes
+        }
+      });
     });
+    exec.then(
+      (reply) => resolve({ ...outcome, exec: reply }),
+      (error: Error) => (replyCode(error) === undefined ? reject(error) : resolve({ ...outcome, exec: error })),
+    );
   });
-  outcome.exec = await exec.catch((error: Error) => {
-    if (replyCode(error) === undefined) {
-      throw error;
-    }
-    return error;
-  });
-  return outcome;
 }

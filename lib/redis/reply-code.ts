@@ -41,3 +41,8 @@ export function isTransient(error: unknown): boolean {
   const code = replyCode(error);
   return code === undefined || code === BUSY || isWrongServer(error) || isClusterChanging(error);
 }
+
+/** Whether a server has said with this that it does not understand what it was sent, or that it is too large: it closes the connection then. */
+export function isProtocolError(error: Error): boolean {
+  return error.message.startsWith('ERR Protocol error');
+}

@@ -15,10 +15,13 @@ export interface RetryListener {
  * It has no timer of its own: whoever tries waits for `pause()`.
  */
 export class Retry {
+  /** The pauses between tries. */
   private readonly backoff = new Backoff();
+  /** How long to wait for a reply. */
   private readonly timeout: AdaptiveTimeout;
   /** When Redis began to refuse, by the clock that was passed in; undefined if it does not. */
   private refusedSince: number | undefined;
+  /** Why the operation does not work; undefined if the last try was good. */
   private lastError: Error | undefined;
 
   /**

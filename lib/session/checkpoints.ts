@@ -1,13 +1,15 @@
-import { performance } from 'node:perf_hooks';
+import { isTooLarge } from '../redis/size-refusal.js';
 import type { PendingWrites } from './pending-writes.js';
 import type { SessionClaim } from './session-claim.js';
-import { fingerprint, type SessionEncoder } from './session-encoder.js';
+import { fingerprint, SessionTooLargeError, type SessionEncoder } from './session-encoder.js';
 import type { SessionRecords } from './session-records.js';
 
 /** Milliseconds from one write of changed sessions to the next. */
 const INTERVAL_MS = 50;
 /** How many sessions are written before others get their turn in the event loop. */
 const MAX_WRITTEN_AT_ONCE = 200;
+/** Characters of the sessions that are written with one command, but for a single one. */
+const BATCH_CHARACTERS = 256 * 1024;
 /** How many sessions are compared with what was written of them before others get their turn. */
 const MAX_COMPARED_AT_ONCE = 50;
 
@@ -34,6 +36,7 @@ export class Checkpoints {
   private writtenAt = 0;
   /** Whether data are being compared. */
   private isComparing = false;
+  /** Set by `close`: nothing is written any more. */
   private isClosed = false;
 
   constructor(private readonly options: CheckpointsOptions) {}
@@ -70,15 +73,18 @@ export class Checkpoints {
     }
     this.isComparing = true;
     let compared = 0;
-    for (const claim of this.options.claims.values()) {
-      if (fingerprint(claim.data) !== claim.written) {
-        claim.touch();
+    try {
+      for (const claim of this.options.claims.values()) {
+        if (fingerprint(claim.data) !== claim.written) {
+          claim.touch();
+        }
+        if (++compared % MAX_COMPARED_AT_ONCE === 0) {
+          await new Promise((resolve) => setImmediate(resolve));
+        }
       }
-      if (++compared % MAX_COMPARED_AT_ONCE === 0) {
-        await new Promise((resolve) => setImmediate(resolve));
-      }
+    } finally {
+      this.isComparing = false;
     }
-    this.isComparing = false;
   }
 
   /** Writes the session of a connected client at once. Rejects if that fails. */
@@ -115,23 +121,21 @@ export class Checkpoints {
     } else {
       this.writtenAt = performance.now();
     }
-    if (sessions.size > 0) {
-      this.options.writes.add('checkpoint', this.write(sessions));
+    for (const batch of inBatches(sessions)) {
+      this.options.writes.add('checkpoint', this.write(batch));
     }
   }
 
-  private async write(sessions: ReadonlyMap<SessionClaim, string>): Promise<void> {
+  private async write(sessions: Sessions): Promise<void> {
     const { records, claims, writes } = this.options;
     try {
       await records.writeLive(new Map([...sessions].map(([{ pid }, encoded]) => [pid, encoded])));
     } catch (error) {
-      for (const claim of sessions.keys()) {
-        claim.written = undefined;
-        if (claim.mode === 'held') {
-          this.changed.add(claim); // written with the next ones, at the latest when Redis is back
-        }
+      if (sessions.size > 1 && isTooLarge(error as Error)) {
+        await Promise.all(inHalves(sessions).map((half) => this.write(half)));
+        return;
       }
-      throw error;
+      throw this.onUnwritten(sessions, error as Error);
     }
     for (const claim of sessions.keys()) {
       if (claims.get(claim.pid) !== claim) {
@@ -147,13 +151,59 @@ export class Checkpoints {
     }
   }
 
+  /** Returns what is to be reported. */
+  private onUnwritten(sessions: Sessions, error: Error): Error {
+    for (const [claim, { length }] of sessions) {
+      if (sessions.size === 1) {
+        claim.onUnwritten(length, error);
+      }
+      if (claim.isTooLarge(length)) {
+        this.removeWritten(claim);
+        return new SessionTooLargeError(length, error);
+      }
+      claim.written = undefined;
+      if (claim.mode === 'held') {
+        this.changed.add(claim); // written with the next ones, at the latest when Redis is back
+      }
+    }
+    return error;
+  }
+
   private encode(claim: SessionClaim): string | undefined {
-    const { records, encoder, writes } = this.options;
     claim.written = fingerprint(claim.data);
-    const encoded = encoder.encode('checkpoint', claim);
+    const encoded = this.options.encoder.encode('checkpoint', claim);
     if (encoded === undefined) {
-      writes.add('checkpoint', records.removeLive(claim.pid)); // what is there is not the session any more
+      this.removeWritten(claim);
     }
     return encoded;
   }
+
+  /** What is written of a session is not the session any more, and it cannot be written. */
+  private removeWritten({ pid }: SessionClaim): void {
+    const { records, writes } = this.options;
+    writes.add('checkpoint', records.removeLive(pid));
+  }
+}
+
+type Sessions = ReadonlyMap<SessionClaim, string>;
+
+/** A session that is large has a batch of its own: should it be refused, no other is. */
+function inBatches(sessions: Sessions): Sessions[] {
+  const batches: Map<SessionClaim, string>[] = [];
+  let left = 0;
+  for (const [claim, encoded] of sessions) {
+    if (encoded.length > left) {
+      batches.push(new Map());
+      left = BATCH_CHARACTERS;
+    }
+    batches.at(-1)!.set(claim, encoded);
+    left -= encoded.length;
+  }
+  return batches;
+}
+
+function inHalves(sessions: Sessions): Sessions[] {
+  const all = [...sessions];
+  const middle = Math.ceil(all.length / 2);
+  return [new Map(all.slice(0, middle)), new Map(all.slice(middle))];
 }

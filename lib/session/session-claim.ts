@@ -1,4 +1,5 @@
 import { performance } from 'node:perf_hooks';
+import { sizeVerdict } from '../redis/size-refusal.js';
 import type { Session } from '../wire/session.js';
 
 /** A session as far as its client's socket says it. */
@@ -19,6 +20,9 @@ export interface ClaimKeeper {
   touch(claim: SessionClaim): void;
   finish(claim: SessionClaim): void;
 }
+
+/** A large record counts as refused for its size when the connection was lost so many times while it was being written. */
+const MAX_LOSSES = 3;
 
 /** Stands for a session that is not known yet. */
 export const UNKNOWN: Session = { sid: '', pid: '', rooms: [], data: {} };
@@ -51,13 +55,19 @@ export interface SessionClaimOptions {
  * - ended: that is done; or the session belongs to a later claim, here or elsewhere (`isReleased`).
  */
 export class SessionClaim {
+  /** The private session id. */
   readonly pid: string;
+  /** The namespace of the client. */
   readonly nsp: string;
+  /** Which recovery of the session it is, counted from 0; see ownership.ts. */
   readonly epoch: number;
+  /** See above. Changed by the claim itself, and by the store, which discards a session that cannot be written. */
   mode: 'held' | 'saving' | 'discarding' | 'yielded' | 'ended' = 'held';
   /** The session as it was when it was claimed, or when its client was cut off. */
   session: Session;
+  /** Whether Redis has given the epoch to this node; false while it cannot be asked. */
   isConfirmed: boolean;
+  /** Whether the claim in Redis holds nothing that is written elsewhere too. */
   isCopyDropped: boolean;
   /** Whether a later claim has it. */
   isReleased = false;
@@ -69,8 +79,15 @@ export class SessionClaim {
   until = Infinity;
   /** Resolves when the node where the client seemed connected has been asked for the session as it is now. */
   completed: Promise<unknown> = Promise.resolve();
+  /** From this size on, a record of the session is not accepted by Redis or a proxy before it. */
+  private refusedBytes = Infinity;
+  /** How often the connection was lost while a record was being written that may be too large. */
+  private losses = 0;
+  /** The socket that has the client; undefined before there is one. */
   private holder: SessionHolder | undefined;
+  /** The id of this node. */
   private readonly owner: string;
+  /** Milliseconds for which the client can come back when it is gone. */
   private readonly duration: number;
 
   constructor(
@@ -126,6 +143,22 @@ export class SessionClaim {
     this.holder = holder;
     if (isChanged) {
       this.touch();
+    }
+  }
+
+  /** Whether a record of so many bytes is known to be refused, and to cost the connection perhaps. */
+  isTooLarge(bytes: number): boolean {
+    return bytes >= this.refusedBytes;
+  }
+
+  /**
+   * To be called when a record of the session, and of no other, could not be written: finds out whether that is because it is
+   * {@link isTooLarge}.
+   */
+  onUnwritten(bytes: number, error: Error): void {
+    const verdict = sizeVerdict(error, bytes);
+    if (verdict === 'refused' || (verdict === 'suspect' && ++this.losses >= MAX_LOSSES)) {
+      this.refusedBytes = bytes;
     }
   }
 

@@ -9,17 +9,34 @@ export interface SessionEncoderOptions {
   onError(operation: 'save' | 'checkpoint' | 'take', error: Error): void;
 }
 
+/** Redis, or a proxy before it, has refused a session for its size: it is not kept until it is smaller. */
+export class SessionTooLargeError extends Error {
+  override readonly name = 'SessionTooLargeError';
+  readonly code = 'REDIS_STREAMS_SESSION_TOO_LARGE';
+
+  constructor(
+    /** Its size, encoded. */
+    readonly bytes: number,
+    cause: Error,
+  ) {
+    super(
+      `the session of a client is too large: one of ${bytes} bytes was refused (${cause.message}). Keep less in ` +
+        'socket.data, and let clients join fewer rooms, or let Redis accept more (proto-max-bulk-len)',
+      { cause },
+    );
+  }
+}
+
 /** Encodes sessions as they are now, and reports what of them cannot be. */
 export class SessionEncoder {
   constructor(private readonly options: SessionEncoderOptions) {}
 
-  /** Undefined if the session cannot be serialized. */
+  /** Undefined if the session cannot be serialized, or is too large. */
   encode(operation: 'save' | 'checkpoint', claim: SessionClaim, epoch = claim.epoch): string | undefined {
     const session = { ...claim.current(), epoch };
     try {
-      return encodeSession(session, ({ path, reason }) => {
-        this.options.onLeftOut(claim.nsp, { path: path ? `data.${path}` : 'data', reason });
-      });
+      const encoded = encodeSession(session, (what) => this.options.onLeftOut(claim.nsp, what));
+      return claim.isTooLarge(encoded.length) ? undefined : encoded;
     } catch (error) {
       this.options.onError(operation, error as Error); // such as a room that is nothing that can be sent
       return undefined;
@@ -27,16 +44,29 @@ export class SessionEncoder {
   }
 }
 
+/** What JSON makes of a Map, of a Set, and of other objects that it sees nothing in. */
+const EMPTY = '{}';
+
 /** Two values of `socket.data` with different fingerprints differ. Only what is kept counts, without what is binary in it. */
 export function fingerprint(data: unknown): string {
   try {
-    return JSON.stringify(data) ?? '';
+    const json = JSON.stringify(data) ?? '';
+    return json.includes(EMPTY) ? exactFingerprint(data) : json;
   } catch {
-    try {
-      const kept = carry(data, { onLeftOut: () => undefined });
-      return JSON.stringify(kept, (_key, value: unknown) => (typeof value === 'bigint' ? `${value}n` : value));
-    } catch {
-      return ''; // reported when it is written
-    }
+    return exactFingerprint(data);
+  }
+}
+
+function exactFingerprint(data: unknown): string {
+  try {
+    return JSON.stringify(carry(data, { onLeftOut: () => undefined }), (_key, value: unknown) => {
+      return typeof value === 'bigint'
+        ? `${value}n`
+        : value instanceof Map || value instanceof Set
+          ? [...value]
+          : value;
+    });
+  } catch {
+    return ''; // reported when it is written
   }
 }

@@ -61,6 +61,8 @@ export class SessionStore implements ClaimKeeper {
   private readonly verification: SessionVerification;
   /** Set by `close`: nothing is taken from then on. */
   private isClosed = false;
+  /** How often the connection has been made, at first or again. */
+  private connections = 0;
   /** Milliseconds for which a disconnected client can come back; the longest of all servers. */
   private duration = 0;
 
@@ -81,6 +83,7 @@ export class SessionStore implements ClaimKeeper {
     });
     this.takeover = new SessionTakeover(records, {
       ...{ ...options, isReady, claims, keeper: this, yield: yieldClaim },
+      connections: () => this.connections,
       add: (claim) => this.add(claim),
       write: (operation, write) => writes.add(operation, write),
       writeNow: (claim) => this.checkpoints.writeNow(claim),
@@ -147,6 +150,7 @@ export class SessionStore implements ClaimKeeper {
 
   /** To be called when the connection can be used again: writes what could not be written before. */
   onReady(): void {
+    this.connections++;
     this.verification.scheduleWriting();
     for (const claim of this.waiting) {
       this.waiting.delete(claim);
@@ -158,9 +162,9 @@ export class SessionStore implements ClaimKeeper {
   /**
    * To be called when the connection was lost, and this node may not have heard what others asked, or Redis may have lost
    * what was written: releases clients whose sessions others have claimed, writes again what may be missing, and removes
-   * records whose clients are not here any more.
+   * records whose clients are not here any more. Resolves to whether Redis could be asked.
    */
-  verify(): Promise<void> {
+  verify(): Promise<boolean> {
     return this.verification.run();
   }
 
@@ -214,6 +218,9 @@ export class SessionStore implements ClaimKeeper {
         return claim.mode === 'yielded' || this.end(claim);
       },
       (error: Error) => {
+        if (encoded !== undefined) {
+          claim.onUnwritten(encoded.length, error);
+        }
         if (this.claims.get(claim.pid) === claim && this.waiting.size < MAX_WAITING_SESSIONS && !this.isClosed) {
           this.waiting.add(claim);
         } else {

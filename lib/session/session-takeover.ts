@@ -1,3 +1,4 @@
+import { RedisClientError } from '../redis/driver.js';
 import { within } from '../time/within.js';
 import { decodeSession, encodeSession, takenOver, type Session } from '../wire/session.js';
 import { decide, standingOf, type Decision } from './ownership.js';
@@ -50,6 +51,8 @@ export interface SessionTakeoverOptions {
   onError(operation: 'take', error: Error): void;
   /** Whether commands can be sent. */
   isReady(): boolean;
+  /** How often the connection has been made: what is asked from one to the next may not be answered. */
+  connections(): number;
   /** The claims of this node. */
   claims: ReadonlyMap<string, SessionClaim>;
   keeper: ClaimKeeper;
@@ -321,28 +324,46 @@ export class SessionTakeover {
 
   /**
    * The session as the node knows it on which its client seems connected. `gone`: the client is not there. `silent`: that
-   * node does not answer.
+   * node does not answer. If Redis is lost meanwhile, it is asked again.
+   *
+   * @throws if Redis stays away
    */
   private async askForCurrent(take: Take, node: string, epoch: number): Promise<Session | 'gone' | 'silent'> {
-    const { pid, nsp } = take;
-    const { peers } = this.options;
+    const { options } = this;
     try {
-      await peers.whenBack(node);
-      const answer = new Promise<string | null>((resolve) => {
-        take.onRelease = (answer) => {
-          const session = decodeSession(answer, pid);
-          if (answer === null || (session?.epoch ?? 0) === epoch - 1) {
-            resolve(answer);
-          } // else it is of a node that had the client still earlier
-        };
+      return await options.retry(async () => {
+        const before = options.connections();
+        await options.peers.whenBack(node);
+        const answer = await this.askOnce(take, node, epoch);
+        if (answer === 'silent' && (options.connections() !== before || !options.isReady())) {
+          throw new RedisClientError('Redis was away while a node was asked'); // that may be why
+        }
+        return answer;
       });
-      const answered = within(RELEASE_TIMEOUT_MS, answer);
-      const [canHear] = await Promise.all([peers.canHear(nsp, node), peers.askRelease(pid, node, epoch)]);
-      const inTime = canHear ? await answered : undefined;
-      return inTime === null ? 'gone' : (decodeSession(inTime, pid) ?? 'silent');
-    } catch {
+    } catch (error) {
+      if (!options.isReady()) {
+        throw error;
+      }
       return 'silent'; // what was read is good enough
     }
+  }
+
+  /** @throws if Redis is away */
+  private async askOnce(take: Take, node: string, epoch: number): Promise<Session | 'gone' | 'silent'> {
+    const { pid, nsp } = take;
+    const { peers } = this.options;
+    const answer = new Promise<string | null>((resolve) => {
+      take.onRelease = (answer) => {
+        const session = decodeSession(answer, pid);
+        if (answer === null || (session?.epoch ?? 0) === epoch - 1) {
+          resolve(answer);
+        } // else it is of a node that had the client still earlier
+      };
+    });
+    const answered = within(RELEASE_TIMEOUT_MS, answer);
+    const [canHear] = await Promise.all([peers.canHear(nsp, node), peers.askRelease(pid, node, epoch)]);
+    const inTime = canHear ? await answered : undefined;
+    return inTime === null ? 'gone' : (decodeSession(inTime, pid) ?? 'silent');
   }
 
   /**

@@ -28,7 +28,7 @@ export interface SessionVerificationOptions {
  */
 export class SessionVerification {
   /** The verification under way. */
-  private verifying: Promise<void> | undefined;
+  private verifying: Promise<boolean> | undefined;
   /** Whether another is due after it. */
   private isDue = false;
   /** Whether the next verification writes all again: Redis may have an earlier state of them, after a failover. */
@@ -41,8 +41,11 @@ export class SessionVerification {
     this.isWritingDue = true;
   }
 
-  /** Verifies all sessions. Rejects if Redis cannot be asked. Calls while one is under way are one more, after it. */
-  run(): Promise<void> {
+  /**
+   * Verifies all sessions. Rejects if Redis cannot be asked, and resolves to false if that was not even tried. Calls while one
+   * is under way are one more, after it.
+   */
+  run(): Promise<boolean> {
     this.isDue = true;
     this.verifying ??= this.runWhileDue().finally(() => (this.verifying = undefined));
     return this.verifying;
@@ -63,7 +66,7 @@ export class SessionVerification {
     return isOurs;
   }
 
-  private async runWhileDue(): Promise<void> {
+  private async runWhileDue(): Promise<boolean> {
     while (this.isDue && this.options.isReady()) {
       this.isDue = false;
       const isWritingDue = this.isWritingDue;
@@ -74,6 +77,7 @@ export class SessionVerification {
       }
       await this.verifyRecords();
     }
+    return !this.isDue;
   }
 
   private async verifyClaim(claim: SessionClaim, isWritingDue: boolean): Promise<void> {

@@ -15,12 +15,14 @@ const MAX_PUBLISHERS = 4_096;
 
 /**
  * Whether entries are missing in what is read of a stream backwards, by the numbers of their publishers: after a failover
- * the stream may lack what the master had that failed, and whoever reads it later cannot know that but by the numbers.
+ * the stream may be without what the master had that failed, and whoever reads it later cannot know that but by the numbers.
  */
 export class BackwardCheck {
   private readonly publishers: Map<string, Oldest>;
   /** Publishers whose entry before the oldest one of interest has not been seen. */
   private readonly open = new Set<string>();
+  /** Of publishers of which only older entries were added: the number of the first, which is the latest. */
+  private readonly latest = new Map<string, number>();
   /** Entries may be missing before the one with this id. */
   lostUpTo: StreamId = STREAM_START;
 
@@ -54,7 +56,25 @@ export class BackwardCheck {
       this.lostUpTo = later(this.lostUpTo, next.id);
     }
     const prev = this.set(origin, entry);
+    if (!next && this.publishers.has(origin.node)) {
+      this.latest.set(origin.node, origin.seq);
+    }
     this.setOpen(origin.node, !isBeyond && prev > 0);
+  }
+
+  /** Takes in what was read forwards while older entries were added. */
+  join(newer: BackwardCheck): void {
+    for (const [node, oldest] of newer.publishers) {
+      const latest = this.latest.get(node);
+      if (latest !== undefined && latest < oldest.prev) {
+        this.lostUpTo = later(this.lostUpTo, oldest.id);
+      }
+      if (!this.publishers.has(node)) {
+        this.remember(node, oldest);
+        this.setOpen(node, oldest.prev > 0);
+      }
+    }
+    this.latest.clear();
   }
 
   /** Whether more must be read to know that nothing is missing. */
@@ -77,9 +97,13 @@ export class BackwardCheck {
 
   /** Returns the number of the entry that was appended before it. */
   private set({ node, seq }: Origin, { prev = seq - 1, id, isResent }: LogEntry): number {
-    if (this.publishers.size < MAX_PUBLISHERS || this.publishers.has(node)) {
-      this.publishers.set(node, { seq, prev, id, isResent: isResent === true });
-    }
+    this.remember(node, { seq, prev, id, isResent: isResent === true });
     return prev;
+  }
+
+  private remember(node: string, oldest: Oldest): void {
+    if (this.publishers.size < MAX_PUBLISHERS || this.publishers.has(node)) {
+      this.publishers.set(node, oldest);
+    }
   }
 }

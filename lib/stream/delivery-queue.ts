@@ -7,15 +7,19 @@ const MAX_AHEAD_BYTES = 64 * 1024 * 1024;
 /** Milliseconds for which entries are delivered before others get their turn in the event loop. */
 const DELIVERY_SLICE_MS = 8;
 
-export interface DeliveryQueueOptions {
+/** What entries are delivered to. */
+export interface EntryTarget {
   /** Asked before an entry is delivered; the delivery, and all after it, waits for the promise, which never rejects. */
   before(entry: LogEntry): Promise<void> | undefined;
   deliver(entry: LogEntry): void;
-  /** Whether there is local work to be done before the next entry is delivered. */
-  hasDueWork(): boolean;
-  doDueWork(): void;
-  /** Called after each slice. */
-  onProgress(): void;
+}
+
+/** Local work that has its place among the entries. */
+export interface DueWork {
+  /** Whether there is work to be done before the next entry is delivered. */
+  readonly isDue: boolean;
+  /** Does one piece of it. It never throws. */
+  doNext(): void;
 }
 
 /**
@@ -29,13 +33,21 @@ export interface DeliveryQueueOptions {
  * - closed: what waits is not delivered any more.
  */
 export class DeliveryQueue {
+  /** See above. */
   private mode: 'idle' | 'delivering' | 'waiting' | 'closed' = 'idle';
+  /** What waits. */
   private readonly entries = new Fifo<LogEntry>();
+  /** About how many bytes they take. */
   private byteCount = 0;
   /** The entry whose waiting is over. */
   private cleared: LogEntry | undefined;
 
-  constructor(private readonly options: DeliveryQueueOptions) {}
+  /** @param onProgress - called after each slice */
+  constructor(
+    private readonly target: EntryTarget,
+    private readonly work: DueWork,
+    private readonly onProgress: () => void,
+  ) {}
 
   get length(): number {
     return this.entries.length;
@@ -90,24 +102,24 @@ export class DeliveryQueue {
     } else if (this.isDelivering) {
       this.mode = 'idle';
     }
-    this.options.onProgress();
+    this.onProgress();
   };
 
   /** Does the next thing. Returns whether there was one. */
   private step(): boolean {
-    const { options } = this;
+    const { target, work } = this;
     if (!this.isDelivering) {
       return false; // closed by a listener
     }
-    if (options.hasDueWork()) {
-      options.doDueWork();
+    if (work.isDue) {
+      work.doNext();
       return true;
     }
     const entry = this.entries.peek();
     if (!entry) {
       return false;
     }
-    const wait = this.cleared === entry ? undefined : options.before(entry);
+    const wait = this.cleared === entry ? undefined : target.before(entry);
     if (wait) {
       this.mode = 'waiting';
       void wait.then(() => this.onCleared(entry));
@@ -116,7 +128,7 @@ export class DeliveryQueue {
     this.cleared = undefined;
     this.entries.shift();
     this.byteCount -= sizeOfData(entry);
-    options.deliver(entry);
+    target.deliver(entry);
     return true;
   }
 

@@ -3,7 +3,8 @@ import type { StreamId } from '../wire/stream-id.js';
 /**
  * Entries of one publisher are missing before one that was read. `lost`: they were trimmed, deleted, or not in the replica
  * that took over, before this node could read them; its clients do not get them, and who was away for them is not
- * recovered. `dropped`: their publisher never appended them, as it reports itself; no node has them.
+ * recovered. `dropped`: their publisher never appended them, as it reports itself; no node has them. What a node appended
+ * itself and gave to its own clients at once, it does not report: they have it.
  */
 export interface StreamGap {
   type: 'gap';
@@ -51,7 +52,7 @@ export interface StreamRecovered {
 }
 
 /**
- * Broadcasts that waited for Redis will not be sent: `full`, the outbox could not hold more, and the oldest went;
+ * Broadcasts that waited for Redis will not be sent: `full`, the outbox had no room for more, and the oldest went;
  * `closed`, the node closed before they could be appended. Emitted at the first of several; the total follows with
  * `outbox-accepting`, and is in the counters.
  */
@@ -152,7 +153,7 @@ export interface StreamStatus {
     passedOver: number;
     /** Entries that were in the stream twice, and passed over. */
     duplicates: number;
-    /** Entries that were gone before they could be read. */
+    /** Entries that were gone before they could be read, so that nobody here was given them. */
     lost: number;
     /** Broadcasts that were dropped because the outbox was full. */
     dropped: number;

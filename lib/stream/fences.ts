@@ -1,4 +1,5 @@
 import { Fifo } from '../queue/fifo.js';
+import type { DueWork } from './delivery-queue.js';
 import type { Lane } from './lane.js';
 import type { OutboxLimits } from './outbox.js';
 
@@ -10,8 +11,9 @@ interface Fence {
 }
 
 /** Local work that waits until this node has delivered its own entries that were taken before it. */
-export class Fences {
+export class Fences implements DueWork {
   private readonly waiting = new Fifo<Fence>();
+  /** About how many bytes it takes. */
   private byteCount = 0;
 
   constructor(
@@ -48,7 +50,7 @@ export class Fences {
   /** Whether there is work whose turn has come. */
   get isDue(): boolean {
     const next = this.waiting.peek();
-    return next !== undefined && this.lane.isSettledUpTo(next.seq);
+    return next !== undefined && this.lane.isDoneUpTo(next.seq);
   }
 
   /** The next work, whether its turn has come or not. */
@@ -56,5 +58,16 @@ export class Fences {
     const next = this.waiting.shift();
     this.byteCount -= next?.bytes ?? 0;
     return next?.run;
+  }
+
+  /** Does the next work, whether its turn has come or not. */
+  doNext(): void {
+    try {
+      this.shift()?.();
+    } catch (error) {
+      queueMicrotask(() => {
+        throw error; // as from any listener of the application
+      });
+    }
   }
 }

@@ -42,13 +42,18 @@ const MAX_BATCHES = 1_024;
  * outage, everything counts that was appended since it began.
  */
 export class FlowControl {
+  /** The nodes that have not come back after an outage. */
   private readonly barrier: ReaderBarrier;
   /** Batches that were appended and count as unread: the id of the last entry, and how many entries. */
   private readonly unread = new Fifo<{ id: StreamId; count: number }>();
+  /** How many entries these are. */
   private unreadCount = 0;
   /** Whether nothing could be appended lately. */
   private isInterrupted = false;
+  /** Whether this node's reader was reading when that was looked at last. */
   private wasReading = false;
+  /** By node: those who wait until it is not awaited any more. */
+  private readonly backWaiters = new Map<string, Set<() => void>>();
 
   constructor(
     private readonly reader: OwnReader,
@@ -88,27 +93,50 @@ export class FlowControl {
   onReadBack(): void {
     const { isReading } = this.reader;
     if (isReading) {
-      this.onReading(this.options.nodeId);
+      this.pass(this.options.nodeId);
     } else if (this.wasReading) {
       this.await([this.options.nodeId]);
     }
     this.wasReading = isReading;
+    this.recheck();
   }
 
   /** A node reads. */
   onReading(node: string): void {
-    if (!this.isInterrupted) {
-      this.barrier.pass(node); // else it may not know yet that the stream was lost
-    }
+    this.pass(node);
+    this.recheck();
   }
 
   onLeft(node: string): void {
     this.barrier.pass(node);
+    this.recheck();
+  }
+
+  /** To be called from time to time: a node that may have been reconnecting may be late for that by now. */
+  recheck(): void {
+    if (this.backWaiters.size > 0) {
+      this.releaseWaiters((node) => !this.awaits(node));
+    }
   }
 
   /** Whether a node may be reconnecting after an outage. */
   awaits(node: string): boolean {
     return !this.isInterrupted && this.barrier.awaits(node, performance.now());
+  }
+
+  /** Resolves when a node is not {@link awaits | awaited} any more; at once if it is not. */
+  whenBack(node: string): Promise<void> {
+    return this.awaits(node)
+      ? new Promise((resolve) => {
+          const waiters = this.backWaiters.get(node) ?? new Set();
+          this.backWaiters.set(node, waiters.add(resolve));
+        })
+      : Promise.resolve();
+  }
+
+  /** Nobody is waited for any more. */
+  close(): void {
+    this.releaseWaiters(() => true);
   }
 
   /** What was appended will never be read: the stream was deleted or replaced. */
@@ -122,6 +150,7 @@ export class FlowControl {
     if (!this.isInterrupted) {
       this.await(this.options.readers.present());
       this.isInterrupted = true;
+      this.recheck();
     }
   }
 
@@ -134,6 +163,21 @@ export class FlowControl {
         this.barrier.pass(this.options.nodeId);
       }
       this.options.readers.ask();
+    }
+  }
+
+  private pass(node: string): void {
+    if (!this.isInterrupted) {
+      this.barrier.pass(node); // else it may not know yet that the stream was lost
+    }
+  }
+
+  private releaseWaiters(isBack: (node: string) => boolean): void {
+    for (const [node, waiters] of this.backWaiters) {
+      if (isBack(node)) {
+        this.backWaiters.delete(node);
+        waiters.forEach((resolve) => resolve());
+      }
     }
   }
 

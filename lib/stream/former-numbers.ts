@@ -21,6 +21,7 @@ const NONE: readonly Origin[] = [];
  */
 export class FormerNumbers {
   private readonly publishers = new Map<string, Former>();
+  /** The same, as a list that is made once for each change. */
   private list: readonly Origin[] = NONE;
 
   add({ node, seq }: Origin): void {
@@ -43,19 +44,19 @@ export class FormerNumbers {
     }
     former.read = seq;
     if (seq >= former.seq) {
-      this.settle(node);
+      this.resolve(node);
     }
     return seq <= former.seq;
   }
 
-  /** Whether it would settle something to know that a publisher's entries up to a number are appended. */
+  /** Whether it would resolve what is open to know that a publisher's entries up to a number are appended. */
   isOpen(node: string, seq: number): boolean {
     const former = this.publishers.get(node);
     return former !== undefined && seq >= former.seq;
   }
 
   /** What a publisher has sent up to now is read, or lost for ever. */
-  settle(node: string): void {
+  resolve(node: string): void {
     if (this.publishers.delete(node)) {
       this.update();
     }
@@ -65,7 +66,7 @@ export class FormerNumbers {
   expire(): void {
     for (const [node, { until }] of this.publishers) {
       if (performance.now() > until) {
-        this.settle(node);
+        this.resolve(node);
       }
     }
   }

@@ -23,6 +23,8 @@ export interface MissingEntry {
 }
 
 const NONE: readonly MissingEntry[] = [];
+/** How many announcements are waited for, at most, whatever is published: all are looked at with each read. */
+const MAX_ANNOUNCED = 2_048;
 
 /**
  * Finds what is missing in the entries of a stream, and what is there twice: by the publishers' sequence numbers, and, for
@@ -31,7 +33,7 @@ const NONE: readonly MissingEntry[] = [];
 export class GapDetector {
   /** The last number read of each publisher. */
   private readonly sequences = new SequenceTracker();
-  /** By node: what it announced and has not been read. */
+  /** By node, the latest at the end: what it announced and has not been read. At most MAX_ANNOUNCED. */
   private readonly announced = new Map<string, Announcement>();
   /** What was read in a history that was replaced. */
   private readonly former = new FormerNumbers();
@@ -100,7 +102,12 @@ export class GapDetector {
     if (this.announced.get(node)?.seq === seq || isRead) {
       return false;
     }
+    this.announced.delete(node);
     this.announced.set(node, { seq, id, verified: false, idleReads: 0 });
+    if (this.announced.size > MAX_ANNOUNCED) {
+      const [oldest] = this.announced.keys();
+      this.announced.delete(oldest!);
+    }
     return true;
   }
 
@@ -140,7 +147,7 @@ export class GapDetector {
           missing.push({ node, seq, id, lost: this.sequences.knows(node) ? seq - last : 0 });
           this.sequences.skipTo({ node, seq }, id);
         }
-        this.former.settle(node);
+        this.former.resolve(node);
         this.announced.delete(node);
       }
     }

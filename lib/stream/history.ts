@@ -12,7 +12,9 @@ type Mark = Origin | string;
  * in another history.
  */
 export class History {
+  /** Of the entries, oldest first. */
   private ids: StreamId[] = [];
+  /** What distinguishes them, in the same order. */
   private marks: Mark[] = [];
 
   get oldest(): StreamId | undefined {

@@ -17,8 +17,11 @@ export interface IdlePauseOptions {
  * An entry, or an answer for which the server has waited, ends them: so an entry comes at most one pause later than it could.
  */
 export class IdlePause {
+  /** Milliseconds of the last pause; 0 if there was none. */
   private pause = 0;
+  /** Milliseconds of the longest pause. */
   private readonly longest: number;
+  /** Whether it was reported that the server does not wait. */
   private isReported = false;
 
   constructor(private readonly options: IdlePauseOptions) {

@@ -36,12 +36,12 @@ export class Lane {
   }
 
   /** Whether all that was taken was read back, dropped or lost. */
-  get isSettled(): boolean {
+  get isDone(): boolean {
     return this.pending === 0 && this.read >= this.appended;
   }
 
   /** Whether all entries up to `seq` were read back, dropped or lost. */
-  isSettledUpTo(seq: number): boolean {
-    return this.read >= seq || this.isSettled || (seq <= this.dropped.seq && this.read >= this.dropped.kept);
+  isDoneUpTo(seq: number): boolean {
+    return this.read >= seq || this.isDone || (seq <= this.dropped.seq && this.read >= this.dropped.kept);
   }
 }

@@ -33,6 +33,18 @@ export function checkSize(fields: readonly string[], limit: number): void {
   }
 }
 
+/**
+ * The same of what goes by PUB/SUB.
+ *
+ * @param event - its name
+ * @throws MessageTooLargeError
+ */
+export function checkBytes(event: unknown, { length }: Uint8Array, limit: number): void {
+  if (limit !== 0 && length > limit) {
+    throw new MessageTooLargeError(describeEvent(event), length, limit);
+  }
+}
+
 /** What a message is called in errors and events: the name of its event, or what it does. */
 export function nameOf(fields: readonly string[]): string {
   const [, uid = '', , nsp = '', , type = '', , data = ''] = fields;
@@ -40,7 +52,7 @@ export function nameOf(fields: readonly string[]): string {
     const message = decodeEntry({ uid, nsp, type: Number(type), data });
     switch (message?.type) {
       case EntryType.Broadcast:
-        return `the event ${JSON.stringify(message.data.packet.data[0])}`;
+        return describeEvent(message.data.packet.data[0]);
       case EntryType.SocketsJoin:
         return 'socketsJoin';
       case EntryType.SocketsLeave:
@@ -53,13 +65,8 @@ export function nameOf(fields: readonly string[]): string {
   }
 }
 
-/** Replies with which servers, and proxies before them, refuse a command because it is too large. */
-const TOO_LARGE =
-  /Protocol error: (invalid|too big) (bulk|mbulk|multibulk)|max(imum)? (allowed )?(request|payload|command|value) size|(request|payload|command|value|elements?|entry|string) (is |are )?(too (large|big)|exceeds)/i;
-
-/** Whether a command was refused because it is too large, so that it will be refused again. */
-export function isTooLarge(error: Error): boolean {
-  return TOO_LARGE.test(error.message);
+function describeEvent(name: unknown): string {
+  return `the event ${JSON.stringify(name)}`;
 }
 
 /** Whether a transaction was refused because the user may not use any (of a server that is not checked for that). */

@@ -24,6 +24,7 @@ const NONE: readonly OutboxEntry[] = [];
 /** A first-in, first-out queue, bounded by entries and bytes; what does not fit pushes out the oldest. */
 export class Outbox {
   private readonly items = new Fifo<OutboxEntry>();
+  /** About how many bytes the entries take. */
   private byteCount = 0;
 
   constructor(private readonly limits: OutboxLimits) {}

@@ -26,8 +26,11 @@ export interface OwnEntriesLimits {
  * They are indexed by room only when somebody asks, so that they cost next to nothing otherwise.
  */
 export class OwnEntries {
+  /** In the order of their numbers. */
   private readonly entries = new Fifo<OwnEntry>();
+  /** About how many bytes the entries take. */
   private byteCount = 0;
+  /** How many entries were ever pushed: the place of the last one. */
   private places = 0;
   /** Made by the first question, and kept until there are no entries. */
   private index: RoomIndex<OwnEntry> | undefined;

@@ -2,7 +2,7 @@
 const WEIGHT = 0.05;
 
 export interface PacerOptions {
-  /** Milliseconds that lie between two commands at least while entries come fast; 0: commands are never held back. */
+  /** Milliseconds that lie between two commands at least while entries come fast; 0: commands are never delayed. */
   readonly maxHoldMs: number;
   /** Milliseconds between two entries, on average, from which on they come fast. */
   readonly fastBelowMs: number;
@@ -11,13 +11,15 @@ export interface PacerOptions {
 /**
  * When the next of many small commands may be sent.
  *
- * Each costs a system call on both sides, whether it carries one entry or ten. So while entries come fast, commands are held
- * back until `maxHoldMs` have passed since the last; while they come slowly, no command ever waits.
+ * Each costs a system call on both sides, whether it carries one entry or ten. So while entries come fast, commands are
+ * delayed until `maxHoldMs` have passed since the last; while they come slowly, no command ever waits.
  */
 export class Pacer {
   /** Milliseconds between two entries: a moving average. */
   private interval = Infinity;
+  /** When entries came last, by the clock that is passed in. */
   private lastEntriesAt = -Infinity;
+  /** When a command was sent last, by the same clock. */
   private lastCommandAt = -Infinity;
 
   constructor(private readonly options: PacerOptions) {}

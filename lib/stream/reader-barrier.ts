@@ -2,7 +2,7 @@
 const REJOIN_TIMEOUT_MS = 5_000;
 
 /**
- * The time after an outage in which nodes reconnect to a stream one by one. The outboxes may hold more than the stream
+ * The time after an outage in which nodes reconnect to a stream one by one. The outboxes may have more than the stream
  * keeps, so they are emptied in full only when everybody is reading again.
  *
  * It is over when all nodes that were present before, this one among them, are known to have read since, or to have left;
@@ -11,6 +11,7 @@ const REJOIN_TIMEOUT_MS = 5_000;
 export class ReaderBarrier {
   private readonly awaited = new Set<string>();
   private readonly timeout: number;
+  /** From when the timeout is counted, by the clock that is passed in. */
   private since = 0;
 
   /** @param heartbeatTimeout - milliseconds of silence after which a node counts as down */

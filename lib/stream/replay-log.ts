@@ -88,8 +88,11 @@ const MAX_BEYOND_ENTRIES = 10_000;
  * find out whether anything that a quiet client should have received is gone.
  */
 export class ReplayLog {
+  /** Oldest first, behind places that are empty already. */
   private entries: LogEntry[] = [];
+  /** Where the oldest entry is. */
   private head = 0;
+  /** About how many bytes the entries take. */
   private byteCount = 0;
   /** The entries by room; it remembers the last ids of those that have left the log. */
   private index = new RoomIndex<LogEntry>(idOf);
@@ -101,9 +104,13 @@ export class ReplayLog {
   private numbers = new BackwardCheck();
   /** The position of the last entry that was pushed, or where reading began. */
   private position: StreamId = STREAM_START;
+  /** The replays that are not ended: what is pushed is collected for them. */
   private readonly collecting = new Set<Collector>();
+  /** Replays that wait for what is read from Redis. */
   private pending: PendingReplay[] = [];
+  /** Whether older entries are being read from Redis. */
   private reading = false;
+  /** Counts the restarts: what was begun before one is no use after it. */
   private generation = 0;
 
   constructor(
@@ -151,8 +158,8 @@ export class ReplayLog {
   }
 
   /**
-   * Forgets everything: what lies before `position` is not the whole. Who has not had all up to `lostUpTo` may lack what
-   * nobody can give it any more.
+   * Forgets everything: what lies before `position` is not the whole. A client that was not given all up to `lostUpTo` may
+   * have missed what nobody can give it any more.
    */
   restart(position: StreamId, lostUpTo = STREAM_START): void {
     this.setEntries([]);
@@ -349,10 +356,12 @@ export class ReplayLog {
       const bytes = batch.entries.reduce((sum, entry) => sum + weightOf(entry), 1);
       count = Math.min(MAX_READ_ENTRIES, Math.ceil((MAX_READ_BYTES / bytes) * Math.max(1, batch.entries.length)));
     }
+    numbers.join(this.numbers);
     this.lose(numbers.lostUpTo);
     // If the log has become full meanwhile, there is no room for what is older.
     if (this.floor === joint && kept.floor !== undefined) {
       this.prepend(kept.entries(), kept.floor);
+      numbersKept.join(this.numbers);
       this.numbers = numbersKept;
     }
     for (const { offset, resolve } of waiting) {
@@ -401,9 +410,11 @@ function toItem(entry: LogEntry): ReplayItem {
 
 /** Batches that were read backwards, the newest of them as far as there is room. */
 class Older {
+  /** Newest first, each oldest first. */
   private readonly batches: LogEntry[][] = [];
   /** Entries after this one are here. */
   floor: StreamId | undefined;
+  /** Whether there is no room for more: older batches are counted only. */
   private full = false;
 
   constructor(

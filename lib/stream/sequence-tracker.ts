@@ -25,8 +25,9 @@ interface Last {
  * how many are missing before it.
  */
 export class SequenceTracker {
-  /** The publishers heard lately, and those heard before these became too many. */
+  /** The publishers heard lately. */
   private recent = new Map<string, Last>();
+  /** Those heard before these became too many. */
   private older = new Map<string, Last>();
 
   /**

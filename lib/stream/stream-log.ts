@@ -1,29 +1,26 @@
 import type { ConnectionListener, RedisConnection } from '../redis/driver.js';
-import { toEntries, type RawEntry } from '../redis/stream-reply.js';
-import { within } from '../time/within.js';
-import { encodeCut, type Cut } from '../wire/cut.js';
-import {
-  DIRECT_LANE,
-  encodeBus,
-  encodeMessage,
-  type LogEntry,
-  type LogMessage,
-  targetsOf,
-  type Origin,
-} from '../wire/entry.js';
-import { parseEntry } from '../wire/parse-entry.js';
+import type { Cut } from '../wire/cut.js';
+import { DIRECT_LANE, encodeBus, encodeMessage, type LogEntry, type LogMessage, type Origin } from '../wire/entry.js';
 import type { LastGiven } from '../wire/session.js';
-import { ageOf, compareStreamIds, STREAM_START, type StreamId } from '../wire/stream-id.js';
+import type { StreamId } from '../wire/stream-id.js';
+import { AgeMeter } from './age-meter.js';
+import { EntryAdmission } from './entry-admission.js';
+import { EntryLookup, type EntryPresence } from './entry-lookup.js';
 import type { StreamEvent, StreamStatus } from './events.js';
-import { describeMark } from './history.js';
 import { Fences } from './fences.js';
 import { FlowControl, type Readers } from './flow-control.js';
-import { Lane } from './lane.js';
-import type { OutboxLimits } from './outbox.js';
+import { GapDetector } from './gap-detector.js';
+import { GivenCut } from './given-cut.js';
+import type { Lane } from './lane.js';
+import { LogDelivery, type LogTarget } from './log-delivery.js';
 import { checkSize } from './message-size.js';
-import { OwnEntries } from './own-entries.js';
-import { ReplayLog, type OlderEntries, type Replay, type ReplayLogOptions } from './replay-log.js';
+import type { OutboxEntry, OutboxLimits } from './outbox.js';
+import { OwnLanes } from './own-lanes.js';
+import { ReadProgress } from './read-progress.js';
+import { ReplayLog, type Replay, type ReplayLogOptions } from './replay-log.js';
+import { ReplayMemory } from './replay-memory.js';
 import type { Recipient } from './room-index.js';
+import { StoredStream } from './stored-stream.js';
 import { sizeOfFields, StreamPublisher } from './stream-publisher.js';
 import { StreamReader } from './stream-reader.js';
 import type { TelemetryRecorder } from './telemetry.js';
@@ -34,7 +31,7 @@ export interface StreamLogOptions {
   maxLen: number;
   readCount: number;
   blockTime: number;
-  /** Milliseconds for which entries and reads are held back at most while they come fast. */
+  /** Milliseconds for which entries and reads are delayed at most while they come fast. */
   maxHoldMs: number;
   commandTimeout: number;
   /** Milliseconds of silence after which a node counts as down. */
@@ -52,13 +49,8 @@ export interface StreamLogOptions {
   replay: ReplayLogOptions;
   readers: Readers;
   emit(event: StreamEvent): void;
-  /**
-   * Asked before an entry with {@link LogEntry.bus} is delivered: that request must have come first. It is waited for, but
-   * for {@link MAX_REQUEST_WAIT_MS} milliseconds at most. Undefined if it has come, or will not.
-   */
-  whenRequestHandled?(entry: LogEntry): Promise<void> | undefined;
-  /** @param own - whether this node appended it. Returns whether somebody here was given it. */
-  deliver(entry: LogEntry, own: boolean): boolean;
+  /** What entries are delivered to. */
+  target: LogTarget;
   /** Runs commands, again when a connection that failed them is back. */
   retry<T>(run: () => Promise<T>): Promise<T>;
   /** Called when the reader begins to read, at first or again. */
@@ -88,108 +80,95 @@ export interface LastAppended {
 
 /** Milliseconds for which a node is behind another without being late. */
 const USUAL_DELAY_MS = 200;
-/** Milliseconds for which an entry waits for the request that must come before it. */
-const MAX_REQUEST_WAIT_MS = 100;
 
 /**
  * One stream, as this node uses it: it appends to it, reads it, and remembers its recent part. It is the only door to
- * what lies behind it: {@link StreamPublisher}, {@link StreamReader} and {@link ReplayLog}.
- *
- * What happens to an entry when it is read, in this order:
- * 1. Local work that was to be done before it is done ({@link afterOwnEntries}).
- * 2. It counts as read back, if it is this node's; so whoever asks during its delivery ({@link offset}) has it in the cut.
- * 3. It is remembered, and collected for the clients that are being recovered: a client that joins during its delivery
- *    has it already.
- * 4. It is delivered.
+ * what lies behind it: {@link StreamPublisher}, {@link StreamReader}, {@link ReplayLog} and what these consist of. What
+ * happens to an entry when it is read stands at {@link LogDelivery}.
  */
 export class StreamLog {
-  private readonly reader: StreamReader;
-  private readonly publisher: StreamPublisher;
-  private readonly flow: FlowControl;
-  private readonly replayLog: ReplayLog;
-  private readonly connection: RedisConnection;
-  private readonly main: Lane;
-  /** The lane of what overtakes in the ordering `log`. */
-  private readonly direct: Lane;
-  /** The lane of the entries that are delivered here at once. */
-  private readonly atOnce: Lane;
+  /** Numbers what is appended. */
+  private readonly lanes: OwnLanes;
+  /** How far was read. */
+  private readonly progress: ReadProgress;
+  /** Knows the numbers of what was read. */
+  private readonly gaps = new GapDetector();
+  /** What clients here have that were given everything. */
+  private readonly given: GivenCut;
+  /** Local work that waits for own entries. */
   private readonly fences: Fences;
-  private own: OwnEntries | undefined;
+  /** The stream in Redis. */
+  private readonly stored: StoredStream;
+  /** The recent part of the log. */
+  private readonly replayLog: ReplayLog;
+  /** What is remembered of what is read and taken. */
+  private readonly memory: ReplayMemory;
+  /** What happens to what is read. */
+  private readonly delivery: LogDelivery;
+  /** What happens to it before that. */
+  private readonly admission: EntryAdmission;
+  /** The connection of the reader. */
+  private readonly connection: RedisConnection;
+  /** Fetches entries, and has them delivered. */
+  private readonly reader: StreamReader;
+  /** Whether entries are in the log. */
+  private readonly lookup: EntryLookup;
+  /** How much may be appended. */
+  private readonly flow: FlowControl;
+  /** Appends entries. */
+  private readonly publisher: StreamPublisher;
+  /** How old entries are when they are delivered. */
+  private readonly ages: AgeMeter;
+  /** Whether the reader was reading when that was looked at last. */
   private wasReading = false;
+  /** How much local work was dropped. */
   private droppedWork = 0;
-  /** Entries that somebody here was given when they were read. */
-  private delivered = 0;
-  /** The age of the entry at this position was reported to the telemetry. */
-  private measuredAt: StreamId | undefined;
+  /** Those who wait until the end of the stream is known. */
   private opened: (() => void)[] = [];
+  /** See {@link onReplaced}. */
   private readonly replacementListeners = new Set<(position: StreamId) => void>();
-  private readonly backWaiters = new Map<string, Set<() => void>>();
-  /** The end of a history that was replaced, if the new one does not go so far: an entry of it may come to have that id. */
-  private formerEnd: StreamId | undefined;
-  /** {@link offset}, until something changes. */
-  private knownOffset: string | undefined;
-  private readonly offsetNow = (): string => this.offset();
-  private readonly offsetOfRead = (entry: LogEntry): string => this.offsetAt(entry);
 
   /**
    * @param commands - the connection on which entries are appended
    * @param open - opens the connection on which they are read
    */
   constructor(
-    private readonly commands: RedisConnection,
+    commands: RedisConnection,
     open: (listener: ConnectionListener) => RedisConnection,
     private readonly options: StreamLogOptions,
   ) {
-    const { stream, nodeId, maxLen, maxHoldMs, commandTimeout, outbox, ordering, telemetry } = options;
-    this.main = new Lane(nodeId);
-    this.direct = new Lane(nodeId + DIRECT_LANE);
-    this.atOnce = ordering === 'log' ? this.direct : this.main;
-    this.fences = new Fences(this.main, outbox);
-    const emit = (event: StreamEvent): void => {
-      if (event.type === 'stream-replaced') {
-        this.onStreamReplaced(event.position);
-      }
-      options.emit(event);
+    const { stream, maxHoldMs, commandTimeout, outbox } = options;
+    this.lanes = new OwnLanes(options.nodeId, options.ordering);
+    this.progress = new ReadProgress(this.gaps);
+    this.given = new GivenCut(this.lanes.atOnce, this.progress);
+    this.fences = new Fences(this.lanes.main, outbox);
+    this.stored = new StoredStream(commands, options);
+    this.replayLog = new ReplayLog(options.replay, this.stored);
+    this.memory = new ReplayMemory(this.replayLog, this.lanes, this.given, outbox);
+    this.delivery = new LogDelivery(this.lanes, this.given, this.memory, options.target);
+    const events = {
+      emit: (event: StreamEvent) => this.emit(event),
+      onBroken: (position: StreamId, lostUpTo: StreamId) => this.onBroken(position, lostUpTo),
+      onProgress: () => this.onProgress(),
     };
-    const older: OlderEntries = {
-      upTo: async (id, count) => {
-        const read = async (): Promise<RawEntry[]> => {
-          return toEntries(await commands.read(['XREVRANGE', stream, id, '-', 'COUNT', String(count)], commandTimeout));
-        };
-        const raw = await options.retry(read);
-        const entries = raw.map(({ id, fields }) => parseEntry(id, fields));
-        return { entries, oldest: raw.at(-1)?.id, atStart: raw.length < count };
-      },
-    };
+    const forReading = { stream, lanes: this.lanes, older: this.stored, ...events };
+    this.admission = new EntryAdmission(this.gaps, this.progress, this.delivery, forReading);
     this.connection = open({
       onReady: () => this.reader.onReady(),
       onLost: (error) => this.reader.onLost(error),
     });
-    this.reader = new StreamReader(this.connection, {
-      ...{ stream, maxHoldMs, commandTimeout, emit },
-      ownLanes: [this.main, this.direct],
+    this.reader = new StreamReader(this.connection, this.progress, this.admission, this.fences, {
+      ...{ stream, maxHoldMs, commandTimeout, ...events },
       readCount: options.readCount,
       blockTime: options.blockTime,
-      deliver: (entry) => this.deliver(entry),
-      onRepeated: (entry) => this.onRead(entry),
-      before: (entry) => this.before(entry),
-      older,
-      hasDueWork: () => this.fences.isDue,
-      doDueWork: () => this.doNextWork(),
-      onBroken: (position, lostUpTo) => {
-        this.formerEnd = compareStreamIds(position, lostUpTo) < 0 ? lostUpTo : this.formerEnd;
-        this.replayLog.restart(position, lostUpTo);
-      },
-      onProgress: () => this.onProgress(),
     });
-    this.flow = new FlowControl(this.reader, options);
-    const publisherOptions = { stream, maxLen, maxHoldMs, commandTimeout, outbox, emit, telemetry };
-    this.publisher = new StreamPublisher(
-      commands,
-      { ...publisherOptions, onDropped: ({ lane, seq }) => this.onDropped(lane, seq) },
-      this.flow,
-    );
-    this.replayLog = new ReplayLog(options.replay, older);
+    this.lookup = new EntryLookup(this.replayLog, this.reader, this.stored);
+    this.flow = new FlowControl(this.progress, options);
+    const { maxLen, telemetry } = options;
+    this.ages = new AgeMeter(stream, telemetry);
+    const forAppending = { stream, maxLen, maxHoldMs, commandTimeout, outbox, telemetry, emit: events.emit };
+    const onDropped = ({ lane, seq }: OutboxEntry): void => this.onDropped(lane, seq);
+    this.publisher = new StreamPublisher(commands, { ...forAppending, onDropped }, this.flow);
   }
 
   get name(): string {
@@ -204,7 +183,7 @@ export class StreamLog {
 
   /** Resolves when the end of the stream is known: nothing that is appended from then on is missed. */
   whenOpen(): Promise<void> {
-    return this.reader.position === undefined ? new Promise((resolve) => this.opened.push(resolve)) : Promise.resolve();
+    return this.progress.isOpen ? Promise.resolve() : new Promise((resolve) => this.opened.push(resolve));
   }
 
   /** To be called when the connection on which entries are appended can be used, at first or again. */
@@ -214,14 +193,13 @@ export class StreamLog {
 
   onCommandsLost(): void {
     this.publisher.onLost();
-    this.releaseBackWaiters((node) => !this.awaits(node));
   }
 
   /** Appends what waits, for at most `timeout` milliseconds; then nothing is taken any more. Reading goes on. */
   async closeOutbox(timeout: number): Promise<void> {
     await this.publisher.close(timeout);
     while (this.fences.length > 0) {
-      this.doNextWork();
+      this.fences.doNext();
     }
   }
 
@@ -229,7 +207,7 @@ export class StreamLog {
   async close(timeout: number): Promise<void> {
     await this.closeOutbox(timeout);
     await Promise.all([this.reader.stop(), this.connection.close()]);
-    this.releaseBackWaiters();
+    this.flow.close();
   }
 
   // ── appending ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -247,14 +225,10 @@ export class StreamLog {
     if (bus) {
       fields.push(...encodeBus(bus()));
     }
-    const numbered = lane === 'direct' ? this.atOnce : this.main;
+    const numbered = lane === 'direct' ? this.lanes.atOnce : this.lanes.main;
     const origin = numbered.next();
-    this.knownOffset = undefined;
-    if (this.own?.includes(origin)) {
-      const { uid, nsp, type } = message;
-      const own = { uid, nsp, type, data: fields[7]!, rooms: targetsOf(message), origin };
-      this.replayLog.pushOwn(own, this.offsetNow);
-    }
+    this.given.onChange();
+    this.memory.onTaken(message, fields[7]!, origin);
     this.publisher.append({ lane: numbered, seq: origin.seq, fields, bytes: sizeOfFields(fields) });
     return origin;
   }
@@ -271,17 +245,17 @@ export class StreamLog {
 
   /** The number that was given last in this node's main lane; 0 if none was. */
   get lastTaken(): number {
-    return this.main.taken;
+    return this.lanes.main.taken;
   }
 
   /**
    * Does something here once this node has delivered all its own entries that were taken so far; at once if it has. To be
    * used in the ordering `log` only. What waits counts for the bounds of the outbox.
    *
-   * @param bytes - about how much memory it holds
+   * @param bytes - about how much memory it takes
    */
   afterOwnEntries(run: () => void, bytes = 0): void {
-    if (this.fences.length === 0 && this.main.isSettled) {
+    if (this.fences.length === 0 && this.lanes.main.isDone) {
       run();
       return;
     }
@@ -293,43 +267,37 @@ export class StreamLog {
 
   /** The id of the last entry that was delivered, or at which reading began; undefined until that is known. */
   get position(): StreamId | undefined {
-    return this.reader.position;
+    return this.progress.position;
   }
 
   /** What a client of this node has that was given everything. */
   cut(): Cut {
-    const { node, taken, isSettled } = this.atOnce;
-    const { formerNumbers, position = STREAM_START } = this.reader;
-    return {
-      position,
-      ahead: isSettled ? formerNumbers : [...formerNumbers.filter((one) => one.node !== node), { node, seq: taken }],
-    };
+    return this.given.now();
   }
 
   /** {@link cut}, as a client keeps it. */
   offset(): string {
-    return (this.knownOffset ??= encodeCut(this.cut()));
+    return this.given.offset();
   }
 
   /** The offset that goes with an entry while it is delivered. */
   offsetAt(entry: LogEntry): string {
-    const isPosition = this.atOnce.isSettled && this.reader.formerNumbers.length === 0;
-    return isPosition ? entry.id : encodeCut({ ...this.cut(), position: entry.id });
+    return this.given.offsetAt(entry);
   }
 
   /** The sequence number of the last entry of a publisher that was delivered; 0 if none was. */
   lastReadOf(node: string): number {
-    return this.reader.lastOf(node);
+    return this.progress.lastOf(node);
   }
 
   /** What was delivered here in a history that was replaced, and may be appended to this one again: beside any position. */
   get formerNumbers(): readonly Origin[] {
-    return this.reader.formerNumbers;
+    return this.progress.formerNumbers;
   }
 
   /** Whether all entries of a publisher up to `seq` that this history of the log has were delivered. */
   hasRead(node: string, seq: number): boolean {
-    return this.lastReadOf(node) >= seq && this.reader.formerNumbers.every((former) => former.node !== node);
+    return this.lastReadOf(node) >= seq && this.progress.formerNumbers.every((former) => former.node !== node);
   }
 
   /**
@@ -337,7 +305,7 @@ export class StreamLog {
    * again: it is not delivered again then. To false after `timeout` milliseconds.
    */
   whenFormerIn(cut: Cut, timeout: number): Promise<boolean> {
-    return this.reader.whenFormerIn(cut, timeout);
+    return this.progress.whenFormerIn(cut, timeout);
   }
 
   /**
@@ -346,13 +314,11 @@ export class StreamLog {
    */
   async whenRead({ position }: Cut, timeout: number): Promise<boolean> {
     // Mostly it is a reply on its way. Only after a while is it worth a question.
-    if (await this.reader.whenDelivered(position, USUAL_DELAY_MS)) {
+    if (await this.progress.whenDelivered(position, USUAL_DELAY_MS)) {
       return true;
     }
-    const command = ['XREVRANGE', this.name, '+', position, 'COUNT', '1'];
-    const after = await this.commands.read(command, this.options.commandTimeout).catch(() => undefined);
-    const mayCome = after === undefined || toEntries(after).length > 0;
-    return mayCome && this.reader.whenDelivered(position, timeout);
+    const mayCome = await this.stored.reaches(position).catch(() => true);
+    return mayCome && this.progress.whenDelivered(position, timeout);
   }
 
   /**
@@ -360,7 +326,7 @@ export class StreamLog {
    * milliseconds, and at once if it is not reading.
    */
   whenPublisherRead(node: string, seq: number, timeout: number): Promise<boolean> {
-    return this.reader.whenPublisherDelivered(node, seq, timeout);
+    return this.progress.whenPublisherDelivered(node, seq, timeout);
   }
 
   /** What distinguishes the entry at {@link position} from one of another history with the same id, if that is known. */
@@ -378,49 +344,19 @@ export class StreamLog {
   }
 
   /**
-   * Whether the entry at a position is in the log. `no`: neither is it there nor can it have been trimmed, or the entry
-   * there is another one, so the position is of another history; `unknown`: Redis cannot be asked.
+   * Whether the entry at a position is in the log.
    *
    * @param mark - what distinguishes that entry from others with the same id, if that is known
    */
-  async isInLog(position: StreamId, mark?: string): Promise<'yes' | 'trimmed' | 'no' | 'unknown'> {
-    if (position === STREAM_START) {
-      return 'yes';
-    }
-    const isAmbiguous = mark === undefined && position === this.formerEnd;
-    const here = this.replayLog.find(position);
-    const markHere = here ? describeMark(here) : this.reader.markAt(position);
-    if (markHere !== undefined) {
-      return !isAmbiguous && (mark === undefined || mark === markHere) ? 'yes' : 'no';
-    }
-    const { options } = this;
-    const read = (command: string[]): Promise<RawEntry[]> =>
-      options.retry(async () => toEntries(await this.commands.read(command, options.commandTimeout)));
-    try {
-      const [there] = await read(['XRANGE', this.name, position, position, 'COUNT', '1']);
-      if (there) {
-        const isSame = mark === undefined || mark === describeMark(parseEntry(position, there.fields));
-        return isSame && !isAmbiguous ? 'yes' : 'no';
-      }
-      const [first] = await read(['XRANGE', this.name, '-', '+', 'COUNT', '1']);
-      return first && compareStreamIds(first.id, position) > 0 ? 'trimmed' : 'no';
-    } catch {
-      return 'unknown';
-    }
+  isInLog(position: StreamId, mark?: string): Promise<EntryPresence> {
+    return this.lookup.find(position, mark);
   }
 
   // ── what clients missed ─────────────────────────────────────────────────────────────────────────────────────────
 
   /** From now on, what is read is remembered, and so is what is taken until it is read. */
   remember(): void {
-    if (!this.own) {
-      const { node, taken } = this.atOnce;
-      const { maxEntries, maxBytes } = this.options.outbox;
-      // What the outbox holds, and as much again that was appended and is not read back. While an entry waits in the outbox,
-      // its text is held only once.
-      this.own = new OwnEntries(node, taken, { maxEntries: 2 * maxEntries, maxBytes: 2 * maxBytes });
-      this.replayLog.remember(this.own, this.position);
-    }
+    this.memory.begin(this.position);
   }
 
   /** Collects what a client missed that has all that is in a cut. */
@@ -440,7 +376,8 @@ export class StreamLog {
 
   /** What this node announces to the others, so that they notice if its last entry is lost. */
   get lastAppended(): LastAppended {
-    return { seq: this.main.appended, direct: this.direct.appended, id: this.publisher.lastAppendedId };
+    const { main, direct } = this.lanes;
+    return { seq: main.appended, direct: direct.appended, id: this.publisher.lastAppendedId };
   }
 
   /** A node, or this one, says what it has appended last: what is lost is noticed by that. */
@@ -452,12 +389,12 @@ export class StreamLog {
   /** A node is known to read. */
   onNodeReading(node: string): void {
     this.flow.onReading(node);
-    this.onReaders();
+    this.publisher.onReaders();
   }
 
   onNodeLeft(node: string): void {
     this.flow.onLeft(node);
-    this.onReaders();
+    this.publisher.onReaders();
   }
 
   /** Whether a node may be reconnecting to the stream after an outage. */
@@ -467,23 +404,19 @@ export class StreamLog {
 
   /** Resolves when a node is not {@link awaits | awaited} any more; at once if it is not. */
   whenNodeBack(node: string): Promise<void> {
-    return this.awaits(node)
-      ? new Promise((resolve) => {
-          const waiters = this.backWaiters.get(node) ?? new Set();
-          this.backWaiters.set(node, waiters.add(resolve));
-        })
-      : Promise.resolve();
+    return this.flow.whenBack(node);
   }
 
-  /** To be called from time to time: what flow control holds back may have become free by the mere passing of time. */
+  /** To be called from time to time: what flow control does not let be appended may have become free by the mere passing of time. */
   recheck(): void {
-    this.onReaders();
+    this.flow.recheck();
+    this.publisher.onReaders();
   }
 
   // ── how it is ───────────────────────────────────────────────────────────────────────────────────────────────────
 
   get isReading(): boolean {
-    return this.reader.isReading;
+    return this.progress.isReading;
   }
 
   /** Why the stream cannot be read or appended to, if it cannot. */
@@ -498,20 +431,21 @@ export class StreamLog {
   }
 
   status(): StreamStatus {
-    const { reader, publisher, replayLog, delivered } = this;
-    const { read, duplicates, rejected } = reader.counters;
+    const { progress, reader, publisher, replayLog } = this;
+    const { counters } = this.admission;
+    const { delivered } = this.delivery;
     return {
       name: this.name,
-      mode: reader.mode,
-      position: reader.position,
+      mode: progress.mode,
+      position: progress.position,
       backlog: reader.backlog,
       lagMs: reader.lagMs,
       outbox: { entries: publisher.pending + this.fences.length, bytes: publisher.pendingBytes + this.fences.bytes },
       replay: { entries: replayLog.size, bytes: replayLog.bytes },
       counters: {
-        ...reader.counters,
+        ...counters,
         delivered,
-        passedOver: Math.max(0, read - duplicates - rejected - delivered),
+        passedOver: Math.max(0, counters.read - counters.duplicates - counters.rejected - delivered),
         appended: publisher.appended,
         dropped: publisher.dropped + this.droppedWork,
       },
@@ -520,70 +454,39 @@ export class StreamLog {
 
   /** Counts an entry that was passed over; its reason is reported the first time. */
   reject(id: StreamId, reason: string): void {
-    this.reader.reject(id, reason);
+    this.admission.reject(id, reason);
   }
 
   // ── what happens ────────────────────────────────────────────────────────────────────────────────────────────────
 
-  private deliver(entry: LogEntry): void {
-    const lane = this.onRead(entry);
-    if (entry.problem === undefined) {
-      this.delivered += Number(this.options.deliver(entry, lane !== undefined));
-    } else {
-      this.reject(entry.id, entry.problem);
+  private emit(event: StreamEvent): void {
+    if (event.type === 'stream-replaced') {
+      this.onStreamReplaced(event.position);
     }
+    this.options.emit(event);
   }
 
-  /** Returns the lane of the entry, if it is this node's. */
-  private onRead(entry: LogEntry): Lane | undefined {
-    this.knownOffset = undefined;
-    const lane = this.ownLaneOf(entry.origin?.node);
-    if (lane) {
-      lane.readUpTo(entry.origin!.seq);
-    }
-    if (this.own) {
-      if (lane === this.atOnce) {
-        this.own.readUpTo(lane.read);
-      }
-      this.replayLog.push(entry, this.offsetOfRead);
-    }
-    return lane;
-  }
-
-  private before(entry: LogEntry): Promise<void> | undefined {
-    const event = entry.bus === undefined ? undefined : this.options.whenRequestHandled?.(entry);
-    if (!event) {
-      return undefined;
-    }
-    return within(
-      MAX_REQUEST_WAIT_MS,
-      event.catch(() => undefined),
-    );
-  }
-
-  private ownLaneOf(node: string | undefined): Lane | undefined {
-    return node === this.main.node ? this.main : node === this.direct.node ? this.direct : undefined;
+  private onBroken(position: StreamId, lostUpTo: StreamId): void {
+    this.lookup.onBroken(position, lostUpTo);
+    this.replayLog.restart(position, lostUpTo);
   }
 
   private onDropped(lane: Lane, seq: number): void {
-    this.knownOffset = undefined;
-    if (lane === this.atOnce) {
-      this.own?.drop({ node: lane.node, seq });
-    }
+    this.given.onChange();
+    this.memory.onDropped(lane, seq);
     this.doDueWork();
   }
 
   /** What was appended to the history before and was not read back never will be. */
   private onStreamReplaced(position: StreamId): void {
-    const unread = [this.main, this.direct].some(({ read, appended }) => read < appended);
-    if (this.atOnce.read < this.atOnce.appended) {
+    const { lanes } = this;
+    const isUnread = !lanes.isReadBack;
+    if (lanes.atOnce.read < lanes.atOnce.appended) {
       // Some may have been appended to the new history already, before the reader knew of it.
-      this.reader.addFormer({ node: this.atOnce.node, seq: this.atOnce.appended });
+      this.gaps.addFormer({ node: lanes.atOnce.node, seq: lanes.atOnce.appended });
     }
-    for (const lane of [this.main, this.direct]) {
-      lane.readUpTo(lane.appended);
-    }
-    if (unread) {
+    lanes.loseUnread();
+    if (isUnread) {
       this.replayLog.lose(this.publisher.lastAppendedId);
     }
     this.flow.onStreamReplaced();
@@ -592,47 +495,22 @@ export class StreamLog {
   }
 
   private onProgress(): void {
-    this.knownOffset = undefined;
-    this.own?.readUpTo(this.atOnce.read); // what was lost is not waited for
-    this.measure();
+    this.given.onChange();
+    this.memory.onProgress();
+    this.ages.onProgress(this.progress.position);
     this.doDueWork();
     this.flow.onReadBack();
-    this.onReaders();
-    if (this.reader.position !== undefined) {
+    this.publisher.onReaders();
+    const { isOpen, isReading } = this.progress;
+    if (isOpen) {
       for (const resolve of this.opened.splice(0)) {
         resolve();
       }
     }
-    if (this.reader.isReading !== this.wasReading) {
-      this.wasReading = this.reader.isReading;
-      if (this.wasReading) {
+    if (isReading !== this.wasReading) {
+      this.wasReading = isReading;
+      if (isReading) {
         this.options.onReading();
-      }
-    }
-  }
-
-  /** Tells how old the entry is that was delivered last; once for all that are delivered together. */
-  private measure(): void {
-    const { telemetry } = this.options;
-    const { position } = this.reader;
-    if (telemetry && position !== this.measuredAt) {
-      if (this.measuredAt !== undefined && position !== undefined) {
-        telemetry.onDelivered(this.name, ageOf(position) / 1_000);
-      }
-      this.measuredAt = position;
-    }
-  }
-
-  private onReaders(): void {
-    this.publisher.onReaders();
-    this.releaseBackWaiters((node) => !this.awaits(node));
-  }
-
-  private releaseBackWaiters(isBack: (node: string) => boolean = () => true): void {
-    for (const [node, waiters] of this.backWaiters) {
-      if (isBack(node)) {
-        this.backWaiters.delete(node);
-        waiters.forEach((resolve) => resolve());
       }
     }
   }
@@ -640,16 +518,6 @@ export class StreamLog {
   private doDueWork(): void {
     if (this.fences.isDue) {
       this.reader.resumeDelivery();
-    }
-  }
-
-  private doNextWork(): void {
-    try {
-      this.fences.shift()?.();
-    } catch (error) {
-      queueMicrotask(() => {
-        throw error; // as from any listener of the application
-      });
     }
   }
 }

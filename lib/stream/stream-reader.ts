@@ -2,21 +2,17 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command, RedisConnection } from '../redis/driver.js';
 import { Retry } from '../redis/retry.js';
 import { toEntries, toStreamEntries, type RawEntry } from '../redis/stream-reply.js';
-import { Signal } from '../time/signal.js';
-import { isInCut, type Cut } from '../wire/cut.js';
-import { sizeOfData, type LogEntry, type Origin } from '../wire/entry.js';
+import { sizeOfData, type LogEntry } from '../wire/entry.js';
 import { parseEntry } from '../wire/parse-entry.js';
-import { ageOf, compareStreamIds, STREAM_START, type StreamId } from '../wire/stream-id.js';
+import { ageOf, STREAM_START, type StreamId } from '../wire/stream-id.js';
 import { Continuity, type ReplacedReason } from './continuity.js';
-import { DeliveryQueue } from './delivery-queue.js';
+import { DeliveryQueue, type DueWork } from './delivery-queue.js';
+import type { EntryAdmission } from './entry-admission.js';
 import type { StreamEvent } from './events.js';
-import { GapDetector } from './gap-detector.js';
 import { IdlePause } from './idle-pause.js';
-import type { Lane } from './lane.js';
 import { Pacer } from './pacer.js';
+import type { ReadProgress, StreamReaderMode } from './read-progress.js';
 import { ReadSize } from './read-size.js';
-import type { OlderEntries } from './replay-log.js';
-import { lastBefore } from './resent-entry.js';
 
 /** How many of the latest entries are looked at when reading begins, so that one sent again is known. */
 const INITIAL_ENTRIES = 16;
@@ -24,46 +20,23 @@ const INITIAL_ENTRIES = 16;
 const FAST_BELOW_MS = 1;
 /** Milliseconds after which somebody who waits for room in the delivery queue looks again, whatever happened. */
 const LOOK_AGAIN_MS = 1_000;
-/** How many different reasons are events; after that, rejected entries are counted only. */
-const MAX_REPORTED_REASONS = 100;
 
 export interface StreamReaderOptions {
   stream: string;
-  /** The lanes of this node: see {@link Lane}. */
-  ownLanes: readonly Lane[];
   /** How many entries a read asks for; more when the reader is behind. */
   readCount: number;
   /** Milliseconds for which a read waits for entries. */
   blockTime: number;
-  /** Milliseconds that lie between two reads at least while entries come fast; 0: reads are never held back. */
+  /** Milliseconds that lie between two reads at least while entries come fast; 0: reads are never delayed. */
   maxHoldMs: number;
   /** Milliseconds after which a command counts as unanswered. */
   commandTimeout: number;
   emit(event: StreamEvent): void;
-  /** Given each entry once, in the order of the log. */
-  deliver(entry: LogEntry): void;
-  /**
-   * Given each entry that was delivered in a history which was replaced, when it comes in this one for the first time: its
-   * publisher had no answer, and has sent it again.
-   */
-  onRepeated(entry: LogEntry): void;
-  /** Whether there is local work whose turn has come: it is done before the next entry is delivered. */
-  hasDueWork(): boolean;
-  doDueWork(): void;
-  /** What must come before an entry is delivered, if anything. The promise never rejects. */
-  before(entry: LogEntry): Promise<void> | undefined;
-  /** The stream, read backwards on another connection. */
-  older: OlderEntries;
-  /**
-   * What was delivered up to `position` is not the whole: reading begins there, or entries were missed, or the history
-   * was replaced. Entries before the one with the id `lostUpTo` may have been lost.
-   */
+  /** See {@link EntryAdmissionOptions}. */
   onBroken(position: StreamId, lostUpTo: StreamId): void;
   /** Called after entries were fetched or delivered, and when the mode changes. */
   onProgress(): void;
 }
-
-export type StreamReaderMode = 'opening' | 'following' | 'catching-up' | 'waiting' | 'stopped';
 
 /**
  * Reads one stream from its end on: fetches its entries in a loop and has them delivered in order.
@@ -81,26 +54,21 @@ export type StreamReaderMode = 'opening' | 'following' | 'catching-up' | 'waitin
  * stream is trimmed behind the entries that are fetched, so a slow delivery must not slow the fetching.
  *
  * Whether the stream is still the one that was read is a question for {@link Continuity}, asked after each reconnection and
- * from time to time; whether entries are missing or there twice is one for {@link GapDetector}.
+ * from time to time; whether entries are missing or there twice is one for {@link EntryAdmission}, to which entries go when
+ * their turn has come.
  */
 export class StreamReader {
-  /** Changed by {@link setMode} only. */
-  private currentMode: StreamReaderMode = 'opening';
-  /** The id of the last entry that was fetched; undefined while opening. */
-  private fetchedId: StreamId | undefined;
-  /** The id of the last entry that was delivered; undefined while opening. */
-  private deliveredId: StreamId | undefined;
   /** What was fetched and is not delivered. */
   private readonly deliveries: DeliveryQueue;
+  /** Whether the stream is still the one that was read. */
   private readonly continuity: Continuity;
-  /** Asked of each entry when its turn to be delivered has come. */
-  private readonly gaps = new GapDetector();
   /** How long to wait for replies and after failures, and why reading does not work. */
   private readonly retry: Retry;
+  /** How many entries to ask for. */
   private readonly readSize: ReadSize;
-  /** Holds reads back while entries come fast. */
+  /** Delays reads while entries come fast. */
   private readonly pacer: Pacer;
-  /** Holds reads back while the server answers them at once though there is nothing. */
+  /** Delays reads while the server answers them at once though there is nothing. */
   private readonly idlePause: IdlePause;
   /** Milliseconds before the next read, by {@link idlePause}. */
   private idleMs = 0;
@@ -108,21 +76,24 @@ export class StreamReader {
   private isCheckDue = false;
   /** When it was checked last, by the clock of `performance`. */
   private checkedAt = 0;
-  /** Why entries were rejected, as far as that was reported. */
-  private readonly reportedReasons = new Set<string>();
-  /** Notified after a delivery and when the mode changes. */
-  private readonly progress = new Signal();
+  /** Aborted by {@link stop}: the loop ends. */
   private readonly stopping = new AbortController();
   /** Ends the loop's present wait: for the connection, or for the next read. */
   private wake: (() => void) | undefined;
-  /** Settles when the loop has ended. */
+  /** Resolves when the loop has ended. */
   private running: Promise<void> | undefined;
 
-  /** Totals since the start. */
-  readonly counters = { read: 0, duplicates: 0, lost: 0, rejected: 0 };
-
+  /**
+   * @param connection - on which reads may block
+   * @param progress - how far the stream was read
+   * @param admission - given each entry when its turn to be delivered has come
+   * @param work - what is done here between entries
+   */
   constructor(
     private readonly connection: RedisConnection,
+    private readonly progress: ReadProgress,
+    private readonly admission: EntryAdmission,
+    work: DueWork,
     private readonly options: StreamReaderOptions,
   ) {
     const { stream, blockTime } = options;
@@ -140,62 +111,7 @@ export class StreamReader {
       onNotBlocking: (pauseMs) => options.emit({ type: 'reads-not-blocking', stream, pauseMs }),
     });
     this.pacer = new Pacer({ maxHoldMs: options.maxHoldMs, fastBelowMs: FAST_BELOW_MS });
-    this.deliveries = new DeliveryQueue({
-      before: (entry) => this.before(entry),
-      deliver: (entry) => this.admit(entry),
-      hasDueWork: () => this.options.hasDueWork(),
-      doDueWork: () => this.options.doDueWork(),
-      onProgress: () => this.onDelivered(),
-    });
-  }
-
-  get mode(): StreamReaderMode {
-    return this.currentMode;
-  }
-
-  get isOpen(): boolean {
-    return this.deliveredId !== undefined;
-  }
-
-  get isReading(): boolean {
-    return this.currentMode === 'following' || this.currentMode === 'catching-up';
-  }
-
-  /** The id of the last entry that was delivered, or at which reading began; undefined until that is known. */
-  get position(): StreamId | undefined {
-    return this.deliveredId;
-  }
-
-  /** The id of the last entry that was fetched. */
-  get fetched(): StreamId | undefined {
-    return this.fetchedId;
-  }
-
-  /** The sequence number of the last entry of a publisher that was delivered; 0 if none was. */
-  lastOf(node: string): number {
-    return this.gaps.lastOf(node);
-  }
-
-  /**
-   * What was delivered of publishers in a history that was replaced, and may come again in this one: a position says
-   * nothing of it. Mostly empty.
-   */
-  get formerNumbers(): readonly Origin[] {
-    return this.gaps.formerNumbers;
-  }
-
-  /** This node's own entries up to a number were delivered at once: see {@link formerNumbers}. */
-  addFormer(origin: Origin): void {
-    this.gaps.addFormer(origin);
-  }
-
-  /**
-   * Resolves to whether, within `timeout` milliseconds, all {@link formerNumbers} are in a cut: who has that, and is given
-   * what this node delivers after it, lacks nothing.
-   */
-  whenFormerIn(cut: Cut, timeout: number): Promise<boolean> {
-    const isIn = (): boolean => this.formerNumbers.every((origin) => isInCut({ origin }, cut));
-    return this.whenProgressed(isIn, timeout, () => this.currentMode === 'stopped', LOOK_AGAIN_MS);
+    this.deliveries = new DeliveryQueue(admission, work, () => this.onDelivered());
   }
 
   /** How many entries were fetched and not yet delivered. */
@@ -223,11 +139,12 @@ export class StreamReader {
 
   async stop(): Promise<void> {
     this.stopping.abort();
+    this.admission.stop();
     this.wake?.();
     await this.running;
     this.deliveries.close();
     this.setMode('stopped');
-    this.progress.notify();
+    this.progress.changed.notify();
   }
 
   /** To be called when the connection can be used, at first or again. */
@@ -241,49 +158,9 @@ export class StreamReader {
   /** To be called when the connection is lost. */
   onLost(error: Error): void {
     this.retry.onLost(error);
-    if (this.currentMode !== 'opening' && this.currentMode !== 'stopped') {
+    if (this.progress.mode !== 'opening' && this.progress.mode !== 'stopped') {
       this.setMode('waiting');
     }
-  }
-
-  /** Resolves to whether the entry with this id, and all before it, are delivered within `timeout` milliseconds. */
-  whenDelivered(id: StreamId, timeout: number): Promise<boolean> {
-    const isDelivered = (): boolean => this.deliveredId !== undefined && compareStreamIds(this.deliveredId, id) >= 0;
-    return this.whenProgressed(isDelivered, timeout, () => this.currentMode === 'stopped');
-  }
-
-  /**
-   * Resolves to whether the entry number `seq` of a publisher is delivered within `timeout` milliseconds; to false at once
-   * if nothing is being read.
-   */
-  whenPublisherDelivered(node: string, seq: number, timeout: number): Promise<boolean> {
-    return this.whenProgressed(
-      () => this.lastOf(node) >= seq,
-      timeout,
-      () => !this.isReading,
-    );
-  }
-
-  /**
-   * Resolves to whether something becomes true within `timeout` milliseconds; to false at once if it cannot any more.
-   *
-   * @param lookAgainMs - after how many milliseconds it is looked at again, even if nothing was delivered
-   */
-  private async whenProgressed(
-    isTrue: () => boolean,
-    timeout: number,
-    isOver: () => boolean,
-    lookAgainMs = Infinity,
-  ): Promise<boolean> {
-    const until = performance.now() + timeout;
-    while (!isTrue()) {
-      const left = until - performance.now();
-      if (left <= 0 || isOver()) {
-        return false;
-      }
-      await this.progress.wait(Math.min(left, lookAgainMs));
-    }
-    return true;
   }
 
   /** What distinguishes the entry from another with the same id, if it was fetched lately; see {@link Continuity.markAt}. */
@@ -293,11 +170,7 @@ export class StreamReader {
 
   /** A node says that it appended its entry number `seq` with this id; 0 if it has appended nothing. */
   announce(node: string, seq: number, id: StreamId): void {
-    if (seq === 0) {
-      if (this.isOpen && !this.gaps.knows(node)) {
-        this.gaps.skipTo({ node, seq }); // all that it appends comes after our position
-      }
-    } else if (this.gaps.announce(node, seq, id)) {
+    if (this.admission.announce(node, seq, id)) {
       this.isCheckDue = true;
     }
   }
@@ -312,15 +185,16 @@ export class StreamReader {
         continue;
       }
       try {
-        if (this.fetchedId === undefined) {
+        if (this.progress.fetched === undefined) {
           await this.open();
         } else if (this.isCheckDue || performance.now() - this.checkedAt > this.options.blockTime) {
           await this.checkContinuity();
         }
         while (this.deliveries.isFull && !signal.aborted) {
-          await this.progress.wait(LOOK_AGAIN_MS);
+          await this.progress.changed.wait(LOOK_AGAIN_MS);
         }
-        const holdMs = this.currentMode === 'following' ? Math.max(this.pacer.wait(performance.now()), this.idleMs) : 0;
+        const holdMs =
+          this.progress.mode === 'following' ? Math.max(this.pacer.wait(performance.now()), this.idleMs) : 0;
         if (holdMs > 0) {
           await this.pause(holdMs);
         }
@@ -349,31 +223,28 @@ export class StreamReader {
   private async open(): Promise<void> {
     const { stream } = this.options;
     const reply = await this.read(['XREVRANGE', stream, '+', '-', 'COUNT', String(INITIAL_ENTRIES)]);
-    for (const { origin, id } of this.parse(toEntries(reply).reverse())) {
-      if (origin) {
-        this.gaps.skipTo(origin, id);
-      }
-    }
+    this.admission.skip(this.parse(toEntries(reply).reverse()));
     if (this.continuity.newest === undefined) {
       this.continuity.restart(STREAM_START);
     }
-    this.fetchedId = this.deliveredId = this.continuity.newest!;
+    const position = this.continuity.newest!;
+    this.progress.fetched = this.progress.position = position;
     this.isCheckDue = false;
     this.checkedAt = performance.now();
     this.setMode('catching-up');
-    this.options.onBroken(this.fetchedId, STREAM_START);
+    this.options.onBroken(position, STREAM_START);
   }
 
   private async fetch(): Promise<void> {
     const { stream, blockTime } = this.options;
     const { count } = this.readSize;
-    const block = this.currentMode === 'following';
+    const block = this.progress.mode === 'following';
     const wait = block ? ['BLOCK', String(blockTime)] : [];
     const askedAt = performance.now();
     this.pacer.onCommand(askedAt);
     const raw = toStreamEntries(
       await this.read(
-        ['XREAD', 'COUNT', String(count), ...wait, 'STREAMS', stream, this.fetchedId!],
+        ['XREAD', 'COUNT', String(count), ...wait, 'STREAMS', stream, this.progress.fetched!],
         this.retry.commandTimeout + (block ? blockTime : 0),
       ),
     );
@@ -387,12 +258,12 @@ export class StreamReader {
     this.setMode(isFull ? 'catching-up' : 'following');
     if (raw.length > 0) {
       this.pacer.onEntries(raw.length, performance.now());
-      this.fetchedId = raw.at(-1)!.id;
+      this.progress.fetched = raw.at(-1)!.id;
       this.deliveries.push(this.parse(raw));
     } else if (block && this.idleMs === 0) {
       this.isCheckDue = true;
     }
-    this.findMissing(raw.length === 0 && this.backlog === 0);
+    this.admission.findMissing(raw.length === 0 && this.backlog === 0);
   }
 
   /** Asks for entries. */
@@ -418,13 +289,13 @@ export class StreamReader {
 
   /** Asks whether the stream is still the one that was read, and goes on where the answer says. */
   private async checkContinuity(): Promise<void> {
-    const announcements = this.gaps.unverified();
+    const announcements = this.admission.unverified();
     this.isCheckDue = false;
     this.checkedAt = performance.now();
-    const answer = await this.continuity.check(this.fetchedId!);
+    const answer = await this.continuity.check(this.progress.fetched!);
     switch (answer.outcome) {
       case 'continues':
-        this.gaps.markVerified(announcements);
+        this.admission.markVerified(announcements);
         break;
       case 'unproven':
         break;
@@ -436,12 +307,12 @@ export class StreamReader {
 
   private async goOnAt(position: StreamId, reason: ReplacedReason): Promise<void> {
     while (!this.stopping.signal.aborted && !this.deliveries.isIdle) {
-      await this.progress.wait(LOOK_AGAIN_MS);
+      await this.progress.changed.wait(LOOK_AGAIN_MS);
     }
-    const lostUpTo = this.deliveredId!;
-    this.fetchedId = this.deliveredId = position;
+    const lostUpTo = this.progress.position!;
+    this.progress.fetched = this.progress.position = position;
     this.continuity.restart(position);
-    this.gaps.restart(position);
+    this.admission.restart(position);
     this.readSize.reset();
     this.setMode('catching-up');
     this.options.onBroken(position, lostUpTo);
@@ -449,8 +320,8 @@ export class StreamReader {
   }
 
   private onRefused(error: Error): void {
-    this.isCheckDue = this.isOpen;
-    if (this.isOpen) {
+    this.isCheckDue = this.progress.isOpen;
+    if (this.progress.isOpen) {
       this.setMode('waiting');
     }
     this.retry.onFailure(error, this.connection.ready);
@@ -461,23 +332,14 @@ export class StreamReader {
   }
 
   private setMode(mode: StreamReaderMode): void {
-    if (this.currentMode !== mode) {
-      this.currentMode = mode;
-      this.progress.notify();
+    if (this.progress.mode !== mode) {
+      this.progress.mode = mode;
+      this.progress.changed.notify();
       this.options.onProgress();
     }
   }
 
   // ── delivering ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-  /** Counts an entry that was passed over; the first for each reason is an event. */
-  reject(id: StreamId, reason: string): void {
-    this.counters.rejected++;
-    if (!this.reportedReasons.has(reason) && this.reportedReasons.size < MAX_REPORTED_REASONS) {
-      this.reportedReasons.add(reason);
-      this.options.emit({ type: 'entry-rejected', stream: this.options.stream, id, reason });
-    }
-  }
 
   /** To be called when local work has become due. */
   resumeDelivery(): void {
@@ -486,77 +348,10 @@ export class StreamReader {
 
   private onDelivered(): void {
     if (this.deliveries.length === 0) {
-      this.deliveredId = this.fetchedId;
+      this.progress.position = this.progress.fetched;
     }
-    this.findMissing(false);
-    this.progress.notify();
+    this.admission.findMissing(false);
+    this.progress.changed.notify();
     this.options.onProgress();
-  }
-
-  /** What must come before an entry is delivered, if anything. */
-  private before(entry: LogEntry): Promise<void> | undefined {
-    const { origin, isResent } = entry;
-    if (isResent && origin && !this.gaps.knows(origin.node)) {
-      return this.lookBack(origin, entry.id);
-    }
-    return this.options.before(entry);
-  }
-
-  /** Finds out whether an entry that was sent again, by a publisher of which nothing is known, is in the stream twice. */
-  private async lookBack(origin: Origin, id: StreamId): Promise<void> {
-    const { options, stopping } = this;
-    const before = await lastBefore(origin, id, options.older, () => this.pauseAfterFailure(), stopping.signal);
-    if (before) {
-      this.gaps.skipTo(before, id);
-    }
-  }
-
-  private admit(entry: LogEntry): void {
-    const { origin } = entry;
-    this.counters.read++;
-    if (origin) {
-      const isRepeated = this.gaps.isRepeated(origin);
-      const { duplicate, lost, dropped } = this.gaps.admit(origin, entry.prev, entry.id);
-      if (duplicate) {
-        this.counters.duplicates++;
-        if (isRepeated) {
-          this.deliveredId = entry.id;
-          this.options.onRepeated(entry);
-        }
-        return;
-      }
-      if (lost > 0) {
-        this.reportLost(origin.node, lost, entry.id);
-      }
-      if (dropped > 0) {
-        this.emitGap('dropped', origin.node, dropped, entry.id); // nobody has them: what was read is still the whole
-      }
-    }
-    this.deliveredId = entry.id;
-    this.options.deliver(entry);
-  }
-
-  /** Looks for announced entries that will not come. */
-  private findMissing(isIdle: boolean): void {
-    for (const { node, seq, id, lost } of this.gaps.takeMissing(this.deliveredId, isIdle)) {
-      if (lost > 0) {
-        this.reportLost(node, lost, id);
-      }
-      const own = this.options.ownLanes.find((lane) => lane.node === node);
-      if (own) {
-        own.readUpTo(seq);
-        this.options.onProgress(); // whoever waits for what is lost need not wait longer
-      }
-    }
-  }
-
-  private reportLost(origin: string, lost: number, before: StreamId): void {
-    this.counters.lost += lost;
-    this.options.onBroken(this.deliveredId!, before); // ids may follow each other without a gap
-    this.emitGap('lost', origin, lost, before);
-  }
-
-  private emitGap(reason: 'lost' | 'dropped', origin: string, lost: number, before: StreamId): void {
-    this.options.emit({ type: 'gap', stream: this.options.stream, reason, lost, origin, before });
   }
 }

@@ -1,4 +1,9 @@
+import { Blob } from 'node:buffer';
+import { randomBytes } from 'node:crypto';
 import { types } from 'node:util';
+
+/** How deep a value may be nested. */
+export const MAX_DEPTH = 256;
 
 /**
  * What Socket.IO's default parser makes of the arguments of an event: what JSON makes of them (`toJSON` called, functions
@@ -7,31 +12,38 @@ import { types } from 'node:util';
  * @see https://github.com/socketio/socket.io-protocol
  */
 
+/** Stands for binary data in JSON. Random: no value of an application has a key of this name. */
+const ATTACHMENT = `attachment ${randomBytes(16).toString('hex')}`;
+/** How deep the arguments of an event may be nested: what is around them is nested a little, too. */
+const MAX_DEPTH_OF_EVENT = MAX_DEPTH - 8;
+
 /**
- * Whether a value holds binary data anywhere, so that JSON cannot carry it.
+ * Whether a value contains binary data anywhere, so that JSON cannot carry it. As in Socket.IO, what `toJSON` returns is not
+ * asked for its own `toJSON`.
  *
- * @throws TypeError if the value is circular
+ * @throws TypeError if the value is circular, or contains a Blob, which cannot be read at once
  */
 export function hasBinary(value: unknown): boolean {
-  return ofFiniteDepth(() => holdsBinary(value));
+  return ofFiniteDepth(() => containsBinary(value, true));
 }
 
-function holdsBinary(value: unknown): boolean {
+function containsBinary(value: unknown, callsToJson: boolean): boolean {
   if (typeof value !== 'object' || value === null) {
     return false;
+  }
+  if (Array.isArray(value)) {
+    return value.some((item) => containsBinary(item, true));
   }
   if (isBinary(value)) {
     return true;
   }
-  if (Array.isArray(value)) {
-    return value.some(holdsBinary);
-  }
   const toJSON = (value as { toJSON?: unknown }).toJSON;
-  if (typeof toJSON === 'function') {
-    return holdsBinary(toJSON.call(value));
+  if (callsToJson && typeof toJSON === 'function') {
+    return containsBinary(toJSON.call(value), false);
   }
+  rejectBlob(value);
   for (const key in value) {
-    if (Object.hasOwn(value, key) && holdsBinary((value as Record<string, unknown>)[key])) {
+    if (Object.hasOwn(value, key) && containsBinary((value as Record<string, unknown>)[key], true)) {
       return true;
     }
   }
@@ -39,48 +51,70 @@ function holdsBinary(value: unknown): boolean {
 }
 
 /**
- * The value as JSON would carry it (`toJSON` called, functions and undefined left out), but with its binary data kept:
- * what a client receives must not depend on whether there is a buffer beside.
+ * The value as clients of Socket.IO's default parser are given it: what JSON makes of it and, if there is binary data in it,
+ * what JSON makes of the rest once that is taken out.
  *
- * @throws TypeError if the value is circular or holds a BigInt, or a Blob, which cannot be read at once
+ * @throws TypeError if the value is circular, is nested more than {@link MAX_DEPTH_OF_EVENT} deep, or contains a BigInt or a Blob
  */
 export function toPlain(value: unknown): unknown {
-  return ofFiniteDepth(() => plain(value));
+  return ofFiniteDepth(() => {
+    const attachments: Uint8Array[] = [];
+    const rest = hasBinary(value) ? withoutBinary(value, attachments, true) : value;
+    return withBinary(JSON.parse(JSON.stringify(rest)), attachments, 0);
+  });
 }
 
-function plain(value: unknown): unknown {
-  if (typeof value === 'bigint') {
-    throw new TypeError('Do not know how to serialize a BigInt');
-  }
-  if (typeof value === 'number') {
-    return Number.isFinite(value) ? value : null;
-  }
-  if (typeof value !== 'object' || value === null) {
+/** A copy without binary data, as Socket.IO's parser makes it. */
+function withoutBinary(value: unknown, attachments: Uint8Array[], callsToJson: boolean): unknown {
+  if (typeof value !== 'object' || value === null || types.isDate(value)) {
     return value;
   }
-  if (isBinary(value)) {
-    return bytesOf(value);
-  }
   if (Array.isArray(value)) {
-    return value.map((item) => (isOmitted(item) ? null : plain(item)));
+    return Array.from(value, (item) => withoutBinary(item, attachments, true));
+  }
+  if (isBinary(value)) {
+    return { [ATTACHMENT]: attachments.push(bytesOf(value)) - 1 };
   }
   const toJSON = (value as { toJSON?: unknown }).toJSON;
-  if (typeof toJSON === 'function') {
-    return plain(toJSON.call(value));
+  if (callsToJson && typeof toJSON === 'function') {
+    return withoutBinary(toJSON.call(value), attachments, false);
   }
-  if (value instanceof Number || value instanceof String || value instanceof Boolean) {
-    return plain(value.valueOf());
-  }
-  if (typeof Blob === 'function' && value instanceof Blob) {
-    throw new TypeError('A Blob or File cannot be sent to other nodes: send what its arrayBuffer() gives');
-  }
+  rejectBlob(value);
   const copy: Record<string, unknown> = {};
   for (const [key, item] of Object.entries(value)) {
-    if (!isOmitted(item)) {
-      setOwn(copy, key, plain(item));
+    if (key !== '__proto__') {
+      copy[key] = withoutBinary(item, attachments, true); // Socket.IO loses that one
     }
   }
   return copy;
+}
+
+/** It cannot be read at once, and clients that Socket.IO sends one to close their connections. @throws TypeError */
+function rejectBlob(value: object): void {
+  if (value instanceof Blob) {
+    throw new TypeError('A Blob or File cannot be sent to clients: send what its arrayBuffer() gives');
+  }
+}
+
+/** Puts binary data where it was, in place. @throws TypeError */
+function withBinary(value: unknown, attachments: readonly Uint8Array[], depth: number): unknown {
+  if (typeof value !== 'object' || value === null) {
+    return value;
+  }
+  if (Object.hasOwn(value, ATTACHMENT)) {
+    return attachments[(value as Record<string, number>)[ATTACHMENT]!];
+  }
+  if (depth >= MAX_DEPTH_OF_EVENT) {
+    throw new TypeError(`What is nested more than ${MAX_DEPTH_OF_EVENT} deep cannot be sent`);
+  }
+  const object = value as Record<string, unknown>;
+  for (const key of Object.keys(value)) {
+    const item = withBinary(object[key], attachments, depth + 1);
+    if (item !== object[key]) {
+      object[key] = item;
+    }
+  }
+  return value;
 }
 
 export function isBinary(value: object): value is ArrayBuffer | ArrayBufferView {
@@ -105,7 +139,8 @@ export function setOwn(object: Record<string, unknown>, key: string, value: unkn
   }
 }
 
-function ofFiniteDepth<T>(walk: () => T): T {
+/** @throws TypeError instead of the RangeError of an exhausted stack */
+export function ofFiniteDepth<T>(walk: () => T): T {
   try {
     return walk();
   } catch (error) {
@@ -113,8 +148,4 @@ function ofFiniteDepth<T>(walk: () => T): T {
       ? new TypeError('A circular reference, or objects nested too deeply, cannot be sent', { cause: error })
       : error;
   }
-}
-
-function isOmitted(value: unknown): boolean {
-  return value === undefined || typeof value === 'function' || typeof value === 'symbol';
 }

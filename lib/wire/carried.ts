@@ -1,8 +1,5 @@
 import { types } from 'node:util';
-import { isBinary, setOwn } from './binary.js';
-
-/** How deep a value may be nested. */
-export const MAX_DEPTH = 256;
+import { bytesOf, isBinary, MAX_DEPTH, setOwn } from './binary.js';
 
 /** Something in a value that cannot be sent to another process. */
 export interface NotCarried {
@@ -31,7 +28,7 @@ export function carry(value: unknown, options: CarryOptions = {}): unknown {
   return new Carrier(options).carry(value);
 }
 
-/** Whether a value that {@link carry} gave holds something that JSON would make something else of. */
+/** Whether a value that {@link carry} gave contains something that JSON would make something else of. */
 export function exceedsJson(value: unknown): boolean {
   if (typeof value === 'number') {
     return !Number.isFinite(value);
@@ -59,7 +56,7 @@ class Carrier {
     return carried === LEFT_OUT ? null : carried;
   }
 
-  private any(value: unknown): unknown {
+  private any(value: unknown, callsToJson = true): unknown {
     switch (typeof value) {
       case 'undefined':
         return null;
@@ -69,15 +66,15 @@ class Carrier {
       case 'symbol':
         return this.leaveOut(`a ${typeof value} cannot be sent to another process`);
       case 'object':
-        return value === null ? null : this.object(value);
+        return value === null ? null : this.object(value, callsToJson);
       default:
         return value;
     }
   }
 
-  private object(value: object): unknown {
+  private object(value: object, callsToJson: boolean): unknown {
     if (isBinary(value)) {
-      return value;
+      return this.read(() => bytesOf(value)) === LEFT_OUT ? LEFT_OUT : value; // a buffer may be detached
     }
     if (this.ancestors.includes(value)) {
       return this.leaveOut('it is a circular reference');
@@ -87,13 +84,16 @@ class Carrier {
     }
     this.ancestors.push(value);
     try {
-      return this.contents(value);
+      return this.contents(value, callsToJson);
+    } catch (error) {
+      return this.unreadable(error); // a proxy, for instance
     } finally {
       this.ancestors.pop();
     }
   }
 
-  private contents(value: object): unknown {
+  /** @param callsToJson - false of what `toJSON` has returned, as in JSON */
+  private contents(value: object, callsToJson: boolean): unknown {
     if (Array.isArray(value)) {
       return value.map((item, i) => this.at(i, () => item as unknown, null));
     }
@@ -107,17 +107,25 @@ class Carrier {
       return new Set([...value].map((item, i) => this.at(i, () => item, null)));
     }
     const { toJSON } = value as { toJSON?: unknown };
-    if (typeof toJSON === 'function') {
-      return this.result(() => toJSON.call(value, '') as unknown);
+    if (callsToJson && typeof toJSON === 'function') {
+      const result = this.read(() => toJSON.call(value, '') as unknown);
+      if (result === value) {
+        return this.contents(value, false);
+      }
+      return result === LEFT_OUT ? LEFT_OUT : this.any(result, false);
     }
     if (value instanceof Number || value instanceof String || value instanceof Boolean || value instanceof BigInt) {
-      return value.valueOf();
+      return this.any(value.valueOf());
     }
-    if (BOUND.test(Object.prototype.toString.call(value))) {
-      return this.leaveOut(`a ${value.constructor.name} cannot be sent to another process`);
+    const tag = Object.prototype.toString.call(value);
+    if (BOUND.test(tag)) {
+      return this.leaveOut(`a ${tag.slice('[object '.length, -1)} cannot be sent to another process`);
     }
     const copy: Record<string, unknown> = {};
     for (const key of Object.keys(value)) {
+      if (key === 'toJSON' && typeof toJSON === 'function') {
+        continue; // it was called
+      }
       const item = this.at(key, () => (value as Record<string, unknown>)[key], LEFT_OUT);
       if (item !== LEFT_OUT) {
         setOwn(copy, key, item);
@@ -138,21 +146,21 @@ class Carrier {
     }
   }
 
-  private result(read: () => unknown): unknown {
-    const value = this.read(read);
-    return value === LEFT_OUT ? LEFT_OUT : this.any(value);
-  }
-
   /** What a getter or `toJSON` gives, which may throw: it is the application's code. */
   private read(read: () => unknown): unknown {
-    if (!this.options.onLeftOut) {
-      return read();
-    }
     try {
       return read();
     } catch (error) {
-      return this.leaveOut(`reading it throws: ${error instanceof Error ? error.message : String(error)}`);
+      return this.unreadable(error);
     }
+  }
+
+  /** @throws the error itself, if nothing is to be left out */
+  private unreadable(error: unknown): typeof LEFT_OUT {
+    if (!this.options.onLeftOut) {
+      throw error;
+    }
+    return this.leaveOut(`reading it throws: ${messageOf(error)}`);
   }
 
   private leaveOut(reason: string): typeof LEFT_OUT {
@@ -162,6 +170,15 @@ class Carrier {
     }
     this.options.onLeftOut({ path, reason });
     return LEFT_OUT;
+  }
+}
+
+/** An application may throw anything. */
+function messageOf(error: unknown): string {
+  try {
+    return error instanceof Error ? error.message : String(error);
+  } catch {
+    return 'something without a message';
   }
 }
 

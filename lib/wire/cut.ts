@@ -16,7 +16,9 @@ export interface Cut {
 }
 
 /** How many publishers a cut that comes from a client may name. */
-const MAX_AHEAD_PUBLISHERS = 16;
+export const MAX_AHEAD_PUBLISHERS = 16;
+/** An offset with which nobody is recovered. */
+export const NO_OFFSET = '-';
 const ORIGIN = /^([\w~-]{1,65}):(0|[1-9]\d{0,15})$/;
 
 export const NOTHING: Cut = { position: STREAM_START, ahead: [] };

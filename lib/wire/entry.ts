@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { hasBinary, toPlain } from './binary.js';
+import { hasBinary, ofFiniteDepth, toPlain } from './binary.js';
 import { exceedsJson } from './carried.js';
 import { decodeMsgpack, encodeMsgpack } from './msgpack.js';
-import { EVENT } from './requests.js';
+import { EVENT, problemOfEventName } from './requests.js';
 import type { StreamId } from './stream-id.js';
 
 /**
- * The types of message that the log holds. Their numbers are those of socket.io-adapter's cluster adapter; its other
+ * The types of message that the log contains. Their numbers are those of socket.io-adapter's cluster adapter; its other
  * types travel by PUB/SUB.
  */
 export const EntryType = {
@@ -86,7 +86,7 @@ export interface LogEntry {
   readonly type: number;
   /** Undecoded: JSON, or base64 of MessagePack. Of an entry that was read it may be made a string each time it is asked for. */
   readonly data: string;
-  /** About how many bytes are held for `data`; see {@link sizeOfData}. */
+  /** About how many bytes of memory `data` takes; see {@link sizeOfData}. */
   readonly size?: number;
   /** Absent on entries of the reference adapter. */
   readonly origin?: Origin | undefined;
@@ -110,7 +110,7 @@ export interface LogEntry {
   readonly isResent?: boolean | undefined;
 }
 
-/** About how many bytes are held for the data of an entry. */
+/** About how many bytes of memory the data of an entry takes. */
 export function sizeOfData(entry: Pick<LogEntry, 'size' | 'data'>): number {
   return entry.size ?? sizeOfText(entry.data);
 }
@@ -173,17 +173,21 @@ function encodeJson(message: LogMessage): string {
   if (packet.json !== undefined) {
     packet.json = undefined; // of an earlier call
   }
-  const text = JSON.stringify({ opts, packet });
+  const before = untilData(opts, packet.type);
+  const text = `${before}${ofFiniteDepth(() => JSON.stringify(packet.data))}${AFTER_DATA}`;
   if (text.length >= MIN_REUSED && !message.exact) {
-    packet.json = dataJson(text, { opts, packet });
+    packet.json = text.slice(before.length, -AFTER_DATA.length);
   }
   return text;
 }
 
 /** The JSON of a broadcast up to the data of its packet, as {@link encodeJson} writes it. */
-function untilData(opts: unknown): string {
-  return `{"opts":${JSON.stringify(opts)},"packet":{"type":${EVENT},"data":`;
+function untilData(opts: unknown, type: number): string {
+  return `{"opts":${JSON.stringify(opts)},"packet":{"type":${type},"data":`;
 }
+
+/** What follows in it. */
+const AFTER_DATA = '}}';
 
 /**
  * The JSON of a packet's data, cut out of the JSON of its broadcast, which has been parsed; undefined if that does not look
@@ -194,8 +198,10 @@ function dataJson(text: string, { opts, packet }: Record<string, unknown>): stri
   if (!text.startsWith('{"opts":') || Object.keys(packet as object).length !== 2) {
     return undefined;
   }
-  const before = untilData(opts);
-  return text.startsWith(before) && text.endsWith(']}}') ? text.slice(before.length, -2) : undefined;
+  const before = untilData(opts, EVENT);
+  return text.startsWith(before) && text.endsWith(`]${AFTER_DATA}`)
+    ? text.slice(before.length, -AFTER_DATA.length)
+    : undefined;
 }
 
 type BroadcastMessage = Extract<LogMessage, { type: typeof EntryType.Broadcast }>;
@@ -342,6 +348,7 @@ export function toPacket(value: unknown): EventPacket {
   if (!isRecord(value) || value.type !== EVENT || !Array.isArray(value.data) || value.data.length === 0) {
     throw new InvalidEntryError('"packet" is not an event packet');
   }
+  checkEventName(value.data[0], 'clients');
   const packet: EventPacket = { type: EVENT, data: value.data as unknown[] };
   if (typeof value.id === 'number') {
     packet.id = value.id;
@@ -355,10 +362,18 @@ export function toPacket(value: unknown): EventPacket {
  * @throws InvalidEntryError
  */
 export function toServerSideEvent(value: unknown): unknown[] {
-  if (!Array.isArray(value) || typeof value[0] !== 'string') {
+  if (!Array.isArray(value)) {
     throw new InvalidEntryError('a serverSideEmit without the name of an event');
   }
+  checkEventName(value[0], 'servers');
   return value;
+}
+
+function checkEventName(name: unknown, receiver: 'clients' | 'servers'): void {
+  const problem = problemOfEventName(name, receiver);
+  if (problem !== undefined) {
+    throw new InvalidEntryError(problem);
+  }
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -1,7 +1,7 @@
 import { types } from 'node:util';
 import { Decoder, Encoder, ExtensionCodec } from '@msgpack/msgpack';
-import { bytesOf, isBinary } from './binary.js';
-import { carry, MAX_DEPTH } from './carried.js';
+import { bytesOf, isBinary, MAX_DEPTH, setOwn } from './binary.js';
+import { carry } from './carried.js';
 
 /** Bytes. An encoder keeps the buffer of the largest value that it has encoded, a decoder the last. */
 const MAX_KEPT_BYTES = 64 * 1024;
@@ -19,6 +19,8 @@ const ExtensionType = {
   BigInt: 3,
   /** The index of its kind in {@link VIEWS}, then its bytes. A `Buffer` and a `Uint8Array` are plain bytes. */
   View: 4,
+  /** An object with a property `__proto__`, which decoders refuse as a key: an array of keys and values by turns. */
+  Object: 5,
 } as const;
 
 const VIEWS = [
@@ -52,6 +54,19 @@ extend(
   (value) => typeof value === 'object' && isBinary(value) && !(value instanceof Uint8Array) && encodeView(value),
   decodeView,
 );
+extend(
+  ExtensionType.Object,
+  (value) =>
+    typeof value === 'object' && Object.hasOwn(value, '__proto__') && encodePlain(Object.entries(value).flat(1)),
+  (data) => {
+    const items = decodeArray(data);
+    const object: Record<string, unknown> = {};
+    for (let i = 0; i < items.length; i += 2) {
+      setOwn(object, String(items[i]), items[i + 1]);
+    }
+    return object;
+  },
+);
 
 function extend(
   type: number,
@@ -69,9 +84,10 @@ function decodeArray(data: Uint8Array): unknown[] {
   return items;
 }
 
-function encodeView(value: ArrayBuffer | ArrayBufferView): Uint8Array {
+/** Of a kind that is not known here, only the bytes are sent. */
+function encodeView(value: ArrayBuffer | ArrayBufferView): Uint8Array | false {
   const kind = VIEWS.findIndex((kind) => value instanceof kind);
-  return Buffer.concat([Buffer.of(kind), bytesOf(value)]);
+  return kind >= 0 && Buffer.concat([Buffer.of(kind), bytesOf(value)]);
 }
 
 function decodeView(data: Uint8Array): ArrayBuffer | ArrayBufferView {
@@ -139,7 +155,7 @@ function checkLengths(bytes: Uint8Array): void {
   const open: number[] = []; // how many values of each open array or map are still to come
   let at = 0;
   let missing = 1;
-  let outstanding = 1; // how many values all of them lack
+  let outstanding = 1; // how many values are missing in all of them
 
   const container = (values: number): void => {
     outstanding += values;

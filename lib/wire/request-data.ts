@@ -41,7 +41,7 @@ export type Response =
   | { type: typeof RequestType.BroadcastAck; data: { requestId: string; packet: unknown } };
 
 /**
- * Reads what a message of a channel holds, which anybody may have published.
+ * Reads what a message of a channel contains, which anybody may have published.
  *
  * @throws Error that says what is wrong
  */

@@ -21,6 +21,22 @@ export const RequestType = {
 /** The type of a Socket.IO packet that carries an event. */
 export const EVENT = 2;
 
+/** Names that have a meaning of their own for clients: one that receives such an event closes its connection. */
+const RESERVED_EVENTS: ReadonlySet<unknown> = new Set([
+  ...['connect', 'connect_error', 'disconnect', 'disconnecting', 'newListener', 'removeListener'],
+]);
+/** Names of events with which Socket.IO itself calls listeners of a server. */
+const RESERVED_SERVER_EVENTS: ReadonlySet<unknown> = new Set(['connect', 'connection', 'new_namespace']);
+
+/** Why a value cannot be the name of an event for clients, or for servers; undefined if it can. */
+export function problemOfEventName(name: unknown, receiver: 'clients' | 'servers'): string | undefined {
+  if (typeof name !== 'string' && typeof name !== 'number') {
+    return 'the name of an event is not a string';
+  }
+  const reserved = receiver === 'clients' ? RESERVED_EVENTS : RESERVED_SERVER_EVENTS;
+  return reserved.has(name) ? `"${name}" is a reserved event name` : undefined;
+}
+
 /**
  * A request, a response or a volatile broadcast, encoded as MessagePack.
  *

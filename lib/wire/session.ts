@@ -1,7 +1,7 @@
 import { carry, type NotCarried } from './carried.js';
 import { decodeMsgpack, encodeMsgpack } from './msgpack.js';
 import { decodeCut, encodeCut, type Cut } from './cut.js';
-import type { Origin } from './entry.js';
+import { isRoom, type Origin } from './entry.js';
 import { isStreamId, type StreamId } from './stream-id.js';
 
 /**
@@ -79,21 +79,28 @@ export function isSessionId(value: unknown): value is string {
 /**
  * Base64 of MessagePack.
  *
- * @param onLeftOut - called with each part of `data` that cannot be carried to another node, which is left out
+ * @param onLeftOut - called with each part of `data`, such as `data.user.timer`, that cannot be carried to another node, which is left out
  */
 export function encodeSession(session: Session, onLeftOut: (what: NotCarried) => void = () => undefined): string {
-  const { since, forgotten, joined, left, sent, position, ahead, data, ...rest } = session;
+  const { since, forgotten, joined, left, sent, position, ahead, data, rooms, ...rest } = session;
+  const kept = carry({ data }, { onLeftOut }) as { data?: unknown };
   return encodeMsgpack({
     ...rest,
-    data: carry(data, { onLeftOut }),
+    data: kept.data,
+    rooms: rooms.filter(isRoom),
     ...(since && { since: encodeCut(since) }),
     ...(forgotten && { forgotten: encodeCut(forgotten) }),
-    ...(joined && { joined: joined.map(([room, from]) => [room, encodeCut(from)]) }),
-    ...(left && { left: left.map(([room, from, upTo]) => [room, encodeCut(from), encodeCut(upTo)]) }),
+    ...(joined && { joined: joined.filter(isOfRoom).map(([room, from]) => [room, encodeCut(from)]) }),
+    ...(left && { left: left.filter(isOfRoom).map(([room, from, upTo]) => [room, encodeCut(from), encodeCut(upTo)]) }),
     ...(sent && { sent: [sent.other, ...(sent.own ? [sent.own.origin.node, sent.own.origin.seq, sent.own.id] : [])] }),
     ...(position && { position: encodeCut(position) }),
     ...(ahead && { ahead: ahead.map(({ node, seq, coveredAt }) => [node, seq, coveredAt]) }),
   }).toString('base64');
+}
+
+/** A client may be in what is no name of a room, too: nobody but its own node knows of that. */
+function isOfRoom([room]: [unknown, ...unknown[]]): boolean {
+  return isRoom(room);
 }
 
 /** The session of this id; undefined if the value is none. */
@@ -118,8 +125,8 @@ export function decodeSession(value: unknown, pid: string): Session | undefined 
   return {
     sid,
     pid,
-    rooms: rooms.filter((room): room is string => typeof room === 'string' || typeof room === 'number'),
-    data: typeof data === 'object' && data !== null ? data : {},
+    rooms: rooms.filter(isRoom),
+    data: data ?? {},
     ...(typeof nsp === 'string' && { nsp }),
     ...(isEpoch(epoch) && { epoch }),
     ...(typeof owner === 'string' && { owner }),
@@ -142,7 +149,7 @@ function optional<K extends string, V>(key: K, value: V | undefined): { [key in 
 /**
  * A node's claim to an epoch of a session, which Redis keeps in a hash of the session's claims, by epoch.
  *
- * While the node has not written the session elsewhere, the claim holds it as it was when it was claimed. So it is not
+ * While the node has not written the session elsewhere, the claim contains it as it was when it was claimed. So it is not
  * lost if the node is killed in between, or never gets the answer to its claim.
  */
 export interface SessionClaimRecord {

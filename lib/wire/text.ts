@@ -9,10 +9,13 @@ const LAST_ASCII = 0x7f;
  * It can be used again and again.
  */
 export class TextSpan {
+  /** The text as a string, if it was given as one or was made one. */
   private text: string | undefined = undefined;
+  /** What the text lies in, if it was given as bytes. */
   private bytes: Buffer | undefined = undefined;
-  /** Where the text begins and ends in the bytes. */
+  /** Where the text begins in the bytes. */
   from = 0;
+  /** Where it ends. */
   to = 0;
 
   /** Whether there is a text. */

@@ -55,7 +55,7 @@ describe('findReplayStart', () => {
     expect(await find({ owner: 'here', owners: ['elsewhere'] }, cut)).toEqual(cut);
   });
 
-  test('is the offset if the client lacks the last entry of its own node', async () => {
+  test('is the offset if the client has not received the last entry of its own node', async () => {
     const sent = { other: '5-0', own: { origin: { node: 'own', seq: 2 } } };
     const session = { owner: 'own', sent, position: cutAt('9-0') };
     const at = (seq: number): Cut => ({ position: '5-0', ahead: [{ node: 'own', seq }] });

@@ -68,13 +68,15 @@ describe('Requests', () => {
       throw new Error('not asked for');
     };
     const server: RequestServer = {
-      whenStarted: () => undefined,
-      census: async () => present,
-      send: (request) => {
-        sent.push(request);
-        return sending();
+      bus: {
+        whenStarted: () => undefined,
+        census: async () => present,
+        send: (request) => {
+          sent.push(request);
+          return sending();
+        },
+        respond: unused,
       },
-      respond: unused,
       onLeftOut: unused,
       here: { broadcast: unused, broadcastWithAck: unused, fetchSockets: unused, serverSideEmit: unused },
     };

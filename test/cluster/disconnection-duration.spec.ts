@@ -19,6 +19,7 @@ describe('connectionStateRecovery.maxDisconnectionDuration', () => {
       second.io.emit('msg', 1);
       await until(() => first.received.length === 1, { what: 'an offset' });
       const { _pid, _lastOffset } = first.socket as unknown as { _pid: string; _lastOffset: string };
+      first.socket.io.reconnection(false); // it would take the session back before that is looked at
       first.socket.io.engine.close();
       await until(async () => (await redis.command('EXISTS', `sio:session:${_pid}`)) === 1, { what: 'the session' });
       const client = second.connect({ autoConnect: false });

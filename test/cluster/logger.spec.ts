@@ -78,4 +78,14 @@ describe('without a logger', () => {
     await until(() => printed.length > 0, { what: 'the line' });
     expect(printed[0]).toMatch(/stream "socket.io": append refused: WRONGTYPE /);
   });
+
+  test.each<[string, unknown]>([
+    ['null', null],
+    ['a logger without log, as that of pino', { info() {}, warn() {}, error() {} }],
+  ])('%s is refused at once instead of failing with the first line', (_name, logger) => {
+    const client = new Redis({ lazyConnect: true });
+    expect(() => createAdapter(client, {}, logger as never)).toThrow(
+      /^logger: .* is not allowed. Give an object with the methods log, warn and error, such as console.$/,
+    );
+  });
 });

@@ -57,7 +57,7 @@ describe('NodeRegistry', () => {
 
   const states = (): Record<string, string> => Object.fromEntries(registry.list().map(({ id, state }) => [id, state]));
 
-  test('lists a node that was heard, with what it told last', () => {
+  test('lists a node that was heard, with what it reported last', () => {
     registry.onHeartbeat(info('a', { host: 'h', pid: 7, startedAt: 5, sockets: 1 }));
     registry.onHeartbeat(info('a', { host: 'h', pid: 7, startedAt: 5, sockets: 2, backlog: 3 }));
     expect(registry.list()).toEqual([
@@ -160,7 +160,7 @@ describe('NodeRegistry', () => {
     expect(states()).toEqual({ a: 'down' });
   });
 
-  test('tells one change of its list for each look, however many have changed', () => {
+  test('reports one change of its list for each look, however many have changed', () => {
     for (let i = 0; i < 10; i++) registry.onHeartbeat(info(`node ${i}`));
     changes = 0;
     pass(TIMEOUT + CHECK);

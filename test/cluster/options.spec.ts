@@ -126,6 +126,10 @@ describe('maxDisconnectionDuration', () => {
   });
 });
 
+test('Options that are null are the defaults', () => {
+  expect(resolveOptions(null)).toEqual(resolveOptions());
+});
+
 describe('streams', () => {
   test('are numbered when there are several', () => {
     expect(streamNames(resolveOptions())).toEqual(['socket.io']);

@@ -137,6 +137,16 @@ describe('RequestOrder', () => {
       expect(performance.now() - since).toBeLessThan(2_000);
     });
 
+    test('does not count the time in which the process was suspended: the entry may have arrived', async () => {
+      receive({ after: 1, data: 'request' });
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_500);
+      await new Promise((resolve) => setTimeout(resolve, 20)); // the timer that is late has run
+      expect(handled).toEqual([]);
+      log.deliver('a', 1);
+      await turn();
+      expect(handled).toEqual(['request']);
+    });
+
     test('knows an emitter by the node that it names', () => {
       log.deliver('e1', 3);
       receive({ data: 'of e1', uid: 'emitter', from: 'e1', after: 3 });

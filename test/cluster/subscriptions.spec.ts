@@ -5,7 +5,7 @@ import { RedisServer, until } from '../kit/index.js';
 
 const NAMESPACES = 5_000;
 
-describe('the channels of a node', () => {
+describe('Subscriptions', () => {
   test.each([
     ['plain', {}],
     ['sharded', { useShardedPubSub: true }],

@@ -8,12 +8,18 @@ export type Received = unknown[];
 const OFFSET = /^(\d+-\d+(,[\w~-]+:\d+)*|[\w-]{7}(\.[\w-]+)?)$/;
 /** The event that ends a turn. */
 export const MARK = 'mark';
+/** The event by which a client knows that a middleware has refused its question. */
+export const REFUSED = 'refused';
 
 /** One namespace of a {@link RawClient}. */
 class Membership {
   readonly received: Received[] = [];
-  isConnected = false;
+  state: 'not connected' | 'refused' | 'connected' | 'disconnected' = 'not connected';
   mark = 0;
+
+  get isConnected(): boolean {
+    return this.state === 'connected';
+  }
 }
 
 /**
@@ -44,10 +50,12 @@ export class RawClient {
     }
   }
 
-  /** Connects to a namespace. */
+  /** Connects to a namespace, is refused, or loses its connection meanwhile. */
   async connect(nsp: string, auth: object): Promise<void> {
+    const membership = this.memberships.get(nsp)!;
+    membership.state = 'not connected';
     this.send({ type: PacketType.CONNECT, nsp, data: auth });
-    await this.until(() => this.isConnected(nsp));
+    await this.until(() => membership.state !== 'not connected' || !this.isOpen);
   }
 
   receivedIn(nsp: string): Received[] {
@@ -64,7 +72,7 @@ export class RawClient {
     return this.memberships.get(nsp)!.isConnected;
   }
 
-  /** Emits an event, and waits for its acknowledgement, which is noted, or for being disconnected. */
+  /** Emits an event, and waits for its acknowledgement, which is noted, for being refused, or for being disconnected. */
   async ask(nsp: string, ...event: unknown[]): Promise<void> {
     const membership = this.memberships.get(nsp)!;
     if (!membership.isConnected) {
@@ -84,7 +92,7 @@ export class RawClient {
 
   /** Whether the server has disconnected it from a namespace. */
   get wasDisconnected(): boolean {
-    return [...this.memberships.values()].some(({ isConnected }) => !isConnected);
+    return [...this.memberships.values()].some(({ state }) => state === 'disconnected');
   }
 
   /** Closes its connection, if it was disconnected from a namespace. */
@@ -100,7 +108,7 @@ export class RawClient {
     this.endIfDisconnected();
     for (const [nsp, membership] of this.memberships) {
       if (membership.isConnected) {
-        membership.isConnected = false;
+        membership.state = 'disconnected';
         this.send({ type: PacketType.DISCONNECT, nsp, data: undefined });
       }
     }
@@ -121,6 +129,7 @@ export class RawClient {
     engine.on('close', () => {
       if (this.engine === engine) {
         this.memberships.forEach((membership) => this.onDisconnected(membership, 'closed'));
+        this.changed();
       }
     });
     await new Promise<void>((resolve, reject) => {
@@ -136,7 +145,11 @@ export class RawClient {
     }
     switch (packet.type) {
       case PacketType.CONNECT:
-        membership.isConnected = true;
+        membership.state = 'connected';
+        break;
+      case PacketType.CONNECT_ERROR:
+        membership.state = 'refused';
+        membership.received.push(['refused by a middleware', packet.data]);
         break;
       case PacketType.DISCONNECT:
         this.onDisconnected(membership, 'disconnected');
@@ -156,16 +169,16 @@ export class RawClient {
   }
 
   private onEvent({ nsp, id, data }: Packet, membership: Membership): void {
-    const event = data as unknown[];
-    if (this.recovery && id === undefined && OFFSET.test(String(event.at(-1)))) {
-      event.pop();
-    }
+    const event = withoutOffset(data as unknown[], this.recovery && id === undefined);
     if (event[0] === MARK) {
       membership.mark = event[1] as number;
       this.send({ type: PacketType.EVENT, nsp, data: event });
       return;
     }
     membership.received.push(event.map((item) => readable(item)));
+    if (event[0] === REFUSED) {
+      this.acknowledged.forEach((resolve) => resolve());
+    }
     if (id !== undefined && this.answer && membership.isConnected) {
       this.send({ type: PacketType.ACK, nsp, id, data: this.answer });
     }
@@ -173,7 +186,7 @@ export class RawClient {
 
   private onDisconnected(membership: Membership, how: string): void {
     if (membership.isConnected) {
-      membership.isConnected = false;
+      membership.state = 'disconnected';
       membership.received.push([how]);
       this.changed();
     }
@@ -203,6 +216,11 @@ export class RawClient {
   private changed(): void {
     this.waiting.splice(0).forEach((resolve) => resolve());
   }
+}
+
+/** @param mayHaveOffset - whether it may end with one */
+function withoutOffset(event: unknown[], mayHaveOffset: boolean): unknown[] {
+  return mayHaveOffset && OFFSET.test(String(event.at(-1))) ? event.slice(0, -1) : event;
 }
 
 /** A value that can be compared, printed and sorted; of binary data what it holds, for clients get a Buffer of any of it. */

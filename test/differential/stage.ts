@@ -2,8 +2,9 @@ import { once } from 'node:events';
 import { createServer, type Server as HttpServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Server, type BroadcastOperator, type Namespace, type ServerOptions, type Socket } from 'socket.io';
-import { OWN, roomOf, valueOf, type Program, type Statement, type Target, type Turn } from './program.js';
-import { MARK, RawClient, readable, type Received } from './raw-client.js';
+import { GUEST, of, OWN, roomOf, valueOf, type Guest, type Program, type Statement } from './program.js';
+import type { Target, Turn } from './program.js';
+import { MARK, RawClient, readable, REFUSED, type Received } from './raw-client.js';
 
 /** Milliseconds that acknowledgements may take; those of clients that were disconnected never come. */
 const ACK_TIMEOUT = 800;
@@ -18,11 +19,17 @@ const PLACES = [
   { client: 4, nsp: '/' },
   { client: 0, nsp: '/second' },
   { client: 3, nsp: '/second' },
+  { client: 1, nsp: '/second' }, // the guest
 ] as const;
 /** Rooms in which they begin. */
-const ROOMS = [['r1'], ['r1', 'r2'], [], ['r1'], ['r2', 'r3'], ['r1'], ['r1', 'r2']];
+const ROOMS = [['r1'], ['r1', 'r2'], [], ['r1'], ['r2', 'r3'], ['r1'], ['r1', 'r2'], []];
 /** What clients answer to events that ask for it. */
 const ANSWERS: unknown[][] = [['from 0'], [Buffer.from([1, 1])], [], ['from 3', 'too much'], [{ from: 4 }]];
+
+/** An event between servers. */
+const BETWEEN_SERVERS = 'between servers';
+/** What a server answers to it. */
+const ANSWER_OF_SERVER = ['from a server'];
 
 /** What happened when a program ran. */
 export interface Outcome {
@@ -47,22 +54,30 @@ export class Stage {
   /** The last mark that each client has received, as its server knows. */
   private seenMarks = new Map<string, number>();
   private turn: Turn | undefined;
+  private guest: Guest | undefined;
+  private farewell: readonly Statement[] = [];
   private count = 0;
 
   private constructor(
     readonly ios: Server[],
     https: HttpServer[],
+    private readonly isInMemory: boolean,
+    /** How many of the servers that {@link PLACES} asks for are imagined: what they would do, the one that acts does. */
+    private readonly imagined: number,
     /** Resolves when nothing is under way between the servers: what is left would happen to the clients of the next program. */
     private readonly idle: () => Promise<void>,
   ) {
     this.https = https;
   }
 
-  /** @param adapters - of the server that acts, and of the others; undefined: the in-memory adapter */
+  /**
+   * @param adapters - of the server that acts, and of the others; undefined: the in-memory adapter
+   * @param imagined - how many servers there are to be besides, which hear of events between servers
+   */
   static async start(
     adapters: readonly unknown[],
     options: Partial<ServerOptions>,
-    idle: () => Promise<void> = () => Promise.resolve(),
+    { imagined = 0, idle = () => Promise.resolve() }: { imagined?: number; idle?: () => Promise<void> } = {},
   ): Promise<Stage> {
     const https = adapters.map(() => createServer());
     await Promise.all(
@@ -74,7 +89,7 @@ export class Stage {
     const ios = adapters.map(
       (adapter, i) => new Server(https[i], { ...options, ...(adapter !== undefined && { adapter: adapter as never }) }),
     );
-    const stage = new Stage(ios, https, idle);
+    const stage = new Stage(ios, https, adapters[0] === undefined, imagined, idle);
     stage.prepare(options.connectionStateRecovery !== undefined);
     return stage;
   }
@@ -85,10 +100,7 @@ export class Stage {
   }
 
   async run(program: Program): Promise<Outcome> {
-    await this.connect();
-    this.results = [];
-    this.seen = [];
-    this.count = 0;
+    await this.begin();
     for (const turn of program) {
       const before = this.seen.length;
       await this.take(turn);
@@ -98,15 +110,63 @@ export class Stage {
         this.seen.push(...this.seen.splice(before).sort());
       }
     }
-    const received = PLACES.map(({ client, nsp }) => this.clients[client]!.receivedIn(nsp));
-    const outcome = { received, results: this.results, seen: this.seen };
+    const outcome = this.outcome();
     this.seen = [];
+    this.farewell = [];
     await this.idle();
     this.clients.forEach((client) => client.leave());
     while (this.ios.some((io) => NSPS.some((nsp) => io.of(nsp).sockets.size > 0))) {
       await new Promise((resolve) => setImmediate(resolve));
     }
     return outcome;
+  }
+
+  /**
+   * The statements of a program's last turn, and the end of the server that acts in the same turn of the event loop. Nothing
+   * can be run after that.
+   */
+  async runAndClose(program: Program): Promise<Outcome> {
+    await this.begin();
+    const { statements, farewell } = program.at(-1)!;
+    this.farewell = farewell;
+    this.perform(statements);
+    await this.end();
+    await this.idle();
+    const others = this.ios.slice(this.isInMemory ? 0 : 1);
+    others.forEach((io) => NSPS.forEach((nsp) => io.of(nsp).local.emit(MARK, 1)));
+    await Promise.all(
+      PLACES.map(({ client, nsp }, who) => this.clients[client]!.reaches(nsp, OWN.includes(who) ? Infinity : 1)),
+    );
+    return this.outcome();
+  }
+
+  /**
+   * The server that acts is closed. With the in-memory adapter, what happens to its sockets then: `close()` would not wait until
+   * what was sent to them is on its way.
+   */
+  private async end(): Promise<void> {
+    if (!this.isInMemory) {
+      await this.io.close();
+      return;
+    }
+    const own = this.sockets.filter((_, who) => this.imagined === 0 || OWN.includes(who));
+    for (const nsp of NSPS) {
+      own.filter((socket) => socket.nsp.name === nsp).forEach((socket) => socket._onclose('server shutting down'));
+    }
+    own.forEach(({ conn }) => conn.close());
+  }
+
+  private async begin(): Promise<void> {
+    await this.connect();
+    this.results = [];
+    this.seen = [];
+    this.farewell = [];
+    this.count = 0;
+  }
+
+  private outcome(): Outcome {
+    const received = PLACES.map(({ client, nsp }) => this.clients[client]!.receivedIn(nsp));
+    return { received, results: this.results, seen: this.seen };
   }
 
   private get io(): Server {
@@ -117,6 +177,15 @@ export class Stage {
     for (const io of this.ios) {
       NSPS.forEach((nsp) => io.of(nsp).on('connection', (socket) => this.onConnection(socket, nsp)));
     }
+    this.io.of(PLACES[GUEST].nsp).use((socket, next) => next(this.verdictOn(socket)));
+    this.ios.slice(1).forEach((io) => {
+      NSPS.forEach((nsp) => {
+        io.of(nsp).on(BETWEEN_SERVERS, (event: string, args: unknown[], answer?: (value: unknown) => void) => {
+          io.of(nsp).local.emit(event, ...args);
+          answer?.(ANSWER_OF_SERVER);
+        });
+      });
+    });
     for (const nsp of NSPS) {
       const { adapter } = this.io.of(nsp);
       for (const event of ['create-room', 'join-room', 'leave-room', 'delete-room']) {
@@ -137,9 +206,26 @@ export class Stage {
     const nspsOf = (client: number): string[] =>
       PLACES.filter((place) => place.client === client).map(({ nsp }) => nsp);
     await Promise.all(this.clients.map((client, i) => client.open(nspsOf(i))));
-    for (const { client, nsp } of PLACES) {
+    for (const { client, nsp } of PLACES.slice(0, GUEST)) {
       await this.clients[client]!.connect(nsp, { client }); // in this order, which is that of the server's maps
     }
+    this.ids.length = this.sockets.length = GUEST;
+  }
+
+  /** What the middleware does with a socket. */
+  private verdictOn(socket: Socket): Error | undefined {
+    const { guest } = this;
+    if ((socket.handshake.auth as { client: number }).client !== PLACES[GUEST].client || !guest) {
+      return undefined;
+    }
+    this.sockets[GUEST] = socket;
+    this.ids[GUEST] = socket.id;
+    void socket.join(this.roomsOf(guest.rooms));
+    this.perform(guest.inMiddleware, GUEST);
+    if (guest.verdict === 'let in') {
+      return undefined;
+    }
+    return Object.assign(new Error('not let in'), guest.verdict === 'refused with data' && { data: { code: 401 } });
   }
 
   private onConnection(socket: Socket, nsp: string): void {
@@ -152,44 +238,84 @@ export class Stage {
     socket.on(MARK, (mark: number) => {
       this.seenMarks.set(socket.id, mark);
     });
+    socket.use(([event], next) => next(event === 'run' && this.turn?.isRefused ? new Error('refused') : undefined));
     socket.on('run', (answer: (value: string) => void) => {
-      this.perform(this.turn!);
+      this.perform(this.turn!.statements);
       answer('done');
     });
-    if ((OWN as readonly number[]).includes(who)) {
-      socket.on('disconnect', (reason) => {
-        this.seen.push(`${who} disconnect ${reason.startsWith('server namespace') ? reason : 'of the connection'}`);
-      });
+    socket.on('error', () => {
+      this.perform(this.turn!.statements);
+      socket.emit(REFUSED);
+    });
+    if (OWN.includes(who)) {
+      this.observe(socket, who);
+    }
+    if (who === GUEST) {
+      this.perform(this.guest!.onConnection, GUEST);
     }
   }
 
+  /** Listeners of a socket of the server that acts. */
+  private observe(socket: Socket, who: number): void {
+    const isByServer = (reason: string): boolean => reason.startsWith('server ');
+    const see = (what: string) => (event: unknown) => {
+      if (event !== MARK) this.seen.push(`${who} ${what} ${String(event)}`);
+    };
+    socket.onAny(see('receives'));
+    socket.prependAny(see('is about to receive'));
+    socket.onAnyOutgoing(see('is sent'));
+    socket.prependAnyOutgoing(see('is about to be sent'));
+    socket.on('disconnecting', (reason) => {
+      if (isByServer(reason)) this.perform(this.farewell, who);
+    });
+    socket.on('disconnect', (reason) => {
+      this.seen.push(`${who} disconnect ${isByServer(reason) ? reason : 'of the connection'}`);
+    });
+  }
+
   private async take(turn: Turn): Promise<void> {
+    this.farewell = turn.farewell;
+    this.turn = turn;
     if (turn.sockets) {
-      const { target, then } = turn.sockets;
-      const sockets = await this.operator(target).fetchSockets();
-      sockets.sort((a, b) => this.ids.indexOf(a.id) - this.ids.indexOf(b.id));
-      for (const socket of sockets) {
-        const event = `fetched${this.count++}`;
-        if (then === 'emit') socket.emit(event, 1);
-        else if (then === 'join') socket.join('r3');
-        else if (then === 'leave') socket.leave('r1');
-        else if (then === 'disconnect') socket.disconnect();
-        else this.note(this.settled(socket.timeout(ACK_TIMEOUT).emitWithAck(event)));
-      }
+      await this.takeSockets(turn.sockets);
+    } else if (turn.guest) {
+      await this.welcome(turn.guest);
     } else if (turn.askedBy === undefined) {
-      this.perform(turn);
+      this.perform(turn.statements);
     } else {
-      this.turn = turn;
       const { client, nsp } = PLACES[turn.askedBy]!;
       await this.clients[client]!.ask(nsp, 'run');
     }
   }
 
-  private perform({ statements }: Turn): void {
+  private async takeSockets({ target, then }: NonNullable<Turn['sockets']>): Promise<void> {
+    const sockets = await this.operator(target).fetchSockets();
+    sockets.sort((a, b) => this.ids.indexOf(a.id) - this.ids.indexOf(b.id));
+    for (const socket of sockets) {
+      const event = `fetched${this.count++}`;
+      if (then === 'emit') socket.emit(event, 1);
+      else if (then === 'join') socket.join('r3');
+      else if (then === 'leave') socket.leave('r1');
+      else if (then === 'disconnect') socket.disconnect();
+      else this.note(this.settled(socket.timeout(ACK_TIMEOUT).emitWithAck(event)));
+    }
+  }
+
+  /** The guest comes, unless its connection is gone or it is here. */
+  private async welcome(guest: Guest): Promise<void> {
+    const { client, nsp } = PLACES[GUEST];
+    if (this.clients[client]!.isOpen && !this.clients[client]!.isConnected(nsp)) {
+      this.guest = guest;
+      await this.clients[client]!.connect(nsp, { client });
+    }
+  }
+
+  /** @param who - the socket for which all statements stand */
+  private perform(statements: readonly Statement[], who?: number): void {
     for (const statement of statements) {
       const before = this.results.length;
       try {
-        this.execute(statement, `${statement.do} ${this.count++}`);
+        this.execute(who === undefined ? statement : of(who, statement), `${statement.do} ${this.count++}`);
       } catch (error) {
         this.results.splice(before, Infinity, 'an error is thrown');
       }
@@ -200,10 +326,10 @@ export class Stage {
     switch (statement.do) {
       case 'emit': {
         const { from, target, flags } = statement;
-        let operator = this.operator(target, from);
+        let operator = this.operator(target, from, flags.broadcast);
         if (flags.local) operator = operator.local;
         if (flags.volatile) operator = operator.volatile;
-        if (flags.compress) operator = operator.compress(true);
+        if (flags.compress !== undefined) operator = operator.compress(flags.compress);
         operator.emit(flags.volatile ? `volatile ${event}` : event, ...statement.args.map(valueOf));
         return;
       }
@@ -227,18 +353,21 @@ export class Stage {
         const { flags } = statement;
         let socket = this.sockets[statement.who]!;
         if (flags.volatile) socket = socket.volatile;
-        if (flags.compress) socket = socket.compress(true);
+        if (flags.compress !== undefined) socket = socket.compress(flags.compress);
         socket.emit(flags.volatile ? `volatile ${event}` : event, ...statement.args.map(valueOf));
         return;
       }
-      case 'ask socket': {
-        const index = this.results.push('no answer') - 1;
-        const { results } = this;
-        this.sockets[statement.who]!.emit(event, ...statement.args.map(valueOf), (...answer: unknown[]) => {
-          results[index] = readable(answer);
-        });
+      case 'emit to its rooms': {
+        const socket = this.sockets[statement.who]!;
+        socket.rooms.forEach((room) => socket.to(room).emit(event, ...statement.args.map(valueOf)));
         return;
       }
+      case 'ask socket':
+        this.askSocket(statement, event);
+        return;
+      case 'serverSideEmit':
+        this.tellServers(statement, event);
+        return;
       case 'join':
         void this.sockets[statement.who]!.join(this.roomsOf(statement.rooms));
         return;
@@ -279,12 +408,77 @@ export class Stage {
         return;
       case 'look at rooms':
         this.results.push([...this.sockets[statement.who]!.rooms].map((room) => this.nameOf(room)));
+        return;
+      case 'look at adapter':
+        this.results.push(this.membersOf(this.io.of(statement.nsp)));
     }
   }
 
-  private operator({ nsp, to, except }: Target, from?: number): BroadcastOperator<any, any> {
+  private askSocket({ who, how, args }: Extract<Statement, { do: 'ask socket' }>, event: string): void {
+    const socket = this.sockets[who]!;
+    const values = args.map(valueOf);
+    if (how === 'promise') {
+      this.note(this.settled(socket.timeout(ACK_TIMEOUT).emitWithAck(event, ...values)));
+    } else if (how === 'callback with timeout') {
+      const answered = new Promise((resolve) => {
+        socket.timeout(ACK_TIMEOUT).emit(event, ...values, (error: Error | null, ...answer: unknown[]) => {
+          resolve([error?.message, answer]);
+        });
+      });
+      this.note(this.settled(answered));
+    } else {
+      const index = this.results.push('no answer') - 1;
+      const { results } = this;
+      socket.emit(event, ...values, (...answer: unknown[]) => {
+        results[index] = readable(answer);
+      });
+    }
+  }
+
+  /** Other servers, where there are any, pass it on to their own clients; see {@link prepare}. */
+  private tellServers({ nsp, asks, args }: Extract<Statement, { do: 'serverSideEmit' }>, event: string): void {
+    const values = args.map(valueOf);
+    const namespace = this.io.of(nsp);
+    if (this.imagined > 0) {
+      const others = PLACES.flatMap((place, who) =>
+        place.nsp === nsp && !OWN.includes(who) ? this.sockets[who]! : [],
+      );
+      others.filter(({ connected }) => connected).forEach((socket) => socket.emit(event, ...values));
+    } else if (this.ios.length > 1) {
+      const sent = [event, values];
+      if (!asks) namespace.serverSideEmit(BETWEEN_SERVERS, ...sent);
+      else {
+        const answered = new Promise((resolve) => {
+          namespace.serverSideEmit(BETWEEN_SERVERS, ...sent, (error: Error | null, answers: unknown[]) => {
+            resolve([error?.message, answers]);
+          });
+        });
+        this.note(this.settled(answered));
+        return;
+      }
+    }
+    if (asks) this.results.push([undefined, Array.from({ length: this.imagined }, () => ANSWER_OF_SERVER)]);
+  }
+
+  /** Sockets of the server that acts, as its adapter knows them: in their rooms, and the rooms with them. */
+  private membersOf({ adapter, sockets }: Namespace): unknown {
+    const own = (ids: Iterable<string>): string[] =>
+      [...ids].map((id) => this.nameOf(id)).filter((name) => OWN.includes(Number(name.slice(1))));
+    const rooms = [...adapter.rooms].map(([room, ids]) => [this.nameOf(room), own(ids)] as const);
+    return {
+      sockets: own(sockets.keys()),
+      sids: own(adapter.sids.keys()).map((name) => {
+        const id = this.ids[Number(name.slice(1))]!;
+        return [name, [...adapter.sids.get(id)!].map((room) => this.nameOf(room))];
+      }),
+      rooms: rooms.filter(([, members]) => members.length > 0).sort(([a], [b]) => (a < b ? -1 : 1)),
+    };
+  }
+
+  private operator({ nsp, to, except }: Target, from?: number, broadcast = false): BroadcastOperator<any, any> {
     const namespace: Namespace = this.io.of(nsp);
-    const start = from === undefined ? namespace : this.sockets[from]!;
+    const sender = from === undefined ? undefined : this.sockets[from]!;
+    const start = broadcast ? (sender?.broadcast ?? namespace) : (sender ?? namespace);
     let operator = start.except(this.roomsOf(except));
     // One after the other and all at once are the same; a single one that is nobody is the everyday case.
     const rooms = this.roomsOf(to);

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { Server } from 'socket.io';
@@ -179,17 +179,19 @@ describe('migration', () => {
 
 describe('testing', () => {
   test('the tests of the page pass without a Redis server', async () => {
+    // With paths that are those of any machine: the file stays there.
+    const inRoot = (path: string): string => join('<rootDir>', relative(ROOT, path));
     const folders = ['without-redis', 'replacing-parts'].map((section) =>
-      join(FOLDER, folderOf('docs/testing.md', section)),
+      inRoot(join(FOLDER, folderOf('docs/testing.md', section))),
     );
     const config = {
-      rootDir: ROOT,
+      rootDir: relative(FOLDER, ROOT),
       roots: folders,
       testMatch: ['**/*spec.ts'],
       extensionsToTreatAsEsm: ['.ts'],
       transform: { '\\.ts$': ['@swc/jest', { ...swcOptions, swcrc: false }] },
       moduleNameMapper: {
-        '^nestjs-redis-streams-adapter$': join(ROOT, 'lib/index.ts'),
+        '^nestjs-redis-streams-adapter$': inRoot(join(ROOT, 'lib/index.ts')),
         '^(\\.{1,2}/.*)\\.js$': '$1',
       },
     };

@@ -60,6 +60,38 @@ describe('fetchSockets', () => {
     expect(leftOut).toMatchObject([{ path: 'data.session.save' }, { path: 'data.session.owner' }]);
   });
 
+  test('gives at once what can be read of sockets whose data or handshake cannot', async () => {
+    const [a, b] = (await startServers(await RedisServer.start())) as [SocketServer, SocketServer];
+    const fromUser = JSON.parse('{"__proto__":{"admin":true}}') as object;
+    const { proxy, revoke } = Proxy.revocable({}, {});
+    revoke();
+    const odd: ((socket: { data: unknown; handshake: unknown }) => unknown)[] = [
+      (socket) => (socket.data = { name: 'a', fromUser }),
+      (socket) => (socket.data = { name: 'a', proxy }),
+      (socket) =>
+        (socket.data = { name: 'a', tag: Object.assign(Object.create(null), { [Symbol.toStringTag]: 'Promise' }) }),
+      (socket) => Object.defineProperty(socket, 'data', { get: () => Object.keys(proxy) }),
+      (socket) => Object.defineProperty(socket, 'handshake', { get: () => Object.keys(proxy) }),
+    ];
+    for (const make of odd) {
+      const client = await connect(b, { data: { name: 'b' } });
+      make(b.io.sockets.sockets.get(client.id)!);
+    }
+    const before = performance.now();
+    const sockets = await a.io.fetchSockets();
+    expect(performance.now() - before).toBeLessThan(2_000);
+    expect(sockets.map(({ data }) => data)).toEqual([
+      { name: 'a', fromUser },
+      { name: 'a' },
+      { name: 'a' },
+      null,
+      { name: 'b' },
+    ]);
+    expect(
+      new Set(b.events.filter(({ type }) => type === 'data-left-out').map((event) => 'path' in event && event.path)),
+    ).toEqual(new Set(['data.proxy', 'data.tag', 'data', 'handshake']));
+  });
+
   test('gives 300 sockets of 20 kB each although Redis lets a subscriber wait for 1 MB only', async () => {
     const redis = await RedisServer.start({ config: ['client-output-buffer-limit pubsub 1mb 512kb 1'] });
     const [a, b] = (await startServers(redis)) as [SocketServer, SocketServer];

@@ -525,7 +525,7 @@ export function describeFeatures(row: Row): void {
         expect(await Promise.all(fleet.nodes.map((node) => node.run(count)))).toEqual([3, 3, 3]);
       });
 
-      test('tell each other, and not themselves, what one of them emits', async () => {
+      test('emit to each other, and not to themselves, what one of them emits', async () => {
         await Promise.all(
           fleet.nodes.map((node) =>
             node.run(({ io, seen }) => {

@@ -85,7 +85,7 @@ describe('the status of a node', () => {
     expect(await toldOf(teller, successor)).toEqual(['node-joined']);
   });
 
-  test('is not told as bad by a node that was stopped itself', async () => {
+  test('is not reported as bad by a node that was stopped itself', async () => {
     const witnessId = await idOf(witness);
     subject.process!.pause();
     await tells(teller, id, 'node-down');

@@ -49,7 +49,7 @@ describe('with several streams in a Redis Cluster', () => {
     }
   });
 
-  test('the status tells how late each stream is read: only the one whose deliveries take long', async () => {
+  test('the status shows how late each stream is read: only the one whose deliveries take long', async () => {
     const nsp = nameWith((nsp) => streamIndexOf(nsp, COUNT) === 1);
     await fleet.create(nsp);
     await fleet.connect(0, { nsp });

@@ -85,3 +85,37 @@ test('several emitters do not get in each other’s way', async () => {
   expect(members[0]!.received).toEqual(['one', 'two', 'three']);
   await other.close();
 });
+
+test('it refuses names of events that would close the connections of clients, or be taken for sockets', async () => {
+  const names = ['connect', 'connect_error', 'disconnect', 'disconnecting', 'newListener', 'removeListener'];
+  for (const name of names) {
+    expect(() => emitter.emit(name)).toThrow(`"${name}" is a reserved event name`);
+    expect(() => emitter.to('room').volatile.emit(name)).toThrow(`"${name}" is a reserved event name`);
+  }
+  for (const name of ['connect', 'connection', 'new_namespace']) {
+    expect(() => emitter.serverSideEmit(name)).toThrow(`"${name}" is a reserved event name`);
+  }
+  for (const name of [undefined, null, Symbol('a'), {}] as unknown as string[]) {
+    expect(() => emitter.emit(name)).toThrow('the name of an event is not a string');
+  }
+  emitter.emit('msg', 'after');
+  await allReceived(members, 1);
+  expect(members.map(({ received }) => received)).toEqual([['after'], ['after']]);
+});
+
+test('what it is given after it was closed, opened before or not, is counted as dropped, and reported once', async () => {
+  for (const isOpened of [true, false]) {
+    const events: string[] = [];
+    const closed = new RedisStreamsEmitter(client, {}, ({ type }) => events.push(type));
+    if (isOpened) closed.open();
+    await closed.close();
+    for (let i = 0; i < 3; i++) closed.emit('msg', i);
+    closed.volatile.emit('msg', 1);
+    closed.serverSideEmit('hello', 1);
+    await closed.close();
+    expect([events, closed.status()]).toMatchObject([
+      ['outbox-dropped'],
+      { state: 'closed', streams: [{ counters: { dropped: 3 } }] },
+    ]);
+  }
+});

@@ -21,7 +21,7 @@ describe('rights that are taken away', () => {
     ['to append', '-xadd', '+xadd'],
     ['to read', '-xread', '+xread'],
   ])(
-    '%s: health tells why, one log line a node, and what waited arrives when they are back',
+    '%s: health says why, one log line a node, and what waited arrives when they are back',
     async (what, take, give) => {
       const redis = await RedisServer.start({ users: { app: `on >secret ${LEAST_RIGHTS.join(' ')}` } });
       const [sender, receiver] = await pair(redis, user);
@@ -34,7 +34,7 @@ describe('rights that are taken away', () => {
         sender.io.emit('msg', 1 + i);
       }
       await until(() => sender.node.status().reasons.some((reason) => /NOPERM|permission/i.test(reason)), {
-        what: 'the reason to be told',
+        what: 'the reason to be reported',
       });
       await redis.command('ACL', 'SETUSER', 'app', ...give.split(' '));
 
@@ -50,7 +50,7 @@ describe('rights that are taken away', () => {
     },
   );
 
-  test('to read, while the stream is deleted: what is lost is told, and the publisher goes on', async () => {
+  test('to read, while the stream is deleted: what is lost is reported, and the publisher goes on', async () => {
     const redis = await RedisServer.start();
     const adapter = { maxLen: 100, blockTimeInMs: 100 };
     const [sender, receiver] = [
@@ -71,25 +71,27 @@ describe('rights that are taken away', () => {
     await redis.command('ACL', 'SETUSER', 'default', '+xread', '+xrange');
 
     await until(() => sender.counters.appended === 201, { what: 'all to be appended', timeout: 20_000 });
-    await until(() => receiver.received.length + receiver.counters.lost === 201, { what: 'each to be read or told' });
+    await until(() => receiver.received.length + receiver.counters.lost === 201, {
+      what: 'each to be read or reported',
+    });
     sender.io.emit('msg', 201);
     await until(() => receiver.received.at(-1) === 201, { what: 'what is sent after' });
     record('stream deleted while ACL forbids to read it', [receiver], 202, receiver.counters.lost);
   });
 
-  test('the sessions: told once, and clients connect and receive all the same', async () => {
+  test('the sessions: reported once, and clients connect and receive all the same', async () => {
     const redis = await RedisServer.start({
       users: { app: `on >secret ${LEAST_RIGHTS.join(' ')} resetkeys ~socket.io` },
     });
     const server = { connectionStateRecovery: {} };
     const sender = await Member.start({ port: redis.port, redis: user, server });
     const receiver = await Member.start({ port: redis.port, redis: user, server });
-    await until(() => receiver.eventsOf('session-refused').length > 0, { what: 'the refusal to be told' });
+    await until(() => receiver.eventsOf('session-refused').length > 0, { what: 'the refusal to be reported' });
     sender.io.emit('msg', 0);
     await allReceived([sender, receiver], 1);
   });
 
-  test('the password: told, tried a few times a second, mended by itself', async () => {
+  test('the password: reported, tried a few times a second, mended by itself', async () => {
     const redis = await RedisServer.start({ users: { app: `on >secret ${LEAST_RIGHTS.join(' ')}` } });
     const [sender, receiver] = await pair(redis, user);
     await redis.command('ACL', 'SETUSER', 'app', 'resetpass', '>other');
@@ -98,7 +100,7 @@ describe('rights that are taken away', () => {
       sender.io.emit('msg', i);
     }
     await until(() => sender.node.status().reasons.some((reason) => reason.includes('WRONGPASS')), {
-      what: 'the reason to be told',
+      what: 'the reason to be reported',
     });
     const tries = async (): Promise<number> => Number((await redis.info('stats')).total_connections_received);
     const [before, since] = [await tries(), performance.now()];
@@ -122,7 +124,7 @@ describe('a server that has become a replica', () => {
       sender.io.emit('msg', i);
     }
     await until(() => sender.node.status().reasons.some((reason) => reason.includes('READONLY')), {
-      what: 'the reason to be told',
+      what: 'the reason to be reported',
     });
     await redis.command('REPLICAOF', 'NO', 'ONE');
 

@@ -65,7 +65,7 @@ describe('closing', () => {
     expect(member.counters).toMatchObject({ appended: 3_000, dropped: 0 });
   });
 
-  test('while Redis is away tells what could not be sent', async () => {
+  test('while Redis is away reports what could not be sent', async () => {
     const redis = await RedisServer.start();
     const member = await Member.start({ port: redis.port, adapter: { closeTimeout: 100 } });
     await redis.kill();

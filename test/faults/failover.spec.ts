@@ -3,8 +3,8 @@ import { RedisSentinel, RedisServer, TcpProxy, until } from '../kit/index.js';
 import { allReceived, from, Member, numbers } from './fleet.js';
 import { record } from './record.js';
 
-describe('a failover to a replica that lacks the last entries', () => {
-  test('at the same address: what is written after is read, nothing twice, and it is told', async () => {
+describe('a failover to a replica without the last entries', () => {
+  test('at the same address: what is written after is read, nothing twice, and it is reported', async () => {
     const master = await RedisServer.start();
     const replication = await TcpProxy.start(master.port);
     const replica = await RedisServer.start();
@@ -36,7 +36,7 @@ describe('a failover to a replica that lacks the last entries', () => {
     for (const { received } of [a, b]) {
       expect([...(received as number[])].sort((x, y) => x - y)).toEqual(numbers(170));
     }
-    await until(() => b.eventsOf('stream-replaced').length > 0, { what: 'the failover to be told' });
+    await until(() => b.eventsOf('stream-replaced').length > 0, { what: 'the failover to be reported' });
     expect(b.eventsOf('stream-replaced')).toMatchObject([{ reason: 'rewound' }]);
     expect(b.counters).toMatchObject({ duplicates: 0, lost: 0 });
     record('failover at the same address to a replica without the last 20 entries', [a, b], 170);

@@ -51,7 +51,7 @@ describe('a peer that owes an answer', () => {
   });
 });
 
-/** What was told of the peer after it joined. */
+/** What was reported of the peer after it joined. */
 function statesOf({ events }: Member): string[] {
   return events.flatMap((event) => (/^node-(suspected|down|left|back)$/.test(event.type) ? [event.type.slice(5)] : []));
 }

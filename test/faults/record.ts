@@ -10,7 +10,7 @@ export interface FaultRecord {
   once: number;
   /** Received again. */
   doubled: number;
-  /** Counted as lost and told by the nodes. */
+  /** Counted as lost and reported by the nodes. */
   reported: number;
 }
 

@@ -1,6 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
+import { Redis } from 'ioredis';
 import { MessageTooLargeError } from '../../lib/adapter/index.js';
-import { RedisServer, TcpProxy, until } from '../kit/index.js';
+import { RedisStreamsEmitter } from '../../lib/emitter/index.js';
+import { closeAfterwards, RedisServer, TcpProxy, until } from '../kit/index.js';
 import { allReceived, Member, numbers } from './fleet.js';
 
 describe('a message that Redis refuses because of itself', () => {
@@ -42,6 +44,39 @@ describe('a message that Redis refuses because of itself', () => {
     sender.io.emit('msg', 2);
     await allReceived([receiver], 2);
     expect(sender.counters.appended).toBe(3);
+  });
+
+  test('fails likewise if it goes by PUB/SUB: volatile, acknowledged, to servers, from an emitter', async () => {
+    const redis = await RedisServer.start();
+    const options = { maxMessageBytes: 10_000 };
+    const [sender, receiver] = [
+      await Member.start({ port: redis.port, adapter: options }),
+      await Member.start({ port: redis.port, adapter: options }),
+    ];
+    const client = new Redis({ port: redis.port, host: '127.0.0.1' });
+    closeAfterwards({ close: () => client.disconnect() });
+    const emitter = closeAfterwards(new RedisStreamsEmitter(client, options));
+    const { io } = sender;
+    emitter.emit('msg', 'first'); // before it is connected, what is volatile is lost
+    await allReceived([receiver], 1);
+    const [fits, exceeds] = ['x'.repeat(9_000), 'x'.repeat(11_000)];
+    const calls: ((text: string) => unknown)[] = [
+      (text) => io.volatile.emit('msg', text),
+      (text) => io.timeout(1_000).emit('msg', text, () => undefined),
+      (text) => io.serverSideEmit('msg', text),
+      (text) => io.serverSideEmit('msg', text, () => undefined),
+      (text) => emitter.emit('msg', text),
+      (text) => emitter.volatile.emit('msg', text),
+      (text) => emitter.serverSideEmit('msg', text),
+    ];
+    for (const call of calls) {
+      expect(() => call(exceeds)).toThrow(MessageTooLargeError);
+      expect(() => call(exceeds)).toThrow(/"msg".* bytes, and maxMessageBytes is 10000/);
+      expect(() => call(fits)).not.toThrow();
+    }
+    await expect(io.timeout(1_000).emitWithAck('msg', exceeds)).rejects.toThrow(MessageTooLargeError);
+    await allReceived([receiver], 3); // the others are volatile
+    for (const one of [...receiver.received.slice(1), ...sender.received.slice(1)]) expect(one).toBe(fits);
   });
 
   test('is not what an outage is taken for: a large one is kept however often the connection is cut', async () => {

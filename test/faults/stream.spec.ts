@@ -39,7 +39,7 @@ describe('a stream that is not what it was', () => {
   test.each([
     ['deleted', 'DEL', 'socket.io'],
     ['flushed', 'FLUSHALL'],
-  ])('%s: it is noticed and told, and the new one is read from its first entry', async (name, ...command) => {
+  ])('%s: it is noticed and reported, and the new one is read from its first entry', async (name, ...command) => {
     const redis = await RedisServer.start();
     const [sender, receiver] = [await Member.start({ port: redis.port }), await Member.start({ port: redis.port })];
     for (const i of numbers(20)) {
@@ -48,7 +48,7 @@ describe('a stream that is not what it was', () => {
     await allReceived([receiver], 20);
 
     await redis.command(...(command as [string]));
-    await until(() => receiver.eventsOf('stream-replaced').length > 0, { what: 'the deletion to be told' });
+    await until(() => receiver.eventsOf('stream-replaced').length > 0, { what: 'the deletion to be reported' });
     // The ids of the new stream begin below those of the old: its clock was set back.
     await redis.command('XADD', 'socket.io', '1-1', 'uid', 'x', 'nsp', '/', 'type', '3', 'data', broadcast(20));
     sender.io.emit('msg', 21);
@@ -104,11 +104,11 @@ describe('a stream that is not what it was', () => {
   });
 
   test.each([
-    ['that tells how many entries there ever were: it is told', undefined, ['recreated']],
+    ['that knows how many entries there ever were: it is reported', undefined, ['recreated']],
     ['that does not, before Redis 7.0', Redis62, []],
   ])(
     'deleted and made anew while nobody reads, on a server %s; nothing is missed or comes twice',
-    async (_what, Client, told) => {
+    async (_what, Client, reported) => {
       const redis = await RedisServer.start();
       const proxy = await TcpProxy.start(redis.port);
       const sender = await Member.start({ port: redis.port, client: false });
@@ -128,11 +128,11 @@ describe('a stream that is not what it was', () => {
       await allReceived([receiver], 20);
       expect(receiver.received).toEqual(numbers(20));
       expect(receiver.counters).toMatchObject({ duplicates: 0, lost: 0 });
-      expect(receiver.eventsOf('stream-replaced').map(({ reason }) => reason)).toEqual(told);
+      expect(receiver.eventsOf('stream-replaced').map(({ reason }) => reason)).toEqual(reported);
     },
   );
 
-  test('trimmed past a reader that was stopped: the loss is counted exactly, told, and reading goes on', async () => {
+  test('trimmed past a reader that was stopped: the loss is counted exactly, reported, and reading goes on', async () => {
     const redis = await RedisServer.start();
     const sender = await Member.start({ port: redis.port, adapter: { maxLen: 100 } });
     const receiver = await NodeProcess.start(new URL('./member.child.ts', import.meta.url), {
@@ -169,7 +169,7 @@ describe('a stream that is not what it was', () => {
     record('stream trimmed past a stopped reader (SIGSTOP)', [{ received, counters: sender.counters }], 1_011, lost);
   });
 
-  test('missing some entries: how many are lost is told', async () => {
+  test('missing some entries: how many are lost is reported', async () => {
     const redis = await RedisServer.start();
     const [sender, receiver] = [await Member.start({ port: redis.port }), await Member.start({ port: redis.port })];
     sender.io.emit('msg', 0);
@@ -218,7 +218,7 @@ describe('a stream that is not what it was', () => {
 });
 
 describe('what Redis refuses', () => {
-  test('a key of another type: told once, tried a few times a second, mended by itself', async () => {
+  test('a key of another type: reported once, tried a few times a second, mended by itself', async () => {
     const redis = await RedisServer.start();
     const [sender, receiver] = [await Member.start({ port: redis.port }), await Member.start({ port: redis.port })];
     sender.io.emit('msg', 0);
@@ -260,7 +260,7 @@ describe('what Redis refuses', () => {
     for (const i of numbers(50)) {
       sender.io.emit('msg', i);
     }
-    await until(() => sender.node.status().reasons.join().includes('OOM'), { what: 'the refusal to be told' });
+    await until(() => sender.node.status().reasons.join().includes('OOM'), { what: 'the refusal to be reported' });
     await redis.command('CONFIG', 'SET', 'maxmemory', '0');
 
     await allReceived([receiver], 50);

@@ -50,7 +50,7 @@ describe('what a node of a later version may send', () => {
     expect(clients.map(({ received }) => received)).toEqual([[['hello']], [['hello']]]);
   });
 
-  test('an entry of a type that is not known is passed over, and told once', async () => {
+  test('an entry of a type that is not known is passed over, and reported once', async () => {
     const clients = await fleet.connectToEach();
     for (let i = 0; i < 3; i++) {
       await append({ uid: 'later', nsp: '/', type: '99', data: '{"opts":{}}' });

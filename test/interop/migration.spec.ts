@@ -177,7 +177,7 @@ describe('a fleet of three, migrated node by node from the reference to ours and
     }
   }
 
-  test('while both kinds run, every node counts all nodes and is told of all sockets', () => {
+  test('while both kinds run, every node counts all nodes and knows of all sockets', () => {
     const everything = Array.from({ length: 3 }, () => [CLIENTS, 3]);
     expect(requests).toEqual(Array.from({ length: 6 }, () => everything));
   });

@@ -54,7 +54,7 @@ describe('a request to a cluster of both kinds of nodes', () => {
     await debtor.process!.kill();
   });
 
-  test('fails in time when a node of the reference is stopped, which nothing tells', async () => {
+  test('fails in time when a node of the reference is stopped, which nothing reports', async () => {
     debtor.process!.pause();
     expect(await ours.run(ask, 300)).toEqual({
       answers: 'timeout reached: only 1 responses received out of 2',

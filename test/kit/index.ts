@@ -3,7 +3,7 @@ export { freePort } from './free-port.js';
 export { NodeProcess, type ChildEvent, type Exit, type NodeProcessOptions } from './node-process.js';
 export { RedisCluster, type RedisClusterOptions } from './redis-cluster.js';
 export { RedisSentinel, type RedisSentinelOptions } from './redis-sentinel.js';
-export { RedisServer, type ClientInfo, type RedisServerOptions } from './redis-server.js';
+export { DURABLE, RedisServer, type ClientInfo, type RedisServerOptions } from './redis-server.js';
 export { RespClient, RespError, type Reply } from './resp-client.js';
 export { RespProxy, type Rewrite, type Rewriting } from './resp-proxy.js';
 export { servers } from './servers.js';

@@ -36,7 +36,7 @@ test('ends by itself when it is released and nothing keeps it', async () => {
   expect(await node.release()).toEqual({ code: 0, signal: null });
 });
 
-test('tells when something keeps a released child alive', async () => {
+test('reports when something keeps a released child alive', async () => {
   const node = await NodeProcess.start(echo);
   await node.call('keepAlive');
   await expect(node.release(300)).rejects.toThrow('in vain for echo.ts to end after being released');

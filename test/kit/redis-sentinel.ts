@@ -106,16 +106,21 @@ export class RedisSentinel {
   async movedFrom(former: RedisServer): Promise<void> {
     await until(
       async () => {
-        const port = await this.masterPort();
-        if (port === former.port) return false;
-        const named = await Promise.all(
-          this.#alive.map((sentinel) => sentinel.command('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', this.name)),
-        );
-        if (named.some((address) => Number((address as string[])[1]) !== port)) return false;
-        return (await (await this.master()).info('replication'))['role'] === 'master';
+        const master = await this.agreedMaster();
+        return master !== undefined && master !== former;
       },
       { what: 'a failover', timeout: 30_000, interval: 50 },
     );
+  }
+
+  /** The master, if all sentinels that run name the same server, and that says that it is one. */
+  async agreedMaster(): Promise<RedisServer | undefined> {
+    const master = await this.master();
+    const named = await Promise.all(
+      this.#alive.map((sentinel) => sentinel.command('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', this.name)),
+    );
+    const isAgreed = named.every((address) => Number((address as string[])[1]) === master.port);
+    return isAgreed && (await master.info('replication'))['role'] === 'master' ? master : undefined;
   }
 
   async close(): Promise<void> {

@@ -1,6 +1,12 @@
 import { fields, RedisProcess } from './redis-process.js';
 import { until } from './until.js';
 
+/**
+ * Lines of the configuration of a server that has lost nothing of what it has answered when it is killed. Without the second,
+ * a write waits for up to two seconds while the disk is busy.
+ */
+export const DURABLE: readonly string[] = ['appendonly yes', 'appendfsync always'];
+
 export interface RedisServerOptions {
   /** Path of the server program, such as Valkey's. @default the machine's redis-server */
   binary?: string;
@@ -48,7 +54,7 @@ export class RedisServer extends RedisProcess {
 
   private constructor(options: RedisServerOptions) {
     const { appendonly = false, password, users = {}, maxmemory, maxmemoryPolicy, replicaOf, clusterPort } = options;
-    const config = [`appendonly ${appendonly ? 'yes' : 'no'}`, 'save ""'];
+    const config = [...(appendonly ? DURABLE : ['appendonly no']), 'save ""'];
     if (password !== undefined) config.push(`requirepass ${password}`);
     for (const [name, rules] of Object.entries(users)) config.push(`user ${name} ${rules}`);
     if (maxmemory !== undefined) config.push(`maxmemory ${maxmemory}`);

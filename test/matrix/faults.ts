@@ -5,7 +5,7 @@ import type { Deployment, Topology } from '../e2e/deployment.js';
 import { Fleet, nameOf, type Row } from '../e2e/fleet.js';
 import type { TaskContext } from '../e2e/socket-server.js';
 import type { TestClient } from '../e2e/test-client.js';
-import { until } from '../kit/index.js';
+import { DURABLE, until } from '../kit/index.js';
 
 /** Broadcasts of each node before the fault, and after it. */
 const BROADCASTS = 50;
@@ -56,7 +56,7 @@ export function describeFaults(row: Row): void {
     let fleet: Fleet;
 
     beforeAll(async () => {
-      fleet = await Fleet.start({ ...row, config: ['appendonly yes'] });
+      fleet = await Fleet.start({ ...row, config: [...DURABLE] });
     }, 60_000);
     afterEach(() => fleet?.disconnectAll());
     afterAll(() => fleet?.close(), 30_000);
@@ -88,7 +88,7 @@ export function describeFaults(row: Row): void {
         if (!promotes) {
           expect(lost).toEqual([0, 0, 0]);
         }
-        // What Redis has lost may end a session, which its client is told: entries unread, or read and gone since.
+        // What Redis has lost may end a session, which its client learns: entries unread, or read and gone since.
         const [replacements, refusal] = await fleet.node(1).run(({ seen }) => [seen[2], seen[3]] as [number, string]);
         const isToldWhy = recovered || lost[1]! > 0 || (promotes && replacements > 0);
         expect({ isToldWhy, refusal }).toEqual({ isToldWhy: true, refusal });
@@ -122,7 +122,7 @@ export function describeFaults(row: Row): void {
       );
     }
 
-    /** Entries that each node has told to be lost. */
+    /** Entries that each node has reported as lost. */
     function lostByEach(): Promise<number[]> {
       const count = ({ node }: TaskContext, index: number): number => node!.status().streams[index]!.counters.lost;
       return Promise.all(fleet.nodes.map((node) => node.run(count, index)));

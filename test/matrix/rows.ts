@@ -10,10 +10,12 @@ const clients: Record<Topology, readonly RedisClientKind[]> = {
   cluster: ['ioredis 5', 'ioredis 6', 'redis 4', 'redis 5', 'redis 6'],
   sentinel: ['ioredis 5', 'ioredis 6', 'redis 5', 'redis 6'],
 };
+/** Those that are tried with Valkey too: the present one of each library, since what is older is told by Redis. */
+const present: ReadonlySet<RedisClientKind> = new Set(['ioredis 6', 'iovalkey', 'redis 6']);
 
 /** The rows of the matrix with one kind of server and one topology. */
 export function describeRows(server: ServerKind, topology: Topology): void {
-  for (const client of clients[topology]) {
+  for (const client of clients[topology].filter((one) => server === 'Redis' || present.has(one))) {
     describeRow({ client, server, topology });
   }
 }

@@ -195,7 +195,7 @@ describe('credentials', () => {
     expect(app.get(RedisStreamsMonitor).status.state).toBe('running');
   });
 
-  test('of a function that fails are asked for again, and the reason is told', async () => {
+  test('of a function that fails are asked for again, and the reason is reported', async () => {
     const redis = await RedisServer.start({ password: 'secret' });
     let isAway = true;
     const credentials = () => {

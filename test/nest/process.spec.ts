@@ -24,7 +24,7 @@ test('a process ends by itself after app.close()', async () => {
   expect(await redis.clients()).toEqual([]);
 });
 
-test('a signal closes the application: sockets are told, sessions written, the other nodes told', async () => {
+test('a signal closes the application: sockets are disconnected, sessions written, other nodes informed', async () => {
   const redis = await RedisServer.start();
   const monitor = await watch(redis);
   const app = await start(redis.url);

@@ -12,6 +12,7 @@ import {
   RedisClientError,
   RedisStreamsAdapterModule,
   RedisStreamsIoAdapter,
+  RedisStreamsNode,
   RedisStreamsMonitor,
   type RedisStreamsModuleOptions,
   type RedisStreamsOptionsFactory,
@@ -114,6 +115,18 @@ describe('options', () => {
     const { client, monitor } = (await compile(imported, DashboardModule)).get(Dashboard);
     expect(monitor.nodes).toHaveLength(1);
     await expect(client.ping()).resolves.toBe('PONG');
+  });
+
+  test('what is given beside the options is checked too', () => {
+    const connection = { url: 'redis://127.0.0.1' };
+    const wrong: any[] = [{ isGlobal: 'yes' }, { isGlobal: 1 }, { extraProviders: 'none' }, { extraProviders: {} }];
+    for (const extras of wrong) {
+      const [name] = Object.keys(extras);
+      const error = new RegExp(`^${name}: .* is not allowed. Give (true or false|an array of providers)`);
+      expect(() => forRoot({ connection, ...extras })).toThrow(error);
+      expect(() => forRootAsync({ useFactory: () => ({ connection }), ...extras })).toThrow(error);
+    }
+    expect(() => forRoot({ connection, isGlobal: undefined, extraProviders: undefined } as any)).not.toThrow();
   });
 
   test('without isGlobal, the module serves those who import it', async () => {
@@ -386,7 +399,11 @@ describe('closing', () => {
       imports: [forRoot({ connection: { url: redis.url } })],
     }).compile();
     expect(await redis.clients()).toHaveLength(0);
+    const node = compiled.get(RedisStreamsNode);
     await compiled.close();
+    expect(await redis.clients()).toHaveLength(0);
+    await node.start(); // somebody comes too late
+    expect(node.status().state).toBe('closed');
     expect(await redis.clients()).toHaveLength(0);
   });
 });

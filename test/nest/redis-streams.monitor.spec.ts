@@ -61,7 +61,7 @@ test('nodes$ follows a node that falls silent, and comes back', async () => {
   expect((events.values[1] as { node: unknown }).node).toMatchObject({ id: other.monitor.status.id, state: 'down' });
 });
 
-test('nodes$ tells how many sockets this node has', async () => {
+test('nodes$ shows how many sockets this node has', async () => {
   const redis = await RedisServer.start();
   @WebSocketGateway()
   class Gateway {
@@ -90,7 +90,7 @@ test('a list in which nothing has changed is not repeated', async () => {
   await app.close();
 });
 
-test('events$ tells of Redis that is lost and regained, to those who listen', async () => {
+test('events$ reports Redis that is lost and regained, to those who listen', async () => {
   const redis = await RedisServer.start();
   const { monitor } = await startNode(redis.port);
   const events = record(monitor.events$);
@@ -176,5 +176,5 @@ test('a subscriber that fails, or that leaves, harms nobody', async () => {
   await startNode(redis.port);
   await until(() => nodes.values.at(-1)!.length === 3, { what: 'the third node' });
   expect(calls).toBe(1);
-  await until(() => failures.length > 0, { what: 'the failure to be told to the application' });
+  await until(() => failures.length > 0, { what: 'the failure to be reported to the application' });
 });

@@ -4,7 +4,7 @@ import { RedisStreamsAdapterModule } from 'nestjs-redis-streams-adapter';
 import { NodeProcess, RedisServer, until } from '../kit/index.js';
 import { connect, FAST, portOf, startApp } from './nest-app.js';
 
-test('the worker of the samples notifies the users of the chat, on each node, until it is told to end', async () => {
+test('the worker of the samples notifies the users of the chat, on each node, until it is to end', async () => {
   const redis = await RedisServer.start();
   const start = () =>
     startApp({

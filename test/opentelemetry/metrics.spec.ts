@@ -84,7 +84,7 @@ describe('the metrics of a node', () => {
     expect(await b.value('redis_streams_adapter_delivery_duration_sum')).toBeLessThan(5);
   });
 
-  test('tell nodes by their state, sockets, sessions, heartbeats and readiness', async () => {
+  test('count nodes by their state, sockets, sessions, heartbeats and readiness', async () => {
     const all = scraped();
     const first = await member(all);
     const second = await member(scraped());
@@ -109,7 +109,7 @@ describe('the metrics of a node', () => {
     expect(first.events.filter(({ type }) => type === 'node-left')).toHaveLength(1);
   });
 
-  test('tell what waits while Redis is away, and that this node is not ready', async () => {
+  test('show what waits while Redis is away, and that this node is not ready', async () => {
     const all = scraped();
     const one = await member(all);
     await redis.kill();
@@ -122,7 +122,7 @@ describe('the metrics of a node', () => {
     expect(await all.value('redis_streams_adapter_events_total', { type: 'redis-lost' })).toBe(1);
   });
 
-  test('tell recoveries by their outcome, and those refused by the reason', async () => {
+  test('count recoveries by their outcome, and those refused by the reason', async () => {
     const all = scraped();
     const one = await member(all);
     one.io.emit('msg', 'so that there is an offset');

@@ -38,20 +38,43 @@ async function settled(...nodes: { node: Member }[]): Promise<void> {
   );
 }
 
-describe('a client that was given what its node had not appended yet', () => {
+type Ordering = 'log' | 'local-first';
+
+/** Gives a client two messages at once: in the order of the log, only what is for the client itself is not waited for. */
+const giveAtOnce: Record<Ordering, (node: Member, visitor: Visitor) => void> = {
+  'local-first': ({ io }) => {
+    io.emit('msg', 1);
+    io.to('red').emit('msg', 2);
+  },
+  log: (node, visitor) => {
+    const [socket] = socketsOf(node, visitor);
+    socket!.emit('msg', 1);
+    socket!.emit('msg', 2);
+  },
+};
+
+describe.each<Ordering>(['local-first', 'log'])('a client that was given what is not appended yet (%s)', (ordering) => {
+  /** How many of those two others are given too. */
+  const shared = ordering === 'log' ? 0 : 2;
+
   async function setUp() {
     const redis = await RedisServer.start();
-    const [a, b, c] = [await start(redis), await start(redis), await start(redis)];
+    const adapter = { ordering };
+    const [a, b, c] = [
+      await start(redis, { adapter }),
+      await start(redis, { adapter }),
+      await start(redis, { adapter }),
+    ];
     const visitor = await visit(a, { rooms: ['red'] });
     const witness = await witnessOf(b);
     b.io.emit('msg', 0);
     await Promise.all([receives(visitor, 1), receives(witness, 1)]);
     await checkpointed(redis, a.node, visitor);
     a.proxy.blackhole();
-    a.io.emit('msg', 1);
-    a.io.to('red').emit('msg', 2);
+    giveAtOnce[ordering](a.node, visitor);
     await receives(visitor, 3);
-    expect(visitor.offset).toContain(`,${a.node.node.id}:2`);
+    expect(visitor.offset).toContain(`,${a.node.node.id}`);
+    expect(visitor.offset).toContain(':2');
     await visitor.stayAway();
     return { redis, a, b, c, visitor, witness };
   }
@@ -63,11 +86,11 @@ describe('a client that was given what its node had not appended yet', () => {
     b.io.emit('msg', 3);
     await receives(visitor, 4);
     a.proxy.heal();
-    await receives(witness, 4);
+    await receives(witness, 2 + shared);
     a.io.emit('msg', 4);
-    await Promise.all([receives(visitor, 5), receives(witness, 5)]);
+    await Promise.all([receives(visitor, 5), receives(witness, 3 + shared)]);
     expect(visitor.values).toEqual(numbers(5));
-    expect([...(witness.values as number[])].sort()).toEqual(numbers(5));
+    expect([...(witness.values as number[])].sort()).toEqual(shared > 0 ? numbers(5) : [0, 3, 4]);
     expect(visitor.refused).toBe(0);
   });
 
@@ -112,7 +135,7 @@ describe('a client that was given what its node had not appended yet', () => {
     const { redis, a, visitor } = await setUp();
     let pass!: () => void;
     const gate = new Promise<void>((resolve) => (pass = resolve));
-    const d = await start(redis, { middleware: () => gate });
+    const d = await start(redis, { middleware: () => gate, adapter: { ordering } });
     visitor.comeBack(d.url);
     await until(() => d.io.engine.clientsCount === 1, { what: 'the client to come' });
     a.proxy.heal();
@@ -305,6 +328,59 @@ test('local clients receive what an overflowing outbox drops, once, and are reco
   expect(visitors.map(({ values }) => values)).toEqual([numbers(22), numbers(22), [0, ...numbers(22).slice(16)]]);
   expect(visitors.map(({ refused }) => refused)).toEqual([0, 0, 0]);
 });
+
+test.each(['before', 'after'] as const)(
+  'an overflowed outbox, appended %s a second move, repeats nothing: binary, dynamic namespaces',
+  async (when) => {
+    const redis = await RedisServer.start();
+    const a = await start(redis, { adapter: { outboxMaxEntries: 4 } });
+    const [b, c] = [await start(redis), await start(redis)];
+    const names = ['/tenant-1', '/tenant-2'];
+    [a, b, c].forEach(({ io }) => io.of(/^\/tenant-\d+$/));
+    const visitAll = (node: { url: string }): Promise<Visitor[]> =>
+      Promise.all(names.map((namespace) => visit(node, { namespace })));
+    const [visitors, atB, atC] = [await visitAll(a), await visitAll(b), await visitAll(c)];
+    const send = (io: Member['io'], n: number): void =>
+      names.forEach((name) => io.of(name).emit('msg', { name, bytes: Buffer.from([n]) }));
+    const expected = (values: number[]) => names.map((name) => values.map((n) => ({ name, bytes: Buffer.from([n]) })));
+    const haveAll = (all: Visitor[], count: number) => Promise.all(all.map((visitor) => receives(visitor, count)));
+    const moveTo = async ({ url }: { url: string }, times: number): Promise<void> => {
+      await Promise.all(visitors.map((visitor) => visitor.stayAway()));
+      visitors.forEach((visitor) => visitor.comeBack(url));
+      await Promise.all(visitors.map((visitor) => visits(visitor, times)));
+    };
+    send(a.io, 0);
+    await haveAll([...visitors, ...atB, ...atC], 1);
+    await Promise.all(visitors.map((visitor) => checkpointed(redis, a.node, visitor)));
+
+    a.proxy.refuse();
+    a.proxy.cut();
+    await until(() => a.node.node.status().state === 'degraded', { what: 'the loss' });
+    numbers(5).forEach((n) => send(a.io, n + 1)); // ten entries, of which the last four stay
+    await haveAll(visitors, 6);
+    await moveTo(b, 2);
+    send(b.io, 6);
+    await haveAll(visitors, 7);
+    if (when === 'after') {
+      await settled(b, c);
+      await moveTo(c, 3);
+    }
+    await a.proxy.accept();
+    await settled(a, b, c);
+    if (when === 'before') {
+      await moveTo(c, 3);
+    }
+    send(c.io, 7);
+    await Promise.all([haveAll(visitors, 8), haveAll([...atB, ...atC], 5)]);
+    expect(a.node.node.status().streams[0]!.counters.dropped).toBe(6);
+    expect(visitors.map(({ values }) => values)).toEqual(expected(numbers(8)));
+    expect(visitors.map(({ refused }) => refused)).toEqual([0, 0]);
+    for (const others of [atB, atC]) {
+      expect(others.map(({ values }) => values)).toEqual(expected([0, 6, 4, 5, 7]));
+    }
+  },
+  60_000,
+);
 
 test.each([1, 4])(
   'binary values, dynamic namespaces and %i streams change nothing of that',

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from '@jest/globals';
 import { numbers } from '../faults/fleet.js';
 import { RedisServer, TcpProxy, until } from '../kit/index.js';
@@ -33,6 +34,32 @@ describe('a client that comes back', () => {
       await until(() => visitor.visits[1]?.end, { what: 'the client to be disconnected' });
       expect(visitor.visits[1]).toMatchObject({ recovered: true, end: { reason: 'io server disconnect' } });
       expect(visitor.values).toEqual([0, 'on its way, 1', 'on its way, 2', 'on arrival, 1', 'on arrival, 2']);
+    },
+  );
+
+  test.each(['local-first', 'log'] as const)(
+    'has its connect event, then what it missed, then what its node sends (ordering %s)',
+    async (ordering) => {
+      const redis = await RedisServer.start();
+      const adapter = { ordering };
+      const a = await startNode({ port: redis.port, adapter });
+      const b = await startNode({ port: redis.port, adapter });
+      b.io.on('connection', (socket) => socket.emit('msg', 'on connection'));
+      const visitor = await visit(a, { rooms: ['red'] });
+      a.io.emit('msg', 0);
+      await receives(visitor, 1);
+      await visitor.stayAway();
+      a.io.to('red').emit('msg', 1);
+      a.io.emit('msg', 2);
+      await until(() => b.counters.read === 3, { what: 'the node to have read all' });
+      const order: unknown[] = [];
+      visitor.socket.on('connect', () => order.push('connect'));
+      visitor.socket.on('msg', (value: unknown) => order.push(value));
+
+      visitor.comeBack(b.url);
+      await receives(visitor, 4);
+      expect(order).toEqual(['connect', 1, 2, 'on connection']);
+      expect(visitor.refused).toBe(0);
     },
   );
 
@@ -91,6 +118,41 @@ describe('a client that comes back', () => {
     expect(visitor.values).toEqual(numbers(51));
     expect(visitor.refused).toBe(0);
   });
+
+  test.each(['local-first', 'log'] as const)(
+    'is served by a node that was behind it, after an outage in between (ordering %s)',
+    async (ordering) => {
+      const redis = await RedisServer.start({ appendonly: true });
+      const proxy = await TcpProxy.start(redis.port);
+      const node = { port: redis.port, adapter: { ordering, commandTimeout: 10_000 } };
+      const [a, b, c] = [
+        await startNode(node),
+        await startNode({ ...node, readerPort: proxy.port }),
+        await startNode(node),
+      ];
+      const visitor = await visit(a, { rooms: ['red'] });
+      proxy.blackhole('toClient');
+      numbers(50).forEach((i) => (i % 2 ? c.io : c.io.to('red')).emit('msg', i));
+      await receives(visitor, 50);
+
+      visitor.goTo(b.url);
+      visitor.cut();
+      c.io.to('red').emit('msg', 50);
+      await until(() => b.io.engine.clientsCount === 1, { what: 'the client to be at the node that is behind' });
+      await until(() => c.node.status().streams[0]!.outbox.entries === 0, { what: 'all to be in the stream' });
+      await redis.kill();
+      await until(() => [a, b, c].every(({ node }) => node.status().state === 'degraded'), { what: 'the loss' });
+      c.io.emit('msg', 51);
+      expect(visitor.isConnected).toBe(false);
+      await redis.restart();
+      proxy.heal();
+
+      await visits(visitor, 2);
+      await receives(visitor, 52);
+      expect(visitor.values).toEqual(numbers(52));
+      expect(visitor.refused).toBe(0);
+    },
+  );
 
   test('is served by a node that started after all that it missed', async () => {
     const redis = await RedisServer.start();
@@ -243,6 +305,49 @@ describe('a client that comes back', () => {
     expect(visitor.refused).toBe(0);
     expect(socketsOf(b, visitor)[0]!.rooms).toEqual(new Set([visitor.sid, 'red']));
   });
+
+  test.each([0, 5, 20])(
+    'whose claim has lost its answer, and whom another node claims %i ms later, is kept',
+    async (pause) => {
+      const redis = await RedisServer.start();
+      const proxy = await TcpProxy.start(redis.port);
+      const [a, c] = [await startNode({ port: redis.port }), await startNode({ port: redis.port })];
+      const b = await startNode({ port: proxy.port, readerPort: redis.port });
+      for (let round = 0; round < 3; round++) {
+        const visitor = await visit(a, { rooms: ['red'] });
+        a.io.to(visitor.sid).emit('msg', 0);
+        await receives(visitor, 1);
+        await visitor.stayAway();
+        a.io.to(visitor.sid).emit('msg', 1);
+
+        const lost = proxy.loseReplyTo('\r\nHSETNX\r\n');
+        const again: Visitor[] = [];
+        for (const { url } of [b, c]) {
+          const one = new Visitor(url, { autoConnect: false, reconnection: false });
+          [one.pid, one.offset] = [visitor.pid, visitor.offset];
+          one.socket.connect();
+          again.push(one);
+          await sleep(pause);
+        }
+        await lost;
+        await until(() => again.every(({ visits }) => visits.length === 1), { what: 'both to be connected' });
+        await until(() => [a, b, c].flatMap((node) => socketsOf(node, visitor)).length === 1, {
+          what: 'one to be left',
+        });
+        a.io.to(visitor.sid).emit('msg', 2);
+        await until(() => again.some(({ values }) => values.length === 2), { what: 'the one to receive' });
+        const winner = again.find(({ values }) => values.length === 2)!;
+        expect(winner.values).toEqual([1, 2]);
+
+        await winner.stayAway();
+        a.io.to('red').emit('msg', 3);
+        winner.comeBack(a.url);
+        await receives(winner, 3);
+        expect([winner.refused, winner.values]).toEqual([0, [1, 2, 3]]);
+        [visitor, ...again].forEach((one) => one.close());
+      }
+    },
+  );
 
   test('to a node that is closing is recovered by another', async () => {
     const redis = await RedisServer.start();
@@ -426,6 +531,7 @@ describe('a client that comes back', () => {
     await receives(visitor, 1);
     await visitor.stayAway();
     a.io.emit('msg', values[1]);
+    await until(() => b.counters.read === 2, { what: 'the other node to have read it' });
     b.io.emit('msg', values[2]);
     visitor.comeBack(c.url);
     await until(() => gate.arrivals === 1, { what: 'the middleware to be reached' });

@@ -239,7 +239,10 @@ describe('while Redis is away', () => {
     expect(visitor.refused).toBe(1);
   });
 
-  test('a client has its latest rooms, though its old node is back later than its new one', async () => {
+  test.each([
+    ['', () => Promise.resolve(0)],
+    [', which loses Redis again meanwhile', (redis: RedisServer) => redis.killClients()],
+  ])('a client has its latest rooms, though its old node is back later than its new one%s', async (_, meanwhile) => {
     const redis = await RedisServer.start({ appendonly: true });
     const proxy = await TcpProxy.start(redis.port);
     const [a, b] = [await startNode({ port: proxy.port }), await startNode({ port: redis.port })];
@@ -257,7 +260,11 @@ describe('while Redis is away', () => {
     b.io.to('late').emit('msg', 1);
 
     visitor.comeBack(b.url);
-    await until(() => b.io.engine.clientsCount === 1, { what: 'the client to come' });
+    await until(async () => (await redis.command('EXISTS', `sio:session:claims:${visitor.pid}`)) === 1, {
+      what: 'the client to come',
+    });
+    await meanwhile(redis);
+    await until(() => b.node.status().state === 'running', { what: 'the new node to be back' });
     await proxy.accept();
 
     await receives(visitor, 2);

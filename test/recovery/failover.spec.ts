@@ -1,7 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from '@jest/globals';
 import { numbers, type Member } from '../faults/fleet.js';
 import { RedisServer, TcpProxy, until } from '../kit/index.js';
-import { receives, startNode, visit, visits } from './fleet.js';
+import { haveReadAll, receives, startNode, visit, visits } from './fleet.js';
 import type { Visitor } from './visitor.js';
 
 /** A node with a network of its own to Redis, or two: what its reader uses, and the rest. */
@@ -13,7 +14,7 @@ class FailingNode {
 
   static async start(redis: RedisServer): Promise<FailingNode> {
     const [commands, reader] = [await TcpProxy.start(redis.port), await TcpProxy.start(redis.port)];
-    const adapter = { commandTimeout: 20_000 };
+    const adapter = { commandTimeout: 20_000, blockTimeInMs: BLOCK_MS };
     const member = await startNode({ port: commands.port, readerPort: reader.port, adapter });
     return new FailingNode(member, { commands, reader });
   }
@@ -36,6 +37,16 @@ class FailingNode {
       this.networks[name].refuse();
       this.networks[name].cut();
     }
+  }
+
+  /** Its next read does not reach the server; the one before ends, so that the server has none. */
+  async holdReads(): Promise<void> {
+    this.networks.reader.blackhole('toServer');
+    await sleep(3 * BLOCK_MS);
+  }
+
+  releaseReads(): void {
+    this.networks.reader.heal();
   }
 
   async connectTo(redis: RedisServer, ...which: ('commands' | 'reader')[]): Promise<void> {
@@ -71,6 +82,8 @@ class FailingNode {
   }
 }
 
+/** How long a read waits for entries. */
+const BLOCK_MS = 100;
 const BOTH = ['commands', 'reader'] as const;
 
 /** A master, and a replica that has all that the master has until it `fallsBehind`, and takes over then. */
@@ -98,13 +111,10 @@ async function setUp() {
 }
 
 /** Waits until all nodes have read what the server has. */
-async function settled(redis: RedisServer, ...nodes: FailingNode[]): Promise<void> {
-  await until(
-    async () => {
-      const [last] = (await redis.command('XREVRANGE', 'socket.io', '+', '-', 'COUNT', '1')) as [string][];
-      return nodes.every(({ position }) => position === last![0]);
-    },
-    { what: 'all nodes to have read all' },
+function settled(redis: RedisServer, ...nodes: FailingNode[]): Promise<void> {
+  return haveReadAll(
+    redis,
+    nodes.map(({ member }) => member),
   );
 }
 
@@ -123,10 +133,10 @@ async function moveTo(visitor: Visitor, node: { url: string }, visit: number): P
 }
 
 describe('a message that a failover loses, and that its publisher, which had no answer, sends again,', () => {
-  /** The client of `b` has received message 1 from the master that fails, and 2 from the one that takes over. */
-  async function lose() {
+  /** The clients of `b` and `c` have received message 1, which its publisher knows nothing of, and the replica has not. */
+  async function receiveUnreplicated() {
     const servers = await setUp();
-    const { replica, a, b, c, fallsBehind, promote } = servers;
+    const { a, b, c, fallsBehind } = servers;
     const visitor = await visit(b, { rooms: ['red'] });
     const witness = await visit(c, { rooms: ['red'] });
     b.io.emit('msg', 0);
@@ -136,11 +146,18 @@ describe('a message that a failover loses, and that its publisher, which had no 
     a.io.to('red').emit('msg', 1);
     await Promise.all([receives(visitor, 2), receives(witness, 2)]);
     a.isolate(...BOTH);
+    return { ...servers, visitor, witness };
+  }
+
+  /** The client of `b` has received message 1 from the master that fails, and 2 from the one that takes over. */
+  async function lose() {
+    const state = await receiveUnreplicated();
+    const { replica, b, c, promote, visitor, witness } = state;
     await promote();
     await failOver(replica, b, c);
     c.io.to('red').emit('msg', 2);
     await Promise.all([receives(visitor, 3), receives(witness, 3)]);
-    return { ...servers, visitor, witness };
+    return state;
   }
 
   /** `a` sends message 1 again, and then 3. */
@@ -185,6 +202,26 @@ describe('a message that a failover loses, and that its publisher, which had no 
     await visits(visitor, 2);
     await sendAgain(state);
     expectAll(visitor, state.witness);
+  });
+
+  test('is not given again if a master becomes a replica without closing the connections of those who read', async () => {
+    const state = await receiveUnreplicated();
+    const { master, replica, b, c, visitor, witness } = state;
+    await b.holdReads();
+    await replica.command('REPLICAOF', 'NO', 'ONE');
+    await master.command('REPLICAOF', '127.0.0.1', String(replica.port));
+    await failOver(replica, c);
+    c.io.to('red').emit('msg', 2);
+    await receives(witness, 3);
+    await master.inSync();
+    await b.connectTo(replica, ...BOTH); // whenever it makes new connections
+    b.io.to('blue').emit('msg', 'refused at first, for its server is a replica now');
+    b.releaseReads();
+    await b.hasNoticed();
+    await receives(visitor, 3);
+    await moveTo(visitor, c, 2);
+    await sendAgain(state);
+    expectAll(visitor, witness);
   });
 
   test('is not given again to a client that moves twice, before and after it is sent again', async () => {

@@ -3,7 +3,7 @@ import { Redis, type RedisOptions } from 'ioredis';
 import type { Namespace, ServerOptions, Socket } from 'socket.io';
 import type { RedisStreamsAdapterOptions } from '../../lib/adapter/index.js';
 import { Member } from '../faults/fleet.js';
-import { until } from '../kit/index.js';
+import { until, type RedisServer } from '../kit/index.js';
 import { Visitor, type VisitorOptions } from './visitor.js';
 
 export interface NodeOptions {
@@ -118,6 +118,17 @@ export async function receives(visitor: Visitor, count: number): Promise<void> {
   await until(() => visitor.received.length >= count, { what: `${count} messages` }).catch((error: Error) => {
     throw new Error(`${error.message}: there are ${visitor.received.length}`);
   });
+}
+
+/** Waits until nodes have read what is in the stream. */
+export async function haveReadAll(redis: RedisServer, nodes: readonly Member[], timeout?: number): Promise<void> {
+  await until(
+    async () => {
+      const [last] = (await redis.command('XREVRANGE', 'socket.io', '+', '-', 'COUNT', '1')) as [string][];
+      return nodes.every(({ node }) => node.status().streams[0]!.position === last![0]);
+    },
+    { what: 'all nodes to have read all', ...(timeout !== undefined && { timeout }) },
+  );
 }
 
 /** The server's sockets of a client. */

@@ -13,6 +13,8 @@ export interface Message {
   addressing: Addressing;
   /** Whether it overtook what its sender sends to rooms; read from the log. */
   isDirect?: boolean;
+  /** Its id in the log, read back at the end. */
+  entryId?: string;
 }
 
 /** What the clients saw, compared with what was sent. */
@@ -79,7 +81,7 @@ export class Ledger {
         if (event === 'msg' && !seen.has(id)) {
           seen.add(id);
           const isDirect = fields[fields.indexOf('seq') + 1]!.startsWith(DIRECT_LANE);
-          this.messages.push({ id, addressing: addressingOf(opts, sids), isDirect });
+          this.messages.push({ id, addressing: addressingOf(opts, sids), isDirect, entryId });
         }
       }
       if (entries.length === 0) {
@@ -103,6 +105,11 @@ export class Ledger {
 
   addressingOf(id: string): Addressing | undefined {
     return this.find(id)?.addressing;
+  }
+
+  /** Its id in the log, if that was read back. */
+  entryIdOf(id: string): string | undefined {
+    return this.find(id)?.entryId;
   }
 
   private find(id: string): Message | undefined {
@@ -154,6 +161,9 @@ export class Ledger {
     for (const [i, stretch] of all.entries()) {
       const bounds = new Map<string, [least: number, most: number]>();
       for (const { value } of stretch) {
+        if (ordering === 'log' && !this.find(value as string)) {
+          continue; // nobody knows whether it overtook the rest
+        }
         const number = parts(value)[1];
         const [least, most] = bounds.get(laneOf(value as string)) ?? [i === 0 ? -1 : number, -1];
         bounds.set(laneOf(value as string), [least, i === all.length - 1 ? Infinity : Math.max(most, number)]);

@@ -29,6 +29,14 @@ export interface ChildOptions {
   clockAhead?: number;
 }
 
+/** What a node has reported, as events. */
+export interface NodeReports {
+  /** Entries of a node (`origin`) that were lost before an entry with this id. */
+  losses: { origin: string; before: string }[];
+  /** When it was without Redis, in milliseconds since 1970; null: it still is. */
+  outages: { from: number; upTo: number | null }[];
+}
+
 /** A node with connection state recovery, in a process of its own. Argument: its options as JSON. */
 const options = JSON.parse(process.argv[2]!) as ChildOptions;
 const { clockAhead, place = { kind: 'single', port: options.port! } } = options;
@@ -41,16 +49,30 @@ const namespace = io.of(options.namespace ?? '/');
 
 const reasons: Record<string, string[]> = {};
 namespace.on('connection', (socket) => {
+  socket.on('where', (answer: (id: string | undefined) => void) => answer(node?.id));
   socket.data.connections = ((socket.data.connections as number | undefined) ?? 0) + 1;
   socket.on('disconnect', (reason) => (reasons[socket.id] ??= []).push(reason));
 });
 const delay = monitorEventLoopDelay({ resolution: 1 });
+const reports: NodeReports = { losses: [], outages: [] };
+node?.subscribe({
+  onEvent: (event) => {
+    if (event.type === 'gap' && event.reason === 'lost') {
+      reports.losses.push({ origin: event.origin, before: event.before });
+    } else if (event.type === 'redis-lost') {
+      reports.outages.push({ from: Date.now(), upTo: null });
+    } else if (event.type === 'redis-reconnected') {
+      reports.outages.at(-1)!.upTo = Date.now();
+    }
+  },
+});
 let load: NodeJS.Timeout | undefined;
 let sent = 0;
 
 serve({
   url: () => url,
   id: () => node?.id,
+  reports: () => reports,
   status: () => JSON.parse(JSON.stringify(node?.status() ?? null)) as unknown,
   emit: (value: unknown, rooms: string[] = [], except: string[] = []) => {
     namespace.to(rooms).except(except).emit('msg', value);

@@ -26,7 +26,7 @@ describe('a client that has never received anything', () => {
     expect(seen.filter((event) => event !== 'msg').length).toBeLessThanOrEqual(1); // not again when it is back
   });
 
-  test('is not told the offset without that option, and does not recover', async () => {
+  test('is not given the offset without that option, and does not recover', async () => {
     const redis = await RedisServer.start();
     const a = await startNode({ port: redis.port });
     const visitor = await visit(a);

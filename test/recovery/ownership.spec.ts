@@ -4,16 +4,16 @@ import { io as connect, type Socket } from 'socket.io-client';
 import { numbers, type Member } from '../faults/fleet.js';
 import { closeAfterwards, NodeProcess, RedisServer, TcpProxy, until } from '../kit/index.js';
 import { decodeSession } from '../../lib/wire/session.js';
-import { receives, socketsOf, startNode, visit, visits } from './fleet.js';
+import { haveReadAll, receives, socketsOf, startNode, visit, visits } from './fleet.js';
 import type { ChildOptions } from './node.child.js';
 import type { Visitor } from './visitor.js';
 
 const DETACHED = { what: 'the node to notice that Redis is away' };
 
 /** A node whose connections to Redis can be cut while the others keep theirs. */
-async function startDetachable(redis: RedisServer): Promise<{ node: Member; proxy: TcpProxy }> {
+async function startDetachable(redis: RedisServer, more = {}): Promise<{ node: Member; proxy: TcpProxy }> {
   const proxy = await TcpProxy.start(redis.port);
-  return { node: await startNode({ port: proxy.port }), proxy };
+  return { node: await startNode({ port: proxy.port, ...more }), proxy };
 }
 
 async function detach(node: Member, proxy: TcpProxy): Promise<void> {
@@ -41,9 +41,9 @@ const stateOf = (node: Member, visitor: Visitor) => {
 
 describe('a session whose old node was cut off from Redis', () => {
   /** The client was on A, is recovered on B while A is cut off, and joins a room there. */
-  async function moveFromDetached() {
+  async function moveFromDetached({ doesRead = false } = {}) {
     const redis = await RedisServer.start();
-    const a = await startDetachable(redis);
+    const a = await startDetachable(redis, doesRead ? { readerPort: redis.port } : {});
     const [b, c] = [await startNode({ port: redis.port }), await startNode({ port: redis.port })];
     const network = await TcpProxy.start(Number(new URL(a.node.url).port));
     const visitor = await visit({ url: `http://127.0.0.1:${network.port}` }, { rooms: ['red'] });
@@ -134,6 +134,28 @@ describe('a session whose old node was cut off from Redis', () => {
     expect(a.node.eventsOf('recovery-refused')).toEqual([
       { type: 'recovery-refused', namespace: '/', reason: 'redis-away' },
     ]);
+  });
+
+  test('is not handed out by that node while it can only read, though it has read what its client received', async () => {
+    const { redis, a, b, c, visitor } = await moveFromDetached({ doesRead: true });
+    await visitor.stayAway();
+    await until(() => socketsOf(a.node, visitor).length === 0, { what: 'A to lose the client' });
+    await joinOnB(b, visitor);
+    c.io.emit('msg', 2); // its offset says nothing of B then
+    await receives(visitor, 3);
+    await visitor.stayAway();
+    b.io.to('late').emit('msg', 3);
+    await haveReadAll(redis, [a.node]);
+    visitor.comeBack(a.node.url);
+    await sleep(300); // longer than it takes A to hand it out from memory
+    c.io.emit('msg', 4);
+    await sleep(100);
+    visitor.goTo(c.url);
+    visitor.cut();
+    await receives(visitor, 5);
+    expect(visitor.values).toEqual(numbers(5));
+    expect(visitor.refused).toBe(0);
+    expect(stateOf(c, visitor)).toEqual({ rooms: ['late', 'red'], data: { as: 'on B' } });
   });
 
   test('is handed out by that node if its client has only been there, and is this node’s when Redis is back', async () => {
@@ -345,4 +367,32 @@ describe('a node whose clock is wrong', () => {
     },
     60_000,
   );
+});
+
+test('what only an offset said of a node that is cut off is known to the node after the next, too', async () => {
+  const redis = await RedisServer.start();
+  const [a, b] = [await startDetachable(redis), await startDetachable(redis)];
+  const c = await startNode({ port: redis.port });
+  const visitor = await visit(a.node);
+  c.io.emit('msg', 0);
+  await receives(visitor, 1);
+  await checkpointed(redis, a.node, visitor);
+  await detach(a.node, a.proxy);
+  a.node.io.emit('msg', 1); // its own client has it, and the log has it when A is back
+  await receives(visitor, 2);
+  visitor.goTo(b.node.url);
+  visitor.cut();
+  await visits(visitor, 2);
+  c.io.emit('msg', 2); // its offset names A no more
+  await receives(visitor, 3);
+  await checkpointed(redis, b.node, visitor);
+  await sleep(100); // by when a change of its session is written
+  await detach(b.node, b.proxy);
+  visitor.goTo(c.url);
+  visitor.cut();
+  await visits(visitor, 3);
+  await reattach(a.node, a.proxy);
+  a.node.io.emit('msg', 3);
+  await receives(visitor, 4);
+  expect([visitor.refused, visitor.values]).toEqual([0, numbers(4)]);
 });

@@ -81,21 +81,21 @@ class SentinelGroup implements Topology {
   }
 
   async failOver(_key: string, how: 'killed' | 'in order'): Promise<void> {
-    let former: RedisServer;
     if (how === 'killed') {
-      former = await this.group.failover();
+      const former = await this.group.failover();
       await former.restart();
     } else {
-      former = await this.group.switchover();
+      await this.group.switchover();
     }
-    const master = await this.group.master();
-    await former.command('REPLICAOF', '127.0.0.1', master.port); // the sentinels would let ten seconds pass
-    const replicas = this.group.servers.filter((server) => server !== master);
-    await until(async () => (await Promise.all(replicas.map((replica) => follows(replica, master)))).every(Boolean), {
-      what: 'the others to follow the new master',
-      timeout: 60_000,
-      interval: 200,
-    });
+    const doOthersFollow = async (): Promise<boolean> => {
+      const master = await this.group.agreedMaster();
+      if (!master) {
+        return false; // the sentinels are about to make another one the master, which must not become a replica
+      }
+      const replicas = this.group.servers.filter((server) => server !== master);
+      return (await Promise.all(replicas.map((replica) => follow(replica, master)))).every(Boolean);
+    };
+    await until(doOthersFollow, { what: 'the others to follow the new master', timeout: 60_000, interval: 500 });
   }
 
   close(): Promise<void> {
@@ -147,6 +147,16 @@ class Cluster implements Topology {
 async function follows(replica: RedisServer, master: RedisServer): Promise<boolean> {
   const { role, master_port, master_link_status } = await replica.info('replication').catch(() => ({}) as never);
   return role === 'slave' && Number(master_port) === master.port && master_link_status === 'up';
+}
+
+/** Has a server follow a master, unless it does. The sentinels would let ten seconds pass, or leave it to another. */
+async function follow(replica: RedisServer, master: RedisServer): Promise<boolean> {
+  const isFollowing = await follows(replica, master);
+  const { master_port } = isFollowing ? {} : await replica.info('replication').catch(() => ({}) as never);
+  if (!isFollowing && Number(master_port) !== master.port) {
+    await replica.command('REPLICAOF', '127.0.0.1', master.port).catch(() => undefined);
+  }
+  return isFollowing;
 }
 
 function natMapOf(servers: readonly RedisServer[], ports: ReadonlyMap<number, number>): Record<string, Address> {

@@ -174,7 +174,7 @@ describe.each(clusterRows)('$name with a cluster', ({ name, create, hasKeyPrefix
   });
 
   if (hasKeyPrefix) {
-    test("the client's key prefix is told by the driver, and names go to Redis as they are given", async () => {
+    test("the client's key prefix is known from the driver, and names go to Redis as they are given", async () => {
       const client = create(cluster.rootNodes, { keyPrefix: 'app:' });
       expect(driverFor(client).prefix?.keys).toBe('app:');
       const commands = await new Probe(client).ready();
@@ -275,7 +275,7 @@ describe.each(clusterRows)('$name with a cluster', ({ name, create, hasKeyPrefix
       expect(subscriber.messages.map(([channel]) => channel).sort()).toEqual(channels);
     };
 
-    test('when no node can be reached, it is told why, and all is rejected until one can', async () => {
+    test('when no node can be reached, it is reported why, and all is rejected until one can', async () => {
       proxies.forEach((proxy) => proxy.refuse());
       const one = new Probe(mapped());
       await until(() => one.errors.length > 1, { what: 'two attempts' });
@@ -367,7 +367,7 @@ describe.each(clusterRows)('$name with a cluster', ({ name, create, hasKeyPrefix
 
     const killed = cluster.killMaster(key);
     await reader.lost();
-    await until(() => commands.events.at(-1) === 'lost', { what: 'the loss to be told' });
+    await until(() => commands.events.at(-1) === 'lost', { what: 'the loss to be reported' });
     expect((await outcomeOf(commands.connection.call(['XADD', key, '*', 't', 'refused']))).ms).toBeLessThan(50);
     expect(await commands.connection.call(['SET', elsewhere, 'v'])).toBe('OK');
     await killed;

@@ -22,7 +22,7 @@ const outcome = (tracked: Promise<string>): { is: string } => {
   return told;
 };
 
-describe('commands under way', () => {
+describe('PendingCommands', () => {
   let pending: PendingCommands;
   let silences: number;
 

@@ -57,7 +57,7 @@ function cut(bytes: Buffer, places: number[]): Buffer[] {
 }
 
 describe('replies of Redis', () => {
-  test('are told apart and read, however they are cut into pieces', () => {
+  test('are distinguished and read, however they are cut into pieces', () => {
     fc.assert(
       fc.property(fc.array(reply, { maxLength: 6 }), fc.array(fc.nat(), { maxLength: 30 }), (samples, places) => {
         const found: RespCursor[] = [];

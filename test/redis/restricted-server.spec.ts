@@ -58,7 +58,7 @@ const silent = { log: () => undefined, warn: () => undefined, error: () => undef
 
 describe('a server that has as many connections as it allows', () => {
   test.each(singleRows)(
-    'is told as the reason with $name, tried ever more slowly, and used again',
+    'is reported as the reason with $name, tried ever more slowly, and used again',
     async ({ create }) => {
       const server = await RedisServer.start();
       const others = await Promise.all(numbers(3).map(() => RespClient.connect(server.port)));
@@ -84,7 +84,7 @@ describe('a server that has as many connections as it allows', () => {
 });
 
 describe('an eviction policy that may delete the stream or sessions', () => {
-  test.each(['allkeys-lru', 'volatile-ttl'])('is told by one warning of a node: %s', async (maxmemoryPolicy) => {
+  test.each(['allkeys-lru', 'volatile-ttl'])('is reported by one warning of a node: %s', async (maxmemoryPolicy) => {
     const server = await RedisServer.start({ maxmemory: '100mb', maxmemoryPolicy });
     const lines: string[] = [];
     const logger = { ...silent, warn: (line: string) => lines.push(line) };
@@ -96,7 +96,7 @@ describe('an eviction policy that may delete the stream or sessions', () => {
     expect(lines.filter((line) => line.includes('eviction'))).toEqual([expect.stringContaining(maxmemoryPolicy)]);
   });
 
-  test('is not told of a server that evicts nothing', async () => {
+  test('is not reported of a server that evicts nothing', async () => {
     const server = await RedisServer.start({ maxmemory: '100mb' });
     const one = await new Probe(new Redis(server.port, { lazyConnect: true })).ready();
     expect(one.warnings).toEqual([]);

@@ -234,7 +234,7 @@ describe.each(singleRows)('$name with a single server', ({ name, create, hasKeyP
     expect([idle.events, reading.events, opening.events]).toEqual([['ready'], ['ready'], []]);
   });
 
-  test('an unreachable server is told with its reason, and closing ends the attempts', async () => {
+  test('an unreachable server is reported with its reason, and closing ends the attempts', async () => {
     const one = new Probe(create(1));
     await until(() => one.errors.length > 1, { what: 'two attempts' });
     expect(one.errors[0]?.message).toContain('ECONNREFUSED');
@@ -316,7 +316,7 @@ describe.each(singleRows)('$name with a single server', ({ name, create, hasKeyP
   }
 
   describe('with users', () => {
-    test('a wrong password is told as the reason, until it is mended', async () => {
+    test('a wrong password is reported as the reason, until it is mended', async () => {
       await server.command('ACL', 'SETUSER', 'app', 'on', '>right', '~*', '&*', '+@all');
       const one = new Probe(create(server.port, { username: 'app', password: 'wrong' }));
       await until(() => one.errors.length > 1, { what: 'two attempts' });
@@ -329,7 +329,7 @@ describe.each(singleRows)('$name with a single server', ({ name, create, hasKeyP
       expect(await one.connection.call(['SET', 'mended', '1'])).toBe('OK');
     });
 
-    test('a server that asks for a password is told as the reason', async () => {
+    test('a server that asks for a password is reported as the reason', async () => {
       await server.command('CONFIG', 'SET', 'requirepass', 'secret');
       try {
         const one = new Probe(create(server.port));

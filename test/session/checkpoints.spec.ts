@@ -73,7 +73,7 @@ describe('Checkpoints', () => {
     for (let i = 0; i < 450; i++) {
       open(`client ${i}`).touch();
     }
-    await pass();
+    await pass(60);
     expect(written.map(({ length }) => length)).toEqual([200, 200, 50]);
   });
 
@@ -126,6 +126,25 @@ describe('Checkpoints', () => {
     unencodable = ['circle'];
     await checkpoints.writeNow(open('circle'));
     expect(removed).toEqual(['released', 'circle']);
+  });
+
+  test.each<[string, Record<string, unknown>, (data: any) => unknown]>([
+    ['a Map', { seen: new Map() }, ({ seen }) => seen.set('a', { b: new Set([1]) })],
+    ['a Set', { seen: new Set([1]) }, ({ seen }) => seen.add(2)],
+    ['a BigInt', { sum: 1n }, (data) => (data.sum += 1n)],
+    ['a Date', { at: new Date(0) }, ({ at }) => at.setTime(5)],
+  ])('finds %s in the data that has changed', async (_name, data, change) => {
+    open('changed', { data }).touch();
+    open('same', { data: { ...data, seen: new Map() } }).touch();
+    await pass();
+    change(data);
+    await checkpoints.touchChanged();
+    await pass();
+    expect(written.at(-1)).toContain('changed');
+    const before = written.length;
+    await checkpoints.touchChanged();
+    await pass();
+    expect(written).toHaveLength(before);
   });
 
   test('finds data that have changed without a word', async () => {

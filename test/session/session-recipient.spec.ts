@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { SessionRecipient } from '../../lib/session/session-recipient.js';
 import { cutAt, type Cut } from '../../lib/wire/cut.js';
 
-describe('the client of a session', () => {
+describe('SessionRecipient', () => {
   test('was in a room of its session that it joined before anything is known at all times', () => {
     const client = new SessionRecipient('/', { rooms: ['room'] });
     expect(['0-0', '1-1', '18446744073709551615-0'].map((id) => client.wasIn('room', { id }))).toEqual([
@@ -54,7 +54,7 @@ describe('the client of a session', () => {
     expect(client.wasIn('room', { id: '6-0', origin: { node: 'elsewhere', seq: 1 } })).toBe(false);
   });
 
-  test('is not in a room whose joining is told though it is not among its rooms', () => {
+  test('is not in a room whose joining is recorded though it is not among its rooms', () => {
     const client = new SessionRecipient('/', { rooms: [], joined: [['room', cutAt('5-0')]] });
     expect(client.wasIn('room', { id: '6-0' })).toBe(false);
   });

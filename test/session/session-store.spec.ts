@@ -95,7 +95,7 @@ async function startStores(port: number, count: number) {
   return { stores, errors };
 }
 
-describe('sessions', () => {
+describe('SessionStore', () => {
   test('that many nodes take at once, wherever they are, are handed out once each', async () => {
     const redis = await RedisServer.start();
     const { stores, errors } = await startStores(redis.port, 4);

@@ -3,6 +3,7 @@ import { anomaliesOf, soakRecovery } from './recovery.js';
 
 test('clients cut off at random, from nodes killed, frozen and replaced, receive everything once', async () => {
   const report = await soakRecovery({ seed: 11, seconds: 10 });
-  expect({ ...report, anomalies: anomaliesOf(report) }).toMatchObject({ anomalies: 0 });
+  const anomalies = anomaliesOf(report);
+  expect(anomalies === 0 ? {} : report).toEqual({}); // shows which
   expect(report.recoveries).toBeGreaterThan(100);
 }, 180_000);

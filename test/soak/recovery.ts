@@ -1,12 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { io as connect, type Socket } from 'socket.io-client';
 import type { ClusterNodeStatus } from '../../lib/adapter/index.js';
+import { nodeOfLane } from '../../lib/wire/entry.js';
+import { compareStreamIds, type StreamId } from '../../lib/wire/stream-id.js';
 import { TcpProxy, until } from '../kit/index.js';
 import { visit } from '../recovery/fleet.js';
 import { anomalies, Ledger, type LedgerReport } from '../recovery/ledger.js';
+import type { NodeReports } from '../recovery/node.child.js';
 import { ProcessFleet, type FleetNode } from '../recovery/process-fleet.js';
 import type { TopologyName } from '../recovery/topology.js';
-import { disordered, stretches, type Visit, type Visitor } from '../recovery/visitor.js';
+import { disordered, parts, stretches, type Received, type Visit, type Visitor } from '../recovery/visitor.js';
 import { Random } from './random.js';
 
 export interface RecoverySoakOptions {
@@ -38,25 +41,38 @@ export interface RecoverySoakReport extends LedgerReport {
   /** How often the rooms of a recovered client were compared, and how often they were older than they may be. */
   compared: number;
   rolledBack: number;
+  /** Of these, those whose last change was made at a node which reported that it was without Redis then or later. */
+  reportedRollbacks: number;
   /** Sessions that are left in Redis though their clients are connected elsewhere. */
   leftovers: number;
   /** What clients miss between messages that they received without being refused in between. */
   holes: number;
+  /** Of these, those that a node has reported as lost: what one failover had lost, a later one may bring back. */
+  reportedHoles: number;
   /** Whether Redis may have lost what it had acknowledged, so that clients may rightly be refused. */
   mayBeRefused: boolean;
+  /** Refused recoveries, by reason; also of connections that came thrice at once. */
+  refusals: Record<string, number>;
 }
 
 const NODES = 3;
 const INTERVAL = 8;
 const ADAPTER = { heartbeatInterval: 200, heartbeatTimeout: 800, commandTimeout: 5_000, maxLen: 10_000_000 };
 
-/** Milliseconds for which a change of rooms may not be written, if its node is cut off, frozen or killed. */
+/** Milliseconds for which a change of rooms may not be written, if its node is frozen or killed. */
 const UNWRITTEN = 4_000;
 /** Rooms that clients join and leave; nothing is sent to them. */
 const EXTRA_ROOMS = ['one', 'two', 'three', 'four', 'five'];
 
 /** Keys whose masters fail over, in a cluster: that of the stream, and others where sessions are. */
 const FAILOVER_KEYS = ['socket.io', 'socket.io', 'a', 'b', 'c'];
+
+/** A client was recovered in other rooms than it had been in since a change at a node; milliseconds since 1970. */
+interface Rollback {
+  node: string;
+  changedAt: number;
+  seenAt: number;
+}
 
 /** A client, the network between it and its node, and the rooms that it has joined and left. */
 class Guest {
@@ -68,8 +84,12 @@ class Guest {
   /** The last change of rooms that its node has acknowledged, and whether another may have been made since. */
   private changedAt = -Infinity;
   private isChanging = false;
+  /** Whether it may be in a room without knowing, or the other way round, until it asks after it has come back. */
+  private isUnsure = false;
+  /** Its id. */
+  private changedNode = '';
   compared = 0;
-  rolledBack = 0;
+  readonly rollbacks: Rollback[] = [];
 
   private constructor(
     readonly visitor: Visitor,
@@ -83,34 +103,42 @@ class Guest {
   async move(room: string): Promise<void> {
     const isIn = this.rooms.has(room);
     this.isChanging = true;
+    const socket = this.visitor.socket.timeout(500);
     try {
-      await this.visitor.socket.timeout(500).emitWithAck(isIn ? 'leave' : 'join', room);
+      const answers = [socket.emitWithAck(isIn ? 'leave' : 'join', room), socket.emitWithAck('where')];
+      [, this.changedNode] = (await Promise.all(answers)) as [unknown, string];
     } catch {
-      return; // it was cut off meanwhile: nobody knows
+      this.isUnsure = true; // it was cut off meanwhile, or its node is slow and does so later
+      return;
     }
     if (isIn) {
       this.rooms.delete(room);
     } else {
       this.rooms.add(room);
     }
-    this.changedAt = performance.now();
+    this.changedAt = Date.now();
     this.isChanging = false;
   }
 
   /** After each recovery it is in the rooms that it was in, unless they changed right before. */
   private async compareRooms(): Promise<void> {
-    const isCertain = !this.isChanging && performance.now() - this.changedAt > UNWRITTEN;
+    if (!this.visitor.socket.recovered) {
+      this.rooms.clear(); // it is new, even if it is cut off before it can ask
+      this.changedAt = Date.now();
+    }
+    const isCertain = !this.isChanging && !this.isUnsure && Date.now() - this.changedAt > UNWRITTEN;
     const rooms = (await this.visitor.socket.timeout(2_000).emitWithAck('rooms')) as string[];
     const actual = new Set(rooms.filter((room) => EXTRA_ROOMS.includes(room)));
     if (this.visitor.socket.recovered && isCertain) {
       this.compared++;
       if (actual.size !== this.rooms.size || [...actual].some((room) => !this.rooms.has(room))) {
-        this.rolledBack++;
+        this.rollbacks.push({ node: this.changedNode, changedAt: this.changedAt, seenAt: Date.now() });
         this.onAnomaly(`${this.visitor.sid} was in ${[...this.rooms].join()} and is in ${[...actual].join()}`);
       }
     }
     this.rooms = actual;
     this.isChanging = false;
+    this.isUnsure = false;
   }
 
   /** Leaves its node without that noticing, and comes back thrice within milliseconds, each time to another node. */
@@ -182,8 +210,12 @@ class Guest {
 }
 
 /** Without a goodbye, which would end the session. */
-function cutOff({ io }: Socket): void {
-  (io as unknown as { engine?: { close(): void } }).engine?.close();
+function cutOff(socket: Socket): void {
+  if (socket.connected) {
+    (socket.io as unknown as { engine?: { close(): void } }).engine?.close();
+  } else {
+    socket.disconnect(); // else its timer for the connection would run for 20 s
+  }
 }
 
 /** Three nodes under load; clients are cut off, nodes killed, frozen, replaced and cut from Redis; then all is counted. */
@@ -212,12 +244,28 @@ export async function soakRecovery({
   await until(async () => (await countLeftovers(fleet, clients)) === 0, { what: 'all sessions to be written' });
   const sids = visitors.map(({ sid }) => sid);
   let senders = 0;
-  const startLoad = ({ process }: FleetNode): Promise<unknown> =>
-    process.call('startLoad', `node ${senders}`, seed + senders++, INTERVAL, sids);
+  /** The ids of nodes, by what they are called in their messages. */
+  const ids = new Map<string, string>();
+  const startLoad = async ({ process }: FleetNode): Promise<void> => {
+    const name = `node ${senders}`;
+    const started = process.call('startLoad', name, seed + senders++, INTERVAL, sids);
+    ids.set(name, await process.call<string>('id'));
+    await started;
+  };
   await Promise.all(fleet.nodes.map(startLoad));
 
   const some = (share: number): Guest[] => guests.filter((guest) => guest.isHere && random.next() < share);
   const replace = async (): Promise<void> => void (await startLoad(await fleet.add()));
+  const refusals: Record<string, number> = {};
+  /** By the node that has reported it. */
+  const reports = new Map<string, NodeReports>();
+  const noteReports = async ({ process }: FleetNode): Promise<void> => {
+    reports.set(await process.call<string>('id'), await process.call<NodeReports>('reports'));
+    const { refusedRecoveries } = await process.call<ClusterNodeStatus>('status');
+    for (const [reason, count] of Object.entries(refusedRecoveries)) {
+      refusals[reason] = (refusals[reason] ?? 0) + count;
+    }
+  };
   const ofClients: Record<string, () => unknown> = {
     'some are cut': () => some(0.2).forEach((guest) => guest.cut(random.pick(['close', 'destroy']))),
     'some are half-open': () => Promise.all(some(0.1).map((guest) => guest.halfOpen())),
@@ -228,13 +276,16 @@ export async function soakRecovery({
   };
   const ofNodes: Record<string, () => Promise<unknown>> = {
     'a node is killed': async () => {
-      await fleet.kill(random.pick(fleet.nodes));
+      const old = random.pick(fleet.nodes);
+      await noteReports(old);
+      await fleet.kill(old);
       await replace();
     },
     'a node is replaced': async () => {
       const old = random.pick(fleet.nodes);
       await replace();
       await old.process.call('stopLoad');
+      await noteReports(old);
       await fleet.retire(old);
     },
     'a node is frozen': async () => {
@@ -306,13 +357,22 @@ export async function soakRecovery({
   await fleet.settled();
   await ledger.noteStream(await topology.masterOf('socket.io'), 'socket.io', sids);
   await ledger.arrived(visitors);
+  await Promise.all(fleet.nodes.map(noteReports));
+  const holes = visitors.flatMap((visitor, i) => ledger.holesOf(visitor, i, ordering));
+  const losses = [...reports.values()].flatMap((one) => one.losses);
+  const reported = holes.filter((id) => {
+    const [sender, entryId] = [ids.get(parts(id)[0]), ledger.entryIdOf(id)];
+    return losses.some(({ origin, before }) => nodeOfLane(origin) === sender && isNotLongBefore(entryId, before));
+  });
+  const rollbacks = guests.flatMap((guest) => guest.rollbacks);
   const report: RecoverySoakReport = {
     ...{ seed, seconds, actions: counts },
     ...ledger.check(visitors, ordering, topology.failOver !== undefined),
-    ...{ ghosts: 0, leftovers: 0, mayBeRefused: topology.failOver !== undefined },
-    holes: visitors.reduce((sum, visitor, i) => sum + ledger.holesOf(visitor, i, ordering).length, 0),
+    ...{ refusals, ghosts: 0, leftovers: 0, mayBeRefused: topology.failOver !== undefined },
+    ...{ holes: holes.length, reportedHoles: reported.length },
     compared: guests.reduce((sum, { compared }) => sum + compared, 0),
-    rolledBack: guests.reduce((sum, { rolledBack }) => sum + rolledBack, 0),
+    rolledBack: rollbacks.length,
+    reportedRollbacks: rollbacks.filter((one) => wasWithoutRedis(reports.get(one.node), one)).length,
   };
   await until(
     async () => {
@@ -326,10 +386,6 @@ export async function soakRecovery({
     // A node keeps its record of a session that another has claimed for at most ten seconds.
     { what: 'nothing to be left', timeout: 15_000, interval: 100 },
   ).catch(() => undefined);
-  const refusals = await Promise.all(
-    fleet.nodes.map(async ({ process }) => (await process.call<ClusterNodeStatus>('status')).refusedRecoveries),
-  );
-  log(`refused: ${JSON.stringify(refusals)}`);
   describeAnomalies(ledger, visitors, ordering, !report.mayBeRefused, onAnomaly);
   guests.forEach((guest) => guest.close());
   await fleet.close();
@@ -338,10 +394,29 @@ export async function soakRecovery({
 
 /** What must not be: how much of it is in a report. */
 export function anomaliesOf(report: RecoverySoakReport): number {
-  const { ghosts, leftovers, rolledBack, holes, mayBeRefused } = report;
-  const ofMessages = anomalies(mayBeRefused ? { ...report, refused: 0, missing: holes } : report);
+  const { ghosts, leftovers, rolledBack, reportedRollbacks, holes, reportedHoles, mayBeRefused } = report;
+  const missing = holes - reportedHoles;
+  const ofMessages = anomalies(mayBeRefused ? { ...report, refused: 0, missing } : report);
   // A deletion that a failover loses leaves a record until it expires; epochs say that it is not the session.
-  return ofMessages + ghosts + (mayBeRefused ? 0 : leftovers) + rolledBack;
+  return ofMessages + ghosts + (mayBeRefused ? 0 : leftovers) + rolledBack - reportedRollbacks;
+}
+
+/** Milliseconds from an entry to the one before which it was reported lost, at most. */
+const REPORT_TIME = 10_000;
+
+/** Whether an entry may be one of those that were reported lost before another. */
+function isNotLongBefore(id: StreamId | undefined, before: StreamId): boolean {
+  return id !== undefined && compareStreamIds(id, before) <= 0 && timeOf(before) - timeOf(id) < REPORT_TIME;
+}
+
+/** Whether a node has reported that it was without Redis, so that a change of rooms could not be written, or was lost. */
+function wasWithoutRedis(reports: NodeReports | undefined, { changedAt, seenAt }: Rollback): boolean {
+  const writtenAt = changedAt - 100;
+  return reports?.outages.some(({ from, upTo }) => from < seenAt && (upTo ?? Infinity) > writtenAt) ?? false;
+}
+
+function timeOf(id: StreamId): number {
+  return Number(id.split('-')[0]);
 }
 
 async function countGhosts({ nodes }: ProcessFleet, sids: string[]): Promise<number> {
@@ -390,6 +465,11 @@ function describeAnomalies(
       for (const id of [...doubled, ...late].slice(0, 3)) {
         log(`around ${id}: ${JSON.stringify(around(visitor, id))}`);
       }
+      if (missing.length > 0) {
+        log(
+          `around what is missing: ${JSON.stringify({ ...aroundHole(visitor, missing), inLog: missing.slice(0, 3).map((id) => `${id} @${ledger.entryIdOf(id)}`) })}`,
+        );
+      }
       if (doubled.length > 0) {
         log(`visits: ${JSON.stringify(visitsUntil(visitor, doubled.at(-1)!))}`);
       }
@@ -419,6 +499,18 @@ function around({ received, visits }: Visitor, id: string): unknown {
         ]
       : [],
   );
+}
+
+/** What a client received last before, and first after, messages of one sender that it misses, and its visits from one to the other. */
+function aroundHole({ received, visits }: Visitor, missing: string[]): object {
+  const [sender, first] = parts(missing[0]);
+  const ofSender = ({ value }: Received): boolean => parts(value)[0] === sender;
+  const before = received.findLastIndex((one) => ofSender(one) && parts(one.value)[1] < first);
+  const after = received.findIndex((one, i) => i > before && ofSender(one));
+  const at = (i: number): unknown =>
+    received.slice(Math.max(0, i - 2), i + 3).map((one) => Object.values(one).join(' @'));
+  const during = visits.filter(({ after: n }, i) => n <= after && (visits[i + 1]?.after ?? Infinity) >= before);
+  return { before: at(before), after: at(after), visits: during };
 }
 
 /** The last visits of a client before it received a message for the last time. */

@@ -53,4 +53,15 @@ describe('BackwardCheck', () => {
     check.addOlder(entry(5, 'a', 1), true);
     expect([check.isOpen, check.mayRepeat('a')]).toEqual([false, false]);
   });
+
+  test('knows nothing, and so says nothing, of publishers beyond those that it has room for', () => {
+    const check = new BackwardCheck();
+    for (let n = 0; n < 4_096; n++) check.addOlder(entry(10_000 - n, `publisher ${n}`, 1), false);
+    [entry(7, 'late', 5), entry(6, 'late', 4)].forEach((one) => check.addOlder(one, false));
+    const newer = new BackwardCheck();
+    newer.addNewer(entry(20_000, 'late', 6));
+    check.join(newer);
+    expect(check.lostUpTo).toBe('0-0');
+    expect(check.mayRepeat('late')).toBe(false);
+  });
 });

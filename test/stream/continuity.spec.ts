@@ -78,7 +78,7 @@ describe('Continuity', () => {
     expect(await continuity.check('1-0')).toEqual({ outcome: 'replaced', reason: 'recreated', position: '1-0' });
   });
 
-  test('a stream that lacks the last entries is read on after the last one that it has', async () => {
+  test('a stream without the last entries is read on after the last one that it has', async () => {
     for (const n of [1, 2, 3, 4]) await append(n);
     await readAll();
     await redis.command('XDEL', STREAM, '3-0', '4-0');

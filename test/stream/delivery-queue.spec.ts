@@ -19,16 +19,20 @@ describe('DeliveryQueue', () => {
     work = [];
     waits = new Map();
     onDeliver = () => undefined;
-    queue = new DeliveryQueue({
-      before: ({ id }) => waits.get(id),
-      deliver: (one) => {
+    const target = {
+      before: ({ id }: LogEntry) => waits.get(id),
+      deliver: (one: LogEntry) => {
         done.push(one.id);
         onDeliver(one);
       },
-      hasDueWork: () => work.length > 0,
-      doDueWork: () => work.shift()!(),
-      onProgress: () => undefined,
-    });
+    };
+    const localWork = {
+      get isDue() {
+        return work.length > 0;
+      },
+      doNext: () => work.shift()!(),
+    };
+    queue = new DeliveryQueue(target, localWork, () => undefined);
   });
 
   test('delivers at once and in order, also what is added during a delivery', () => {

@@ -13,7 +13,7 @@ function restarted(): GapDetector {
   return gaps;
 }
 
-describe('after a history was replaced, GapDetector', () => {
+describe('FormerNumbers: after a history was replaced, GapDetector', () => {
   test('names what was read of publishers that may send it again, until it is read', () => {
     const gaps = restarted();
     expect(gaps.formerNumbers).toEqual([{ node: 'a', seq: 3 }]);

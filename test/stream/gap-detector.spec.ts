@@ -72,6 +72,17 @@ describe('GapDetector', () => {
     expect(gaps.takeMissing('30-0', false)).toEqual([]);
   });
 
+  test('waits for at most 2,048 announcements, the latest, whatever nodes are made up', () => {
+    gaps.announce(NODE, 1, '30-0');
+    for (let i = 0; i < 10_000; i++) {
+      gaps.announce(`made up ${i}`, 1, '18446744073709551615-0');
+    }
+    gaps.announce(NODE, 1, '30-0'); // with its next heartbeat
+    verify();
+    expect(gaps.unverified()).toHaveLength(2_048);
+    expect(gaps.takeMissing('30-0', false)).toEqual([{ node: NODE, seq: 1, id: '30-0', lost: 0 }]);
+  });
+
   test('finds nothing missing by announcements of a history that was replaced', () => {
     read(1);
     gaps.announce(NODE, 2, '20-0');

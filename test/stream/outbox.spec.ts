@@ -14,7 +14,7 @@ function drain(outbox: Outbox): string[] {
   return names;
 }
 
-describe('the outbox', () => {
+describe('Outbox', () => {
   test('gives back in order what was put in', () => {
     const outbox = new Outbox({ maxEntries: 10_000, maxBytes: 1_000_000 });
     const names = Array.from({ length: 5_000 }, (_, i) => String(i));

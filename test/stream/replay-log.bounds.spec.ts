@@ -96,7 +96,7 @@ async function replayed(log: ReplayLog, offset: number, of: Recipient): Promise<
   return complete === 'complete' ? idsOf(items) : undefined;
 }
 
-describe('the replay log', () => {
+describe('ReplayLog', () => {
   test('gives what came after the offset and is for the client, without asking Redis', async () => {
     const { log, stream } = logOf([
       {},
@@ -229,6 +229,35 @@ describe('the replay log', () => {
     },
     { weight: 1, arbitrary: fc.constant({ release: true as const }) },
   );
+
+  test('knows the numbers of what came while it read what is older', async () => {
+    const { log, stream } = logOf([{}, {}], { before: 2, limits: { ...LARGE, maxEntries: 3 } });
+    const push = (n: number, seq: number): void => {
+      const one = { ...entry(n), origin: { node: 'publisher', seq } };
+      stream.append(one);
+      log.push(one);
+    };
+    stream.hold();
+    const first = replayed(log, 1, recipient([]));
+    await Promise.resolve();
+    push(3, 1);
+    push(4, 2);
+    stream.release();
+    expect(await first).toEqual(['2-0', '3-0', '4-0']);
+    push(5, 3);
+    push(6, 4);
+    expect(await replayed(log, 2, recipient([]))).toEqual(['3-0', '4-0', '5-0', '6-0']); // 3-0 is read again
+  });
+
+  test('notices what is missing between what came while it read, and what it read', async () => {
+    const { log, stream } = logOf([{}, {}, {}, {}], { before: 4 });
+    stream.hold();
+    const replay = log.replay(cutAt('2-0'), recipient([]));
+    await Promise.resolve();
+    log.push({ ...entry(5), origin: { node: 'node', seq: lastSeq + 3 } });
+    stream.release();
+    expect(await replay.complete).toBe('lost');
+  });
 
   test('gives what a search through the whole history gives, or refuses, whatever happens while it reads', async () => {
     let refused = 0;

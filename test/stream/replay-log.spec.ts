@@ -73,7 +73,7 @@ const visitsOf = (length: number) =>
     { maxLength: 4 },
   );
 
-describe('the replay log', () => {
+describe('ReplayLog', () => {
   test('gives a client each entry that was for it, once and in order, or says that it cannot', async () => {
     await fc.assert(
       fc.asyncProperty(
@@ -136,7 +136,7 @@ describe('the replay log', () => {
     );
   });
 
-  test('reads what it lacks once for all who need it, and no more than that', async () => {
+  test('reads what it has not once for all who need it, and no more than that', async () => {
     const all = Array.from({ length: 9_000 }, (_, i) => ({
       ...{ nsp: '/', rooms: [`room ${i % 500}`], except: [], isPlain: false, type: EntryType.Broadcast },
     }));

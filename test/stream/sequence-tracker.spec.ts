@@ -2,8 +2,8 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { SequenceTracker } from '../../lib/stream/sequence-tracker.js';
 
-describe('sequence numbers', () => {
-  test('tell a duplicate from a new entry, and how many are missing before it', () => {
+describe('SequenceTracker', () => {
+  test('distinguishes a duplicate from a new entry, and how many are missing before it', () => {
     const tracker = new SequenceTracker();
     const admit = (seq: number) => tracker.admit({ node: 'a', seq });
     expect(admit(5)).toEqual({ duplicate: false, lost: 0, dropped: 0 }); // the first that is heard of it
@@ -52,7 +52,7 @@ describe('sequence numbers', () => {
     expect(tracker.lastOf('node 99999')).toBe(1);
   });
 
-  test('tells what a publisher has dropped from what is lost', () => {
+  test('distinguishes what a publisher has dropped from what is lost', () => {
     const tracker = new SequenceTracker();
     tracker.admit({ node: 'a', seq: 5 });
     expect(tracker.admit({ node: 'a', seq: 9 }, 5)).toEqual({ duplicate: false, lost: 0, dropped: 3 });

@@ -27,6 +27,7 @@ class Opened {
   readonly events: StreamEvent[] = [];
   readonly log: StreamLog;
   onDeliver: (entry: LogEntry) => void = () => undefined;
+  whenRequestHandled: (entry: LogEntry) => Promise<void> | undefined = () => undefined;
   private readonly connections: RedisConnection[] = [];
 
   private constructor(
@@ -61,10 +62,13 @@ class Opened {
       replay: { maxEntries: 20_000, maxBytes: 100_000_000 },
       readers: { count: () => 1, present: () => [nodeId], ask: () => undefined },
       emit: (event) => this.events.push(event),
-      deliver: (entry, own) => {
-        this.delivered.push({ entry, own });
-        this.onDeliver(entry);
-        return true;
+      target: {
+        whenRequestHandled: (entry) => this.whenRequestHandled(entry),
+        deliver: (entry, own) => {
+          this.delivered.push({ entry, own });
+          this.onDeliver(entry);
+          return true;
+        },
       },
       retry: (run) => run(),
       onReading: () => undefined,
@@ -255,7 +259,7 @@ describe('StreamLog', () => {
     expect(done.length + counters.dropped).toBe(1_000);
   });
 
-  test('tells what was dropped from what is lost, and goes on recovering', async () => {
+  test('distinguishes what was dropped from what is lost, and goes on recovering', async () => {
     const a = await Opened.start(proxy.port, 'a', { outbox: { maxEntries: 3, maxBytes: 1_000_000 } });
     const b = await Opened.start(redis.port, 'b');
     a.append(message(1));
@@ -318,7 +322,7 @@ describe('StreamLog', () => {
     });
   });
 
-  test('refuses to replay where the stream lacks what a failover has lost, be it read before or not', async () => {
+  test('refuses to replay where a failover has lost a part of the stream, be it read before or not', async () => {
     const ids: string[] = [];
     for (const n of [1, 2, 3, 7, 8]) {
       const { data } = message(n);
@@ -370,12 +374,11 @@ describe('StreamLog', () => {
   test('delivers an entry after the request that its publisher has sent before, or after 100 ms', async () => {
     let settle!: () => void;
     const asked: (number | undefined)[] = [];
-    const a = await Opened.start(redis.port, 'a', {
-      whenRequestHandled: ({ bus }) => {
-        asked.push(bus);
-        return bus === 1 ? new Promise((resolve) => (settle = resolve)) : new Promise(() => undefined);
-      },
-    });
+    const a = await Opened.start(redis.port, 'a');
+    a.whenRequestHandled = ({ bus }) => {
+      asked.push(bus);
+      return bus === 1 ? new Promise((resolve) => (settle = resolve)) : new Promise(() => undefined);
+    };
     const b = await Opened.start(redis.port, 'b');
     b.append(message(1), { bus: () => 1 });
     b.append(message(2));

@@ -9,7 +9,7 @@ const MAX_LEN = 1_000;
 /** A quarter of the stream, for two nodes. */
 const SHARE = MAX_LEN / 8;
 
-/** How much a publisher lets out, as far as that depends on nothing but what it is told. Real servers: test/faults. */
+/** How much a publisher appends, as far as that depends on flow control only. Real servers: test/faults. */
 describe('StreamPublisher', () => {
   let connection: { ready: boolean; appended: number };
   let reader: { isOpen: boolean; isReading: boolean; fetched: string };
@@ -81,7 +81,7 @@ describe('StreamPublisher', () => {
     expect(connection.appended).toBe(10);
   });
 
-  test('lets out its share at most, however often the connection is lost, until all are known to read', async () => {
+  test('appends its share at most, however often the connection is lost, until all are known to read', async () => {
     connection.ready = false;
     publisher.onLost();
     append(5_000);
@@ -118,7 +118,7 @@ describe('StreamPublisher', () => {
     expect(connection.appended).toBe(1_000);
   });
 
-  test('is let out by its reader, but for one that reads no more', async () => {
+  test('resumes when its own reader resumes; does not wait for a reader that has stopped', async () => {
     reader.isReading = true;
     onReadBack();
     reader.isReading = false;
@@ -131,7 +131,7 @@ describe('StreamPublisher', () => {
     expect(connection.appended).toBe(1_000);
   });
 
-  test('tells what is left when it is closed', async () => {
+  test('reports what is left when it is closed', async () => {
     connection.ready = false;
     append(30);
     await publisher.close(10);

@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from '@jest/globals';
+import ts from 'typescript';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const PAGE = readFileSync(join(ROOT, 'docs/architecture.md'), 'utf8');
@@ -40,5 +41,42 @@ describe('docs/architecture.md', () => {
   test('links to records of decisions that exist, and to each of them', () => {
     const linked = all(/\]\(decisions\/([\w-]+\.md)\)/g);
     expect(linked.sort()).toEqual(readdirSync(join(ROOT, 'docs/decisions')).sort());
+  });
+});
+
+const isDocumented = (node: ts.Node): boolean => ts.getJSDocCommentsAndTags(node).length > 0;
+
+const isFixed = (field: ts.Declaration): boolean =>
+  (ts.getCombinedModifierFlags(field) & (ts.ModifierFlags.Readonly | ts.ModifierFlags.Ambient)) > 0;
+
+/**
+ * Fields of which no comment says anything, of the classes of a file: those that change and, where there are several of these,
+ * all that are no parameters of the constructor or functions.
+ */
+function undocumented(file: string): string[] {
+  const source = ts.createSourceFile(file, readFileSync(file, 'utf8'), ts.ScriptTarget.Latest, true);
+  const found: string[] = [];
+  const visit = (node: ts.Node): void => {
+    if (ts.isClassDeclaration(node)) {
+      const fields = node.members
+        .filter(ts.isPropertyDeclaration)
+        .filter(({ initializer }) => !initializer || !ts.isArrowFunction(initializer));
+      const changing = fields.filter((field) => !isFixed(field));
+      const missing = (changing.length > 1 ? fields : changing).filter((field) => !isDocumented(field));
+      found.push(...missing.map(({ name }) => `${basename(file)}: ${node.name?.text}.${name.getText()}`));
+    }
+    ts.forEachChild(node, visit);
+  };
+  visit(source);
+  return found;
+}
+
+describe('the classes of lib/', () => {
+  test('have a line for each field that changes, and for each field if several do', () => {
+    const files = (readdirSync(join(ROOT, 'lib'), { recursive: true }) as string[]).filter((file) =>
+      file.endsWith('.ts'),
+    );
+    expect(files.length).toBeGreaterThan(100);
+    expect(files.flatMap((file) => undocumented(join(ROOT, 'lib', file)))).toEqual([]);
   });
 });

@@ -30,7 +30,7 @@ describe('what another process is given of a value', () => {
       'all of it in one object',
       { at: new Date(5), tags: new Set(['a']), sum: 5n, image: Buffer.from('x'), list: [[]] },
     ],
-    ['an object with any names', JSON.parse('{"constructor": 1, "toString": 2, "": 3}')],
+    ['an object with any names', JSON.parse('{"constructor": 1, "toString": 2, "": 3, "__proto__": {"a": [1]}}')],
   ])('is %s, if it was one', (_name, value) => {
     expect(there(value)).toEqual(value);
     expect(Object.prototype.toString.call(there(value))).toBe(Object.prototype.toString.call(value));
@@ -95,6 +95,35 @@ describe('what another process is given of a value', () => {
     expect(() => encodeMsgpack(carried)).not.toThrow();
   });
 
+  test.each<[string, () => unknown]>([
+    ['a proxy that is revoked', revoked],
+    ['a proxy whose traps throw', () => new Proxy({}, { get: fail, ownKeys: fail })],
+    ['a toJSON that is a getter and throws', () => Object.defineProperty({ a: 1 }, 'toJSON', { get: fail })],
+    ['a tag that throws', () => Object.defineProperty({ a: 1 }, Symbol.toStringTag, { get: fail })],
+    ['a tag without a class', () => Object.assign(Object.create(null) as object, { [Symbol.toStringTag]: 'Promise' })],
+    ['a Map that cannot be iterated', () => Object.assign(new Map(), { [Symbol.iterator]: fail })],
+    ['a boxed number whose value throws', () => Object.assign(new Number(1), { valueOf: fail })],
+    ['a boxed number whose value is a function', () => Object.assign(new Number(1), { valueOf: () => fail })],
+    ['an ArrayBuffer that is detached', detached],
+    ['a toJSON that throws what has no text', () => ({ toJSON: () => fail(Object.create(null)) })],
+  ])('is the rest of it, if there is %s in it', (_name, make) => {
+    const leftOut: NotCarried[] = [];
+    const carried = carry({ a: 1, b: { odd: make() } }, { onLeftOut: (what) => leftOut.push(what) });
+    expect(carried).toEqual({ a: 1, b: {} });
+    expect(leftOut).toEqual([{ path: 'b.odd', reason: expect.any(String) }]);
+  });
+
+  test('is what toJSON returns, though that has a toJSON itself', () => {
+    const itself = { a: 1, toJSON: () => itself };
+    const copy = {
+      a: 1,
+      toJSON() {
+        return { ...this, b: 2 };
+      },
+    };
+    expect(carry([itself, copy])).toEqual([{ a: 1 }, { a: 1, b: 2 }]);
+  });
+
   test('exceeds JSON only where JSON would make something else of it', () => {
     for (const value of [new Date(), new Map(), new Set(), 1n, NaN, Buffer.alloc(0), new ArrayBuffer(0)]) {
       expect(exceedsJson(carry({ a: [value] }))).toBe(true);
@@ -102,6 +131,22 @@ describe('what another process is given of a value', () => {
     expect(exceedsJson(carry({ a: [1, null, 'b', { c: true }], d: undefined }))).toBe(false);
   });
 });
+
+function fail(error: unknown = new Error('it fails')): never {
+  throw error;
+}
+
+function revoked(): unknown {
+  const { proxy, revoke } = Proxy.revocable({}, {});
+  revoke();
+  return proxy;
+}
+
+function detached(): ArrayBuffer {
+  const buffer = new ArrayBuffer(4);
+  structuredClone(buffer, { transfer: [buffer] });
+  return buffer;
+}
 
 function circle(): { user: Record<string, unknown> } {
   const user: Record<string, unknown> = { id: 1 };

@@ -195,7 +195,7 @@ describe('an entry', () => {
     }
   });
 
-  test('tells its rooms and its place among its sender’s entries without being decoded', () => {
+  test('shows its rooms and its place among its sender’s entries without being decoded', () => {
     const opts = { rooms: ['a', 42 as never], except: [], flags: {} };
     const fields = encodeMessage(
       { uid: 'node.1', nsp: '/', type: EntryType.SocketsLeave, data: { opts, rooms: [] } },
@@ -205,7 +205,7 @@ describe('an entry', () => {
     expect([entry.id, entry.origin, entry.rooms]).toEqual(['5-0', { node: 'node', seq: 9 }, ['a', 42]]);
   });
 
-  test('tells its lane, what was dropped before it, whether it was sent again, and the request before it', () => {
+  test('shows its lane, what was dropped before it, whether it was sent again, and the request before it', () => {
     const opts = { rooms: [], except: [], flags: {} };
     const fields = encodeMessage(
       { uid: 'node.1', nsp: '/', type: EntryType.DisconnectSockets, data: { opts, close: true } },
@@ -222,7 +222,7 @@ describe('an entry', () => {
     ]);
   });
 
-  test('of the reference tells neither', () => {
+  test('of the reference shows neither rooms nor origin', () => {
     const entry = parseEntry('1-0', ['uid', 'abc', 'nsp', '/', 'type', '3', 'data', '{}']);
     expect([entry.origin, entry.rooms]).toEqual([undefined, undefined]);
   });

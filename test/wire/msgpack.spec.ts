@@ -12,7 +12,7 @@ const hex = (text: string): Buffer => Buffer.from(text.replaceAll(' ', ''), 'hex
 
 describe('MessagePack', () => {
   test('is decoded to what was encoded', () => {
-    const key = fc.string().filter((name) => name !== '__proto__'); // Socket.IO leaves that one out, too
+    const key = fc.oneof({ weight: 9, arbitrary: fc.string() }, { weight: 1, arbitrary: fc.constant('__proto__') });
     fc.assert(
       fc.property(fc.object({ key, withBigInt: false }), (object) => {
         const asJson = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
@@ -84,7 +84,7 @@ describe('MessagePack', () => {
           expect(error).toBeInstanceOf(Error);
         }
       }),
-      { numRuns: 10_000 },
+      { numRuns: 3_000 },
     );
   });
 });

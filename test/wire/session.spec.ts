@@ -29,6 +29,24 @@ describe('a session', () => {
     expect(decodeSession(encodeSession(session), 'private')).toEqual(session);
   });
 
+  test('is kept but for rooms whose names are none, of which only one node can know', () => {
+    const odd = [Symbol('room'), () => 1, undefined, { id: 1 }] as never[];
+    const rooms = [...session.rooms, ...odd];
+    const joined = odd.map((room): [string, ReturnType<typeof cutAt>] => [room, cutAt('1-0')]);
+    const written = encodeSession({ ...session, rooms, joined: [...session.joined!, ...joined] });
+    expect(decodeSession(written, 'private')).toEqual(session);
+  });
+
+  test.each<[string, unknown, unknown]>([
+    ['a text', 'a text', 'a text'],
+    ['an array', [1], [1]],
+    ['nothing', undefined, {}],
+    ['nested as deep as can be', nested(1_000), expect.any(Object)],
+    ['with a property __proto__', JSON.parse('{"__proto__":{"a":1}}'), JSON.parse('{"__proto__":{"a":1}}')],
+  ])('is read as it was written when its data are %s', (_name, data, read) => {
+    expect(decodeSession(encodeSession({ ...session, data }), 'private')).toEqual({ ...session, data: read });
+  });
+
   test('of the reference is read', () => {
     const { sid, pid, rooms, data } = session;
     const written = Buffer.from(encode({ sid, pid, rooms, data })).toString('base64');
@@ -46,7 +64,7 @@ describe('a session', () => {
         ...{ joined: [['a']], left: [['a', '1-0', 'x']], sent: '01-0', position: 5, since: null, later: 1, ahead: 7 },
       }),
     ).toString('base64');
-    expect(decodeSession(written, 'p')).toEqual({ sid: 's', pid: 'p', rooms: ['a', 1], data: {} });
+    expect(decodeSession(written, 'p')).toEqual({ sid: 's', pid: 'p', rooms: ['a', 1], data: 'no object' });
   });
 
   test('that anybody may have written is read or is none', () => {
@@ -96,4 +114,10 @@ function circle(): unknown {
   const one: Record<string, unknown> = {};
   one.self = one;
   return one;
+}
+
+function nested(depth: number): unknown {
+  let value: unknown = 1;
+  for (let i = 0; i < depth; i++) value = { value };
+  return value;
 }

@@ -55,7 +55,7 @@ describe('stream ids', () => {
     fc.assert(fc.property(id, (one) => expect(isStreamId(text(one))).toBe(true)));
   });
 
-  test('are told from everything else, which a client may send', () => {
+  test('are distinguished from everything else, which a client may send', () => {
     const others: unknown[] = [
       ...['', '-', '1', '1-', '-1', '1-1-1', '01-1', '1-01', '1--1', '+1-1', '1.0-1', '1e3-1', ' 1-1', '1-1 ', '1-1\n'],
       ...['$', '*', '(1-1', '-inf', 'NaN-1', '٣-1', '1-1\0', '18446744073709551616-0', '0-18446744073709551616'],

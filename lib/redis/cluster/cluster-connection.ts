@@ -47,19 +47,25 @@ interface NodeConnection {
  * it again to another node.
  */
 export class ClusterConnection implements RedisConnection {
+  /** By address. */
   private readonly nodes = new Map<string, NodeConnection>();
+  /** The pauses before the topology is asked for again after a failure. */
   private readonly backoff = new Backoff();
+  /** Ends the listening for changes of the topology. */
   private readonly unlisten: () => void;
   /** A node has become ready or failed, or is not needed any more. */
   private readonly nodeChanged = new Signal();
   /** Whether all nodes that are needed are ready, which the listener knows. */
   private isComplete = false;
+  /** Set by `close`, for ever. */
   private isClosed = false;
   /** The node that a subscriber has chosen. */
   private chosen: string | undefined;
   /** The one that it had before, whose connection was lost. */
   private abandoned: string | undefined;
+  /** Runs until the topology is asked for again. */
   private refreshTimer: NodeJS.Timeout | undefined;
+  /** Why the connection cannot be used, unless it is complete. */
   private lastError = new Error('the connection is being opened');
 
   constructor(
@@ -174,7 +180,7 @@ export class ClusterConnection implements RedisConnection {
         return await send(node, asking);
       } catch (error) {
         const redirect = toRedirect(error as Error);
-        if (!redirect || redirects === MAX_REDIRECTS) {
+        if (!redirect || redirects === MAX_REDIRECTS || this.isClosed) {
           if (isClusterChanging(error)) {
             this.scheduleRefresh(0);
           }

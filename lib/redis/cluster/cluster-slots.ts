@@ -60,7 +60,7 @@ export class ClusterSlots {
   /**
    * @param reply - the reply to `CLUSTER SLOTS`
    * @param asked - the node that replied, which may not know the host by which it was reached
-   * @param map - from an address that the cluster announces to one that can be reached from here
+   * @param map - from an address that the cluster reports to one that can be reached from here
    */
   static parse(reply: unknown, asked: Address, map: (address: Address) => Address): ClusterSlots {
     const slots = new ClusterSlots();

@@ -39,7 +39,7 @@ class IoredisClusterAccess implements ClusterAccess {
   constructor(private readonly cluster: IoredisCluster) {}
 
   /** A duplicate resolves the names of its startup nodes and makes a client for each; it is not used beyond that. */
-  seeds(): Promise<Address[]> {
+  seeds(signal: AbortSignal): Promise<Address[]> {
     const seed = this.cluster.duplicate([], {
       lazyConnect: true,
       clusterRetryStrategy: () => null,
@@ -56,10 +56,10 @@ class IoredisClusterAccess implements ClusterAccess {
           process.nextTick(() => {
             this.template = found[0];
             resolve(found.map(({ options }) => ({ ...(options as Address) })));
-            seed.disconnect();
           });
         }
       });
+      signal.addEventListener('abort', () => seed.disconnect());
       seed.connect().catch(reject);
     });
   }

@@ -109,11 +109,15 @@ function nameOf([name]: Command): string {
 
 /** A duplicate of a client that is used for one socket. */
 export class IoredisSocket implements RedisSocket {
+  /** The duplicate. */
   private readonly client: IoredisClient;
+  /** Set by `destroy`: what the client says from then on is of no interest. */
   private isDestroyed = false;
+  /** How often it was reported that a slot has moved, without those times that a subscription was rejected for it. */
   private moves = 0;
   /** The socket itself, once it was taken over. */
   private pipe: RespPipe | undefined;
+  /** What the server has refused the connection with; see {@link RedisSocket}. */
   refusal: Error | undefined;
 
   /** @param where - options that say which server to connect to, if not that of the client */

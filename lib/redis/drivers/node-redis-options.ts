@@ -1,6 +1,6 @@
 import { formatAddress, type Address } from '../cluster/cluster-slots.js';
 
-/** `nodeAddressMap`: from addresses that the servers announce to those that can be reached from here. */
+/** `nodeAddressMap`: from addresses that the servers report to those that can be reached from here. */
 export type AddressMap = Record<string, Address> | ((address: string) => Address | undefined);
 
 export function mapAddress(address: Address, map: AddressMap | undefined): Address {

@@ -7,6 +7,11 @@ import { needsOf } from '../reconnecting-connection.js';
 import { SentinelConnection } from '../sentinel/sentinel-connection.js';
 import { SentinelWatch } from '../sentinel/sentinel-watch.js';
 
+/** Milliseconds in which sockets that are opened share one search for the master. */
+const SHARED_SEARCH_MS = 1_000;
+/** Milliseconds after which a search leaves a sentinel, or a master, that says nothing. Less than a connection has to be opened. */
+const SEARCH_SILENCE_MS = 3_000;
+
 /** What a client of node-redis, made with `createSentinel`, offers and this package uses. */
 export interface NodeRedisSentinel {
   connect(): Promise<unknown>;
@@ -34,6 +39,7 @@ export class NodeRedisSentinelDriver implements RedisDriver {
   readonly prefix: NamePrefix;
   readonly database: number;
 
+  private readonly search = new MasterSearch(() => this.createSeed());
   private readonly watch: SentinelWatch;
   /** A client for the master, made by the sentinel client. */
   private template: NodeRedisClient | undefined;
@@ -64,24 +70,29 @@ export class NodeRedisSentinelDriver implements RedisDriver {
   }
 
   open(options: OpenOptions): RedisConnection {
-    const onMaster = (master: NodeRedisClient): void => {
-      this.template = master;
-      this.watch.start();
-    };
-    const connect = (socket: RedisSocketOptions): RedisSocket =>
-      new SentinelSocket(() => this.createSeed(), onMaster, socket);
+    const connect = (socket: RedisSocketOptions): RedisSocket => new SentinelSocket(() => this.findMaster(), socket);
     return new SentinelConnection(this.watch, connect, { ...options, ...needsOf(options) });
+  }
+
+  private async findMaster(): Promise<NodeRedisClient> {
+    this.template = await this.search.findMaster();
+    this.watch.start();
+    return this.template;
   }
 
   /** A client that looks for the master once. */
   private createSeed(): NodeRedisSentinel {
-    const { nodeClientOptions } = this.options;
+    const { nodeClientOptions, sentinelClientOptions } = this.options;
     return this.create({
       ...this.options,
       sentinelRootNodes: this.watch.sentinels,
       nodeClientOptions: {
         ...nodeClientOptions,
-        socket: { ...nodeClientOptions?.socket, reconnectStrategy: false },
+        socket: { ...nodeClientOptions?.socket, reconnectStrategy: false, socketTimeout: SEARCH_SILENCE_MS },
+      },
+      sentinelClientOptions: {
+        ...sentinelClientOptions,
+        socket: { ...sentinelClientOptions?.socket, socketTimeout: SEARCH_SILENCE_MS },
       },
       masterPoolSize: 1,
       replicaPoolSize: 0,
@@ -106,18 +117,34 @@ export function redisSentinelDriver<T extends object>(
   return new NodeRedisSentinelDriver((given) => createSentinel(given as T) as NodeRedisSentinel, options);
 }
 
-/** A socket to the server that the sentinels name as the master when it is opened. */
-class SentinelSocket implements RedisSocket {
-  private inner: NodeRedisSocket | undefined;
-  private isDestroyed = false;
+/**
+ * Finds the master for connections that are opened together, at the start and after a failover, once for all of them: to
+ * make a sentinel client keeps node-redis busy for a tenth of a second and more. A connection that is opened later begins
+ * a search of its own: what an older one has seen may be past.
+ */
+class MasterSearch {
+  /** The search that is under way, and when it was begun by `performance.now()`. */
+  private running: { startedAt: number; master: Promise<NodeRedisClient> } | undefined;
 
-  constructor(
-    private readonly createSeed: () => NodeRedisSentinel,
-    private readonly onMaster: (master: NodeRedisClient) => void,
-    private readonly options: RedisSocketOptions,
-  ) {}
+  constructor(private readonly createSeed: () => NodeRedisSentinel) {}
 
-  async open(): Promise<void> {
+  /** A client for the master. */
+  findMaster(): Promise<NodeRedisClient> {
+    const startedAt = performance.now();
+    if (!this.running || startedAt - this.running.startedAt > SHARED_SEARCH_MS) {
+      const search = { startedAt, master: this.ask() };
+      const forget = (): void => {
+        if (this.running === search) {
+          this.running = undefined;
+        }
+      };
+      search.master.then(forget, forget);
+      this.running = search;
+    }
+    return this.running.master;
+  }
+
+  private async ask(): Promise<NodeRedisClient> {
     const seed = this.createSeed();
     let lastError: Error | undefined;
     seed.on('error', (error: Error) => (lastError = error));
@@ -125,17 +152,33 @@ class SentinelSocket implements RedisSocket {
     seed.on('client-error', ({ error }: { error: Error }) => (lastError = error));
     try {
       await seed.connect();
-      const master = await seed._execute(false, (client) => Promise.resolve(client));
-      if (!this.isDestroyed) {
-        this.onMaster(master);
-        this.inner = new NodeRedisSocket(master, this.options);
-      }
+      return await seed._execute(false, (client) => Promise.resolve(client));
     } catch (error) {
       throw lastError ?? error; // the library's says only that no sentinel is available
     } finally {
       destroyQuietly(seed);
     }
-    await this.inner?.open();
+  }
+}
+
+/** A socket to the server that the sentinels name as the master when it is opened. */
+class SentinelSocket implements RedisSocket {
+  /** The socket to the master; undefined until that is known. */
+  private inner: NodeRedisSocket | undefined;
+  /** Set by `destroy`: a master that is found later is not connected to. */
+  private isDestroyed = false;
+
+  constructor(
+    private readonly findMaster: () => Promise<NodeRedisClient>,
+    private readonly options: RedisSocketOptions,
+  ) {}
+
+  async open(): Promise<void> {
+    const master = await this.findMaster();
+    if (!this.isDestroyed) {
+      this.inner = new NodeRedisSocket(master, this.options);
+      await this.inner.open();
+    }
   }
 
   call(command: Command): Promise<unknown> {

@@ -18,12 +18,15 @@ const MAX_HEADER_BYTES = 32;
 export class ReplySplitter {
   /** What has come of replies that are not complete, from the beginning of the first. */
   private bytes: Buffer = Buffer.alloc(0);
+  /** Where the first reply that is not complete begins in them. */
   private start = 0;
+  /** Where they end. */
   private end = 0;
   /** Whether `bytes` is memory in which pieces are gathered. */
   private isOwn = false;
-  /** How far the first reply was looked through, and how many of its values are still to come. */
+  /** How far the first reply was looked through. */
   private at = 0;
+  /** How many of its values are still to come. */
   private missing = 1;
 
   /** @param onReply - given the bytes in which a complete reply lies, and where; it may keep them */

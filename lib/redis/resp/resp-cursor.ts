@@ -38,8 +38,9 @@ export class RespError extends Error {
 export class RespCursor {
   /** The type of the value: see {@link RESP}. */
   type = 0;
-  /** Where the text of a value lies, if it has one. */
+  /** Where the text of a value begins, if it has one. */
   from = 0;
+  /** Where it ends. */
   to = 0;
   /** How many values an aggregate holds, keys and values of a map counted each; -1: null. */
   size = 0;

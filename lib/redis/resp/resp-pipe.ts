@@ -1,5 +1,6 @@
 import { Fifo } from '../../queue/fifo.js';
 import type { Command } from '../driver.js';
+import { isProtocolError } from '../reply-code.js';
 import { encodeCommand, type EncodedCommands } from './encode-command.js';
 import { ReplySplitter } from './reply-splitter.js';
 import { RESP, RespCursor } from './resp-cursor.js';
@@ -48,6 +49,7 @@ type Taker = (bytes: Buffer, start: number) => boolean;
 export class RespPipe {
   /** Of each command, or each transaction, without all its replies, in the order in which these come. */
   private readonly takers = new Fifo<Taker>();
+  /** What leaves with the next write. */
   private out: EncodedCommands = [];
   private readonly splitter = new ReplySplitter((bytes, start) => this.onReply(bytes, start));
 
@@ -103,7 +105,7 @@ export class RespPipe {
     });
   }
 
-  /** Sends commands between `MULTI` and `EXEC`. Resolves when all replies are there. */
+  /** Sends commands between `MULTI` and `EXEC`. Resolves when all replies are there that will be. */
   transaction(commands: readonly Command[], asking: boolean): Promise<TransactionOutcome> {
     return new Promise((resolve) => {
       const outcome: TransactionOutcome = { exec: undefined };
@@ -129,6 +131,9 @@ export class RespPipe {
           outcome.cause ??= error;
           if (n === multi) {
             outcome.multiRefused = error;
+          }
+          if (isProtocolError(error)) {
+            resolve(outcome); // the server closes the connection, and no other reply comes
           }
         }
         n++;

@@ -17,10 +17,15 @@ export interface SentinelAccess {
  * for another ten seconds or so, and what is appended to it meanwhile is lost when it becomes a replica.
  */
 export class SentinelWatch {
+  /** To the master: dropped when it is another. */
   private readonly connections = new Set<ReconnectingConnection>();
+  /** The connection to a sentinel that says when there is another master. */
   private watching: ReconnectingConnection | undefined;
+  /** Counts the tries, each with the next sentinel first. */
   private attempts = 0;
+  /** The sentinel that is being listened to. */
   private heard: Address | undefined;
+  /** The master that it named last. */
   private master: string | undefined;
 
   constructor(private readonly access: SentinelAccess) {}

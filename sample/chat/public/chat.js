@@ -2,7 +2,6 @@ import { io } from '/socket.io/socket.io.esm.min.js';
 import { $, element, Log, mark, time } from './dom.js';
 import { Inbox } from './inbox.js';
 
-const CUT_SECONDS = 8;
 const GUEST_INTERVAL = 1_500;
 const NAMES = ['Ada', 'Alan', 'Barbara', 'Dennis', 'Edsger', 'Frances', 'Grace', 'Ken', 'Margaret', 'Radia', 'Tim'];
 const REMARKS = ['Good morning.', 'It is quiet here.', 'I like this room.', 'Is anybody there?', 'I keep talking.'];
@@ -117,10 +116,11 @@ export class Chat {
   }
 
   #cut() {
-    let seconds = CUT_SECONDS;
+    const all = Number($('cut').dataset.seconds);
+    let seconds = all;
     const show = () => {
       $('cut').textContent = `Reconnect now (${seconds} s)`;
-      $('countdown').style.setProperty('--left', seconds / CUT_SECONDS);
+      $('countdown').style.setProperty('--left', seconds / all);
     };
     this.#countdown = setInterval(() => (--seconds > 0 ? show() : this.#reconnect()), 1_000);
     show();

@@ -1,0 +1,91 @@
+import type { ClusterNode } from '../cluster/cluster-node.js';
+import type { NamespaceMember } from '../cluster/local-namespaces.js';
+import type { Census } from '../cluster/request-bus.js';
+import { checkBytes } from '../stream/message-size.js';
+import { encodeMsgpack } from '../wire/msgpack.js';
+import type { Request, Response } from '../wire/request-data.js';
+
+/** How one server of a namespace speaks with the others: by PUB/SUB, and while the node has Redis only. */
+export class NamespaceBus {
+  /** Set by {@link close}: nobody else is there any more. */
+  private isClosed = false;
+
+  /**
+   * @param member - the server
+   * @param stream - the stream that carries the namespace, by which traces are named
+   */
+  constructor(
+    private readonly node: ClusterNode,
+    private readonly member: NamespaceMember,
+    private readonly stream: string,
+  ) {}
+
+  /** @throws MessageTooLargeError if what is sent of an event would be larger than `maxMessageBytes` allows */
+  checkSize(event: readonly unknown[], data: unknown): void {
+    const { maxMessageBytes } = this.node.options;
+    if (maxMessageBytes > 0) {
+      checkBytes(event[0], encodeMsgpack(data), maxMessageBytes);
+    }
+  }
+
+  /** Sends to all other servers. @throws RedisClientError and the like if Redis cannot be reached now, which is counted */
+  async send(request: Request): Promise<void> {
+    const { node, member } = this;
+    const trace = node.telemetry?.inject?.(this.stream);
+    const { uid, name: nsp } = member;
+    await this.counted(() => node.bus.publish({ uid, nsp, ...request, ...(trace !== undefined && { trace }) }));
+  }
+
+  /** Sends to one server. @throws as {@link send} */
+  async respond(to: string, response: Response): Promise<void> {
+    const { uid, name: nsp } = this.member;
+    await this.counted(() => this.node.bus.respond(to, { uid, nsp, ...response }));
+  }
+
+  /** The number of the last request, for the next entry of the log; see `LogEntry.bus`. */
+  mark(): number | undefined {
+    return this.node.bus.mark(this.member);
+  }
+
+  /** Who else has the namespace. It never rejects. */
+  census(): Promise<Census> {
+    return this.isClosed ? Promise.resolve({ named: new Set<string>(), others: 0 }) : this.node.census(this.member);
+  }
+
+  /**
+   * Resolves when the node has reached Redis for the first time; undefined if it has. What is asked before waits: it is not
+   * known yet who else is there.
+   */
+  whenStarted(): Promise<void> | undefined {
+    if (!this.isStarting) {
+      return undefined;
+    }
+    return new Promise((resolve) => {
+      const unsubscribe = this.node.subscribe({
+        onStatus: () => {
+          if (!this.isStarting) {
+            unsubscribe();
+            resolve();
+          }
+        },
+      });
+    });
+  }
+
+  close(): void {
+    this.isClosed = true;
+  }
+
+  private get isStarting(): boolean {
+    return !this.isClosed && this.node.status().state === 'starting';
+  }
+
+  private async counted(send: () => Promise<void>): Promise<void> {
+    try {
+      await send();
+    } catch (error) {
+      this.node.counters.count('droppedRequests');
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,74 @@
+import { beforeEach, describe, expect, test } from '@jest/globals';
+import { NamespaceBus } from '../../lib/adapter/namespace-bus.js';
+import type { Request } from '../../lib/wire/request-data.js';
+import { RequestType } from '../../lib/wire/requests.js';
+
+const request: Request = { type: RequestType.ServerSideEmit, data: { packet: ['x'] } };
+
+describe('NamespaceBus', () => {
+  let state: string;
+  let sent: unknown[];
+  let dropped: number;
+  let failure: Error | undefined;
+  let listeners: Set<{ onStatus(): void }>;
+  let bus: NamespaceBus;
+
+  beforeEach(() => {
+    [state, sent, dropped, failure, listeners] = ['running', [], 0, undefined, new Set()];
+    const send = async (...args: unknown[]): Promise<void> => {
+      if (failure) {
+        throw failure;
+      }
+      sent.push(args);
+    };
+    const node = {
+      bus: { publish: send, respond: send, mark: ({ uid }: { uid: string }) => (uid === 'node.1' ? 4 : undefined) },
+      telemetry: { inject: (stream: string) => `trace of ${stream}` },
+      counters: { count: (what: string) => (dropped += Number(what === 'droppedRequests')) },
+      status: () => ({ state }),
+      census: async ({ name }: { name: string }) => ({ named: new Set([name]), others: 1 }),
+      subscribe: (listener: { onStatus(): void }) => {
+        listeners.add(listener);
+        return () => listeners.delete(listener);
+      },
+    };
+    bus = new NamespaceBus(node as never, { uid: 'node.1', name: '/chat' } as never, 'log');
+  });
+
+  test('sends requests with the uid, the namespace and the trace, and responses to one server', async () => {
+    await bus.send(request);
+    await bus.respond('other', { type: RequestType.BroadcastAck, data: { requestId: 'r', packet: 1 } });
+    expect(sent).toEqual([
+      [{ uid: 'node.1', nsp: '/chat', ...request, trace: 'trace of log' }],
+      ['other', { uid: 'node.1', nsp: '/chat', type: RequestType.BroadcastAck, data: { requestId: 'r', packet: 1 } }],
+    ]);
+    expect(bus.mark()).toBe(4);
+  });
+
+  test('counts what cannot be sent, and rejects', async () => {
+    failure = new Error('Redis is away');
+    await expect(bus.send(request)).rejects.toThrow('Redis is away');
+    expect(dropped).toBe(1);
+  });
+
+  test('knows nobody once it is closed', async () => {
+    expect(await bus.census()).toEqual({ named: new Set(['/chat']), others: 1 });
+    bus.close();
+    expect(await bus.census()).toEqual({ named: new Set(), others: 0 });
+  });
+
+  test('has requests wait while the node starts, and not longer than until it is closed', async () => {
+    expect(bus.whenStarted()).toBeUndefined();
+    state = 'starting';
+    const started = bus.whenStarted();
+    listeners.forEach((listener) => listener.onStatus());
+    expect(listeners.size).toBe(1);
+    state = 'running';
+    listeners.forEach((listener) => listener.onStatus());
+    await started;
+    expect(listeners.size).toBe(0);
+    state = 'starting';
+    bus.close();
+    expect(bus.whenStarted()).toBeUndefined();
+  });
+});
