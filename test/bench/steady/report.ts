@@ -124,9 +124,20 @@ function quotient(a: number | undefined, b: number | undefined): number | undefi
   return a !== undefined && b !== undefined && a > 0 && b > 0 ? a / b : undefined;
 }
 
-/** Of several runs. What was measured more than once is of the last of them, for rounds of two runs do not belong together. */
+/** Of several runs. A point that was measured more than once is of the last of them, for rounds of two runs do not belong together. */
 export function summarizeAll(runs: readonly SteadyResults[]): SeriesReport[] {
-  return [...new Map(runs.flatMap(summarize).map((report) => [slugOf(report), report])).values()];
+  const all = runs.flatMap(summarize);
+  const last = new Map(all.map((report) => [slugOf(report), report]));
+  return [...last].map(([slug, report]) => {
+    const ofSeries = all.filter((other) => slugOf(other) === slug).flatMap(({ points }) => points);
+    const points = new Map(ofSeries.map((point) => [keyOf(point.point), point]));
+    return { ...report, points: sortedBy(report.series.axis, [...points.values()]) };
+  });
+}
+
+/** By the value on the axis, if it is a number. */
+function sortedBy(axis: Series['axis'], points: PointReport[]): PointReport[] {
+  return points.sort((one, other) => Number(one.point[axis]) - Number(other.point[axis]) || 0);
 }
 
 export function toMarkdown(runs: readonly SteadyResults[], plots: ReadonlyMap<string, string> = new Map()): string {
