@@ -34,6 +34,8 @@ export function resolveConnection(connection: string | RedisConnectionOptions): 
   checkNumber('.port', port, 65_535);
   checkNumber('.db', db, Number.MAX_SAFE_INTEGER);
   checkHost('.host', host);
+  checkSentinels(sentinels);
+  checkTexts(connection);
   checkCredentials(connection);
   const tls = resolveTls(givenTls);
   const options = {
@@ -113,6 +115,27 @@ function checkNumber(option: string, value: unknown, most: number): void {
 function checkHost(option: string, host: unknown): void {
   if (host !== undefined && (typeof host !== 'string' || /[/\s]/.test(host))) {
     reject(option, host, 'the name or the address of a host; a URL goes to "url"');
+  }
+}
+
+/** Left alone, ioredis asks localhost for each sentinel without a host. */
+function checkSentinels(sentinels: readonly unknown[] = []): void {
+  for (const sentinel of sentinels) {
+    const { host, port } = (sentinel ?? {}) as { host?: unknown; port?: unknown };
+    if (typeof host !== 'string' || host === '') {
+      reject('.sentinels', sentinel, 'each sentinel as { host, port }');
+    }
+    checkHost('.sentinels.host', host);
+    checkNumber('.sentinels.port', port, 65_535);
+  }
+}
+
+function checkTexts(connection: RedisConnectionOptions): void {
+  for (const name of ['path', 'username', 'password'] as const) {
+    const value = connection[name];
+    if (value !== undefined && value !== null && !['string', 'number'].includes(typeof value)) {
+      reject(`.${name}`, name === 'path' ? value : {}, 'a string');
+    }
   }
 }
 

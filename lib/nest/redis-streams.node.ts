@@ -92,7 +92,7 @@ export class RedisStreamsNode implements ClusterMember, OnModuleInit, OnApplicat
     }
     checkFlag('enabled', enabled);
     this.options = rest;
-    this.serverOptions = serverOptions ?? {};
+    this.serverOptions = checkServerOptions(serverOptions ?? {}, enabled);
     this.role = role;
     this.isEnabled = enabled;
     resolveOptions(rest);
@@ -275,4 +275,24 @@ const GATEWAY_MARKS = Reflect.getMetadataKeys(SomeGateway).filter(
 
 function isGateway(metatype: object): boolean {
   return GATEWAY_MARKS.some((mark) => Reflect.getMetadata(mark as string, metatype) === true);
+}
+
+/** @throws InvalidOptionError */
+function checkServerOptions(serverOptions: unknown, enabled: boolean): RedisStreamsServerOptions {
+  if (typeof serverOptions !== 'object' || serverOptions === null || Array.isArray(serverOptions)) {
+    throw new InvalidOptionError(
+      'serverOptions',
+      serverOptions,
+      'an object with options of Socket.IO servers, such as { connectionStateRecovery: {} }',
+    );
+  }
+  const { adapter } = serverOptions as { adapter?: unknown };
+  if (enabled && adapter !== undefined) {
+    throw new InvalidOptionError(
+      'serverOptions.adapter',
+      adapter,
+      'no adapter: RedisStreamsAdapterModule has its own, whose options are beside "serverOptions"',
+    );
+  }
+  return serverOptions;
 }

@@ -171,6 +171,31 @@ describe('options', () => {
     ],
     ['two addresses', { connection: { url: 'redis://h', host: 'h' } }, 'Give either url or host, not both'],
     ['sentinels without a name', { connection: { sentinels: [{ host: 'h', port: 1 }] } }, 'connection.name: undefined'],
+    [
+      'a sentinel without a host',
+      { connection: { sentinels: [{ hots: 'h', port: 1 }], name: 'm' } },
+      'connection.sentinels: an object is not allowed. Give each sentinel as { host, port }.',
+    ],
+    [
+      'a port of a sentinel that is none',
+      { connection: { sentinels: [{ host: 'h', port: 'x' }], name: 'm' } },
+      'connection.sentinels.port: "x" is not allowed. Give a whole number from 0 to 65535.',
+    ],
+    [
+      'a password that is no string',
+      { connection: { host: 'h', password: { secret: 'secret' } } },
+      'connection.password: an object is not allowed. Give a string.',
+    ],
+    [
+      'serverOptions that are none',
+      { connection: { url: 'redis://h' }, serverOptions: 'cors' },
+      'serverOptions: "cors" is not allowed. Give an object with options of Socket.IO servers',
+    ],
+    [
+      'an adapter of the servers',
+      { connection: { url: 'redis://h' }, serverOptions: { adapter: class {} } },
+      'Give no adapter: RedisStreamsAdapterModule has its own, whose options are beside "serverOptions".',
+    ],
     ['a cluster without nodes', { connection: { cluster: { nodes: [] } } }, 'connection.cluster.nodes'],
     ['an unknown option', { connection: { url: 'redis://h' }, streamNane: 'x' }, 'streamNane: "x" is not allowed'],
     [
