@@ -138,6 +138,7 @@ export class Checkpoints {
       throw this.onUnwritten(sessions, error as Error);
     }
     for (const claim of sessions.keys()) {
+      claim.isRecorded = true;
       if (claims.get(claim.pid) !== claim) {
         if (!claims.has(claim.pid)) {
           writes.add('save', records.removeLive(claim.pid)); // it was released while it was being written
@@ -179,9 +180,10 @@ export class Checkpoints {
   }
 
   /** What is written of a session is not the session any more, and it cannot be written. */
-  private removeWritten({ pid }: SessionClaim): void {
+  private removeWritten(claim: SessionClaim): void {
     const { records, writes } = this.options;
-    writes.add('checkpoint', records.removeLive(pid));
+    claim.isRecorded = false;
+    writes.add('checkpoint', records.removeLive(claim.pid));
   }
 }
 

@@ -75,6 +75,8 @@ export class SessionClaim {
   isAnswered = true;
   /** `socket.data` as it was last written; undefined as long as the session has not been. */
   written: string | undefined;
+  /** Whether it is in this node's hash, as far as is known. */
+  isRecorded = false;
   /** When a session that is being saved is of no use any more, by the stopwatch of this process. */
   until = Infinity;
   /** Resolves when the node where the client seemed connected has been asked for the session as it is now. */

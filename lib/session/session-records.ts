@@ -212,11 +212,15 @@ export class SessionRecords {
     return this.isMarked ? fields : undefined;
   }
 
-  /** Keeps this node's hash from expiring. Resolves to whether it is still there. */
-  async keepAlive(): Promise<boolean> {
-    const [kept] = await Promise.all([this.ask(this.expiry()), this.enterDirectory()]);
+  /** Keeps this node's hash from expiring. Resolves to how many sessions are in it; to undefined if it is not there any more. */
+  async keepAlive(): Promise<number | undefined> {
+    const [kept, fields] = await Promise.all([
+      this.ask(this.expiry()),
+      this.ask(['HLEN', this.ownKey]),
+      this.enterDirectory(),
+    ]);
     this.isMarked &&= Number(kept) > 0;
-    return this.isMarked;
+    return this.isMarked ? Number(fields) - 1 : undefined; // one is the mark
   }
 
   /** Removes this node's hash, and the node from the directory. */

@@ -168,16 +168,25 @@ export class SessionStore implements ClaimKeeper {
     return this.verification.run();
   }
 
-  /** To be called with each heartbeat: keeps live sessions from expiring, and writes those whose data have changed. */
+  /**
+   * To be called with each heartbeat: keeps live sessions from expiring, writes those whose data have changed, and sees that
+   * Redis has those of this node's clients and no others.
+   */
   async keepAlive(): Promise<void> {
     if (!this.records.hasLive) {
       return;
     }
     await this.checkpoints.touchChanged();
-    if (!this.isClosed && !(await this.records.keepAlive())) {
-      for (const claim of this.claims.values()) {
-        claim.touch(); // the hash had expired while Redis was away, or was deleted
-      }
+    if (this.isClosed) {
+      return;
+    }
+    const count = await this.records.keepAlive();
+    if (count !== undefined) {
+      await this.verification.onCount(count);
+      return;
+    }
+    for (const claim of this.claims.values()) {
+      claim.touch(); // the hash had expired while Redis was away, or was deleted
     }
   }
 

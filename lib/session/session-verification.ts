@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks';
 import type { FormerClaims } from './former-claims.js';
 import { standingOf } from './ownership.js';
 import type { PendingWrites } from './pending-writes.js';
@@ -5,6 +6,8 @@ import type { SessionClaim } from './session-claim.js';
 import type { SessionEncoder } from './session-encoder.js';
 import type { SessionRecords } from './session-records.js';
 
+/** Milliseconds from one look at which records there are to the next, as long as their number is not as it should be. */
+const LOOK_INTERVAL_MS = 10_000;
 /** How many sessions are verified before others get their turn. */
 const MAX_AT_ONCE = 50;
 
@@ -34,6 +37,9 @@ export class SessionVerification {
   /** Whether the next verification writes all again: Redis may have an earlier state of them, after a failover. */
   private isWritingDue = false;
 
+  /** When a number of records was looked into last, by the stopwatch of this process. */
+  private lookedAt = -Infinity;
+
   constructor(private readonly options: SessionVerificationOptions) {}
 
   /** The next verification writes all sessions again. */
@@ -49,6 +55,21 @@ export class SessionVerification {
     this.isDue = true;
     this.verifying ??= this.runWhileDue().finally(() => (this.verifying = undefined));
     return this.verifying;
+  }
+
+  /**
+   * To be called from time to time. If there are more or fewer records than there should be, finds out which: what
+   * was sent before a connection broke may be executed long after it, and so write or remove a record when nobody expects it.
+   *
+   * @param count - how many sessions Redis has of this node's connected clients
+   */
+  async onCount(count: number): Promise<void> {
+    const now = performance.now();
+    const { claims } = this.options;
+    if (now - this.lookedAt >= LOOK_INTERVAL_MS && count !== countOf(claims.values(), ({ isRecorded }) => isRecorded)) {
+      this.lookedAt = now;
+      await this.verifyRecords();
+    }
   }
 
   /** Resolves to whether a session is still this node's, and claims it again if Redis has lost the claim. */
@@ -114,4 +135,12 @@ export class SessionVerification {
       }
     }
   }
+}
+
+function countOf<T>(items: Iterable<T>, is: (item: T) => boolean): number {
+  let count = 0;
+  for (const item of items) {
+    count += is(item) ? 1 : 0;
+  }
+  return count;
 }

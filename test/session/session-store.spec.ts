@@ -196,6 +196,21 @@ describe('SessionStore', () => {
     expect(errors).toEqual([]);
   });
 
+  test('writes and removes what a command has changed that came late from a connection that was lost', async () => {
+    const redis = await RedisServer.start();
+    const [store] = (await startStores(redis.port, 1)).stores;
+    connect(store!, sessionOf('here'));
+    const fields = async (): Promise<unknown> => ((await redis.command('HKEYS', 's:live:0')) as string[]).toSorted();
+    await until(async () => (await redis.command('HEXISTS', 's:live:0', 'here')) === 1, { what: 'it to be written' });
+
+    await redis.command('HSET', 's:live:0', 'gone', encodeSession(sessionOf('gone')));
+    await redis.command('HSET', 's:live:0', 'gone too', encodeSession(sessionOf('gone too')));
+    await redis.command('HDEL', 's:live:0', 'here');
+    await store!.keepAlive();
+
+    await until(async () => String(await fields()) === ',here', { what: 'it alone to be there' });
+  });
+
   test('are removed from the hash of their node, if that could not be done when their clients went', async () => {
     const redis = await RedisServer.start();
     const { stores } = await startStores(redis.port, 1);

@@ -77,6 +77,21 @@ describe('SessionVerification', () => {
     expect([yielded, touched]).toEqual([['theirs'], []]);
   });
 
+  test('looks at the records only if there are more or fewer than there should be, and not again at once', async () => {
+    open('ours').isRecorded = true;
+    open('new', { wasWritten: false });
+    present = new Set(['gone']);
+
+    await verification.onCount(1);
+    expect([removed, touched]).toEqual([[], []]);
+
+    await verification.onCount(2);
+    expect([removed, touched]).toEqual([['gone'], ['ours']]);
+
+    await verification.onCount(2);
+    expect([removed, touched]).toEqual([['gone'], ['ours']]);
+  });
+
   test('writes a session that Redis has just confirmed', async () => {
     const claim = open('a', { isConfirmed: false, wasWritten: false });
     owners = { a: new Map([[1, 'self']]) };

@@ -385,7 +385,7 @@ export async function soakRecovery({
     },
     // A node keeps its record of a session that another has claimed for at most ten seconds.
     { what: 'nothing to be left', timeout: 15_000, interval: 100 },
-  ).catch(() => undefined);
+  ).catch(async () => onAnomaly(`left: ${JSON.stringify(await leftovers(fleet))}`));
   describeAnomalies(ledger, visitors, ordering, !report.mayBeRefused, onAnomaly);
   guests.forEach((guest) => guest.close());
   await fleet.close();
@@ -425,18 +425,30 @@ async function countGhosts({ nodes }: ProcessFleet, sids: string[]): Promise<num
 }
 
 /** Each client has one record: in the hash of its node. */
-async function countLeftovers({ topology, nodes }: ProcessFleet, clients: number): Promise<number> {
+async function countLeftovers(fleet: ProcessFleet, clients: number): Promise<number> {
+  const { sessions, live } = await leftovers(fleet);
+  return sessions.length + Math.abs(Object.values(live).flat().length - clients);
+}
+
+/** What Redis has of sessions: of clients that have left, and of those that are connected, by node. */
+async function leftovers({ topology, nodes }: ProcessFleet): Promise<{
+  sessions: string[];
+  live: Record<string, string[]>;
+}> {
   const masters = await topology.masters();
   const keys = (await Promise.all(masters.map((master) => master.command('KEYS', 'sio:session:*')))).flat() as string[];
-  const sessions = keys.filter((key) => !/^sio:session:(live|claims):/.test(key)).length;
   const ids = await Promise.all(nodes.map(({ process }) => process.call<string>('id')));
   const live = await Promise.all(
     ids.map(async (id) => {
       const key = `sio:session:live:${id}`;
-      return (await (await topology.masterOf(key)).command('HKEYS', key)) as string[];
+      const fields = (await (await topology.masterOf(key)).command('HKEYS', key)) as string[];
+      return [id, fields.filter((field) => field !== '')];
     }),
   );
-  return sessions + Math.abs(live.flat().filter((field) => field !== '').length - clients);
+  return {
+    sessions: keys.filter((key) => !/^sio:session:(live|claims):/.test(key)),
+    live: Object.fromEntries(live) as Record<string, string[]>,
+  };
 }
 
 function describeAnomalies(
