@@ -36,10 +36,16 @@ export class NamespaceBus {
     await this.counted(() => node.bus.publish({ uid, nsp, ...request, ...(trace !== undefined && { trace }) }));
   }
 
-  /** Sends to one server. @throws as {@link send} */
+  /** Sends to one server. @throws as {@link send}; PayloadTooLargeError */
   async respond(to: string, response: Response): Promise<void> {
     const { uid, name: nsp } = this.member;
     await this.counted(() => this.node.bus.respond(to, { uid, nsp, ...response }));
+  }
+
+  /** Sends to one server what it is given in the place of what was too large. @throws as {@link send} */
+  async respondInstead(to: string, response: Response): Promise<void> {
+    const { uid, name: nsp } = this.member;
+    await this.node.bus.respondInstead(to, { uid, nsp, ...response });
   }
 
   /** The number of the last request, for the next entry of the log; see `LogEntry.bus`. */

@@ -1,29 +1,29 @@
 import { randomBytes } from 'node:crypto';
 import type { BroadcastOptions } from 'socket.io-adapter';
 import type { BusMessage, Census } from '../cluster/request-bus.js';
+import { PayloadTooLargeError } from '../redis/refused-size.js';
 import { carry, type NotCarried } from '../wire/carried.js';
-import { isRoom, type EventPacket, type WireOptions } from '../wire/entry.js';
-import { decodeMsgpack, encodeMsgpack } from '../wire/msgpack.js';
+import type { EventPacket, WireOptions } from '../wire/entry.js';
+import { decodeMsgpack } from '../wire/msgpack.js';
 import { parseRequest, type Request, type Response } from '../wire/request-data.js';
 import { RequestType } from '../wire/requests.js';
 import { callApp } from './app-code.js';
 import type { NamespaceBus } from './namespace-bus.js';
 import { RequestError } from './request-error.js';
 import type { SocketDetails } from './socket-io.js';
+import { answerInPieces, describeSocket } from './sockets-answer.js';
 
 /** Milliseconds for an answer, where the application has not said how long. */
 const DEFAULT_TIMEOUT_MS = 5_000;
 /** Milliseconds after which Redis is asked again who is still there to answer. */
 const RECHECK_INTERVAL_MS = 250;
-/** Bytes of a piece of an answer, but for its last socket. */
-const PIECE_BYTES = 128 * 1024;
 
 /** What requests need of the server that makes and answers them. */
 export interface RequestServer {
   /** The other servers. */
-  readonly bus: Pick<NamespaceBus, 'whenStarted' | 'census' | 'send' | 'respond'>;
+  readonly bus: Pick<NamespaceBus, 'whenStarted' | 'census' | 'send' | 'respond' | 'respondInstead'>;
   /** Called with what an answer had to leave out. */
-  onLeftOut(what: NotCarried): void;
+  readonly onLeftOut: (what: NotCarried) => void;
   /** What is asked, done on the sockets of this server. */
   readonly here: {
     broadcast(packet: EventPacket, opts: BroadcastOptions): void;
@@ -80,7 +80,10 @@ export class Requests {
    * @throws Error if a server does not answer in time, or the request cannot be sent
    */
   fetchSockets(opts: WireOptions, timeout = DEFAULT_TIMEOUT_MS): Promise<unknown[]> {
-    const sockets: unknown[] = [];
+    const sockets = new Map<unknown, unknown>(); // by id: what Redis seems to have refused may come twice
+    const add = (socket: unknown): void => {
+      sockets.set((socket as Partial<SocketDetails> | null)?.id ?? sockets.size, socket);
+    };
     return new Promise((resolve, reject) => {
       this.ask((requestId) => ({ type: RequestType.FetchSockets, data: { opts, requestId, pieces: true } }), timeout, {
         take: (response) => {
@@ -88,11 +91,11 @@ export class Requests {
             return false;
           }
           const { data } = response;
-          data.sockets.forEach((socket) => sockets.push(socket));
-          data.encoded?.forEach((socket) => sockets.push(decodeMsgpack(socket)));
+          data.sockets.forEach(add);
+          data.encoded?.forEach((socket) => add(decodeMsgpack(socket)));
           return !data.more;
         },
-        end: (error) => (error ? reject(error) : resolve(sockets)),
+        end: (error) => (error ? reject(error) : resolve([...sockets.values()])),
       });
     });
   }
@@ -314,48 +317,19 @@ export class Requests {
     uid: string,
     { opts, requestId, pieces }: { opts: WireOptions; requestId: string; pieces?: boolean },
   ): Promise<void> {
-    const sockets = await this.server.here.fetchSockets(toBroadcastOptions(opts));
-    const described = (socket: SocketDetails): unknown => this.describe(socket);
-    const answer = (data: Omit<Extract<Response, { type: 8 }>['data'], 'requestId'>): Promise<void> =>
-      this.server.bus.respond(uid, { type: RequestType.FetchSocketsResponse, data: { requestId, ...data } });
+    const { bus, here, onLeftOut } = this.server;
+    const sockets = await here.fetchSockets(toBroadcastOptions(opts));
+    const type = RequestType.FetchSocketsResponse;
     try {
-      if (!pieces) {
-        await answer({ sockets: sockets.map(described) });
-        return;
+      if (pieces) {
+        await answerInPieces(sockets, { bus, uid, requestId, onLeftOut });
+      } else {
+        const described = sockets.map((socket) => describeSocket(socket, onLeftOut));
+        await bus.respond(uid, { type, data: { requestId, sockets: described } });
       }
-      let encoded: Buffer[] = [];
-      let bytes = 0;
-      for (const socket of sockets) {
-        if (bytes >= PIECE_BYTES) {
-          await answer({ sockets: [], encoded, more: true });
-          encoded = [];
-          bytes = 0;
-        }
-        const last = encodeMsgpack(described(socket));
-        encoded.push(last);
-        bytes += last.length;
-      }
-      await answer({ sockets: [], encoded });
     } catch {
       // Redis is away, which is counted; who asked waits no longer than it wants to
     }
-  }
-
-  /** What a server is given of another's socket. What cannot be carried is left out, and reported. */
-  private describe(socket: SocketDetails): unknown {
-    const parts = {
-      get handshake() {
-        const handshake = { ...socket.handshake };
-        delete handshake['sessionStore']; // as in the reference: it is the server's, and circular
-        return handshake;
-      },
-      get data() {
-        return socket.data;
-      },
-    };
-    const onLeftOut = (what: NotCarried): void => this.server.onLeftOut(what);
-    const { handshake = {}, data = null } = carry(parts, { onLeftOut }) as Partial<typeof parts>;
-    return { id: socket.id, handshake, rooms: [...socket.rooms].filter(isRoom), data };
   }
 
   private onServerSideEmit(uid: string, { packet, requestId }: { packet: unknown[]; requestId?: string }): void {
@@ -377,16 +351,31 @@ export class Requests {
   /** @throws TypeError if the value cannot be sent: to the listener that gave it */
   private answerEvent(uid: string, requestId: string, value: unknown): void {
     const type = RequestType.ServerSideEmitResponse;
+    const refused = ({ message }: Error): Response => ({ type, data: { requestId, packet: null, error: message } });
+    let answer: Response;
     try {
-      this.respond(uid, { type, data: { requestId, packet: carry(value) } });
+      answer = { type, data: { requestId, packet: carry(value) } };
     } catch (error) {
-      this.respond(uid, { type, data: { requestId, packet: null, error: (error as Error).message } });
+      this.respond(uid, refused(error as Error));
       throw error;
     }
+    this.respond(uid, answer, refused);
   }
 
-  private respond(uid: string, response: Response): void {
-    this.server.bus.respond(uid, response).catch(() => undefined); // who asked notices by its time
+  /**
+   * What cannot be sent is not: who asked notices by its time.
+   *
+   * @param instead - of an answer that is too large
+   */
+  private respond(uid: string, response: Response, instead?: (error: PayloadTooLargeError) => Response): void {
+    const { bus } = this.server;
+    const answered = bus.respond(uid, response).catch((error: unknown) => {
+      if (instead && error instanceof PayloadTooLargeError) {
+        return bus.respondInstead(uid, instead(error));
+      }
+      return undefined;
+    });
+    answered.catch(() => undefined);
   }
 }
 

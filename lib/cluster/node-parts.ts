@@ -223,6 +223,7 @@ export class NodeParts {
     const { counters, options } = this.node;
     return new RequestBus(this.commands, this.subscriptions, {
       ...{ channels: this.names.channels, commandTimeout: options.commandTimeout, order: this.order },
+      retry: (run) => this.connections.retry(run),
       onControl: (payload) => this.control.receive(payload),
       onRejected: (channel, reason) => counters.reject(channel, reason),
       onTraffic: (uid, nsp) => this.router.onTraffic(uid, nsp),

@@ -1,4 +1,5 @@
 import type { RedisConnection } from '../redis/driver.js';
+import { RefusedSize } from '../redis/refused-size.js';
 import type { ChannelNames } from '../wire/channels.js';
 import { encodeControlMessage, type ControlMessage } from '../wire/control.js';
 import { decodeBusMessage, encodeBusMessage, RequestType, type BusMessage } from '../wire/requests.js';
@@ -32,6 +33,8 @@ export interface RequestBusOptions {
   /** Milliseconds after which a command counts as unanswered. */
   commandTimeout: number;
   order: RequestOrder;
+  /** Runs commands, again when the connection that failed them is back. */
+  retry<T>(run: () => Promise<T>): Promise<T>;
   /** Called with each control message, this node's own among them. @throws Error if it is none */
   onControl(payload: Buffer): void;
   /** Called with a message that was passed over. */
@@ -44,6 +47,8 @@ export interface RequestBusOptions {
 export class RequestBus {
   /** By channel. */
   private readonly members = new Map<string, Set<BusMember>>();
+  /** What is too large for Redis. */
+  private readonly refusedSize = new RefusedSize();
 
   constructor(
     private readonly commands: RedisConnection,
@@ -76,14 +81,14 @@ export class RequestBus {
    * Sends to all other servers of the namespace. They handle it after what this node has appended so far; and, unless it is
    * volatile, what is appended with its {@link mark} after it.
    *
-   * @throws if Redis cannot be reached now
+   * @throws if Redis cannot be reached now; PayloadTooLargeError
    */
   async publish(message: BusMessage): Promise<void> {
     const { channels, order } = this.options;
     const stamped = order.stamp(message);
     const numbered = isVolatile(message) || !this.commands.ready ? stamped : order.number(stamped);
     try {
-      await this.commands.publish(channels.requests(message.nsp), encodeBusMessage(numbered), this.timeout);
+      await this.send(channels.requests(message.nsp), encodeBusMessage(numbered));
     } catch (error) {
       order.onUnsent(numbered);
       throw error;
@@ -95,10 +100,25 @@ export class RequestBus {
     return this.options.order.mark({ uid, nsp: name });
   }
 
-  /** Sends to one server. @throws if Redis cannot be reached now */
+  /** Sends to one server. @throws if Redis cannot be reached now; PayloadTooLargeError */
   async respond(uid: string, message: BusMessage): Promise<void> {
     const { channels } = this.options;
-    await this.commands.publish(channels.responses(message.nsp, uid), encodeBusMessage(message), this.timeout);
+    await this.send(channels.responses(message.nsp, uid), encodeBusMessage(message));
+  }
+
+  /** Sends to one server what it is given in the place of what was too large, which may have cost the connection. */
+  async respondInstead(uid: string, message: BusMessage): Promise<void> {
+    await this.options.retry(() => this.respond(uid, message));
+  }
+
+  private async send(channel: string, payload: Buffer): Promise<void> {
+    this.refusedSize.check(payload.length);
+    try {
+      await this.commands.publish(channel, payload, this.timeout);
+    } catch (error) {
+      throw this.refusedSize.onFailed(payload.length, error as Error);
+    }
+    this.refusedSize.onSent(payload.length);
   }
 
   /** Sends to all nodes. As it has a deadline, it also finds out whether the connection still answers. */

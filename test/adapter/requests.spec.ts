@@ -76,6 +76,7 @@ describe('Requests', () => {
           return sending();
         },
         respond: unused,
+        respondInstead: unused,
       },
       onLeftOut: unused,
       here: { broadcast: unused, broadcastWithAck: unused, fetchSockets: unused, serverSideEmit: unused },

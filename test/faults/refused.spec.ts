@@ -117,3 +117,50 @@ describe('a user who may not use transactions, of a server that is not checked',
     expect(Number(await redis.command('XLEN', 'socket.io'))).toBe(length + 300);
   }, 60_000);
 });
+
+describe('an answer that Redis refuses because of its size', () => {
+  const large = 'x'.repeat(2 * 1024 * 1024);
+
+  async function twoNodes(): Promise<{ asking: Member; answering: Member; connections: () => Promise<number> }> {
+    const redis = await RedisServer.start({ config: ['proto-max-bulk-len 1mb'] });
+    const [asking, answering] = [await Member.start({ port: redis.port }), await Member.start({ port: redis.port })];
+    const connections = async (): Promise<number> => Number((await redis.info('stats'))['total_connections_received']);
+    return { asking, answering, connections };
+  }
+
+  test('to fetchSockets has all sockets, without the data that are too large, and costs one connection', async () => {
+    const { asking, answering, connections } = await twoNodes();
+    for (let i = 0; i < 3; i++) closeAfterwards(answering.connect());
+    await until(() => answering.io.sockets.sockets.size === 4, { what: 'the clients to be connected' });
+    const [first, ...others] = [...answering.io.sockets.sockets.values()];
+    first!.data = { large };
+    others.forEach((socket, i) => (socket.data = { i }));
+    const before = await connections();
+
+    for (let i = 0; i < 3; i++) {
+      const sockets = await asking.io.fetchSockets();
+      const data = new Map(sockets.map((socket) => [socket.id, socket.data as unknown]));
+      expect(data.size).toBe(5);
+      expect(data.get(first!.id)).toEqual({});
+      expect(others.map(({ id }) => data.get(id))).toEqual([{ i: 0 }, { i: 1 }, { i: 2 }]);
+    }
+    expect((await connections()) - before).toBeLessThanOrEqual(2);
+    expect(answering.eventsOf('data-left-out')).toMatchObject([{ path: 'data', namespace: '/' }]);
+  });
+
+  test('to serverSideEmit is an error that says so, at once', async () => {
+    const { asking, answering, connections } = await twoNodes();
+    answering.io.on('question', (answer: (value: unknown) => void) => answer(large));
+    const before = await connections();
+    const since = performance.now();
+
+    for (let i = 0; i < 3; i++) {
+      await expect(asking.io.serverSideEmitWithAck('question')).rejects.toMatchObject({
+        code: 'REDIS_STREAMS_REQUEST_ANSWER',
+        message: expect.stringMatching(/^the server .* cannot send its answer: 2\d+ bytes are more than Redis/),
+      });
+    }
+    expect(performance.now() - since).toBeLessThan(4_000); // one that is not answered takes 5 s
+    expect((await connections()) - before).toBeLessThanOrEqual(2);
+  });
+});

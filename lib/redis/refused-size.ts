@@ -1,0 +1,60 @@
+import { performance } from 'node:perf_hooks';
+import { sizeVerdict } from './size-refusal.js';
+
+/** Milliseconds for which nothing is sent of a size that was refused: the server, or its settings, may be others then. */
+const REMEMBERED_MS = 60_000;
+/** A connection that was lost so many times in a row while something so large was under way does not take it. */
+const MAX_LOSSES = 2;
+
+/** What is published is larger than Redis, or a proxy before it, takes: it was not sent, or not accepted. */
+export class PayloadTooLargeError extends Error {
+  override readonly name = 'PayloadTooLargeError';
+  readonly code = 'REDIS_STREAMS_PAYLOAD_TOO_LARGE';
+
+  constructor(
+    readonly bytes: number,
+    options?: ErrorOptions,
+  ) {
+    super(`${bytes} bytes are more than Redis, or a proxy before it, takes at once`, options);
+  }
+}
+
+/** From which size on Redis refuses what is published, as far as it has: each time costs the connection, with most servers. */
+export class RefusedSize {
+  /** So many bytes were refused. */
+  private bytes = Infinity;
+  /** When that is forgotten, by the stopwatch of this process. */
+  private until = 0;
+  /** How often in a row the connection was lost while something large was under way. */
+  private losses = 0;
+
+  /** @throws PayloadTooLargeError if so many bytes are known to be refused */
+  check(bytes: number): void {
+    if (bytes >= this.bytes && performance.now() < this.until) {
+      throw new PayloadTooLargeError(bytes);
+    }
+  }
+
+  /** So many bytes were accepted. */
+  onSent(bytes: number): void {
+    if (bytes >= this.bytes) {
+      this.bytes = Infinity;
+      this.losses = 0;
+    }
+  }
+
+  /** So many bytes were not sent. Returns a PayloadTooLargeError if that may be because there are so many, or the same error. */
+  onFailed(bytes: number, error: Error): Error {
+    const verdict = sizeVerdict(error, bytes);
+    if (verdict === 'no') {
+      return error;
+    }
+    this.losses++;
+    if (verdict === 'refused' || this.losses >= MAX_LOSSES) {
+      this.bytes = bytes;
+      this.until = performance.now() + REMEMBERED_MS;
+      this.losses = 0;
+    }
+    return new PayloadTooLargeError(bytes, { cause: error });
+  }
+}
