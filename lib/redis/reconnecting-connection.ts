@@ -8,6 +8,7 @@ import {
   type OpenOptions,
   type RedisConnection,
 } from './driver.js';
+import { multiRefused } from './multi-refused.js';
 import { PendingCommands } from './pending-commands.js';
 import type { RedisSocket, RedisSocketOptions } from './redis-socket.js';
 import { isProtocolError, isWrongServer, replyCode } from './reply-code.js';
@@ -278,7 +279,7 @@ export class ReconnectingConnection implements RedisConnection {
     if (replyCode(cause) === undefined) {
       return cause;
     }
-    const error = new RedisClientError(`MULTI was refused (${cause.message})`, { cause });
+    const error = multiRefused(cause);
     this.lose(socket, error);
     return error;
   }

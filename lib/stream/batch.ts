@@ -1,8 +1,8 @@
 import type { Command } from '../redis/driver.js';
+import { isMultiRefused } from '../redis/multi-refused.js';
 import { sizeVerdict } from '../redis/size-refusal.js';
 import { encodeOrigin } from '../wire/entry.js';
 import type { Lane } from './lane.js';
-import { isWithoutTransactions } from './message-size.js';
 import type { Outbox, OutboxEntry } from './outbox.js';
 
 const BATCH_ENTRIES = 512;
@@ -126,7 +126,7 @@ export class Batch {
    */
   onFailed(error: Error): SearchStep | undefined {
     this.isResent = true;
-    if (isWithoutTransactions(error) && this.sendCount > 1) {
+    if (isMultiRefused(error) && this.sendCount > 1) {
       this.limit.entries = this.sendCount = 1;
       return undefined; // what may have been appended all the same is appended again, and known by its number
     }

@@ -68,8 +68,3 @@ export function nameOf(fields: readonly string[]): string {
 function describeEvent(name: unknown): string {
   return `the event ${JSON.stringify(name)}`;
 }
-
-/** Whether a transaction was refused because the user may not use any (of a server that is not checked for that). */
-export function isWithoutTransactions(error: Error): boolean {
-  return error.message.startsWith('MULTI was refused');
-}

@@ -109,7 +109,7 @@ export class RedisSentinel {
         const master = await this.agreedMaster();
         return master !== undefined && master !== former;
       },
-      { what: 'a failover', timeout: 30_000, interval: 50 },
+      { what: 'a failover', timeout: 60_000, interval: 50 },
     );
   }
 

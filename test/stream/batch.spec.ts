@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
+import { multiRefused } from '../../lib/redis/multi-refused.js';
 import { Batch } from '../../lib/stream/batch.js';
 import { Lane } from '../../lib/stream/lane.js';
 import { Outbox, type OutboxEntry } from '../../lib/stream/outbox.js';
@@ -129,7 +130,7 @@ describe('Batch', () => {
   test('sends one by one to a server that allows no transactions', () => {
     for (let n = 0; n < 3; n++) push(1);
     batch.fill(outbox, undefined);
-    expect(batch.onFailed(new Error('MULTI was refused (NOPERM)'))).toBeUndefined();
+    expect(batch.onFailed(multiRefused(new Error('NOPERM')))).toBeUndefined();
     expect(sent()).toHaveLength(1);
     batch.onAppended();
     expect([sent().length, batch.length]).toEqual([1, 2]);
