@@ -13,7 +13,7 @@ const files = execFileSync('tar', ['-tzf', tarball], { encoding: 'utf8' })
 test('the tarball holds the two builds, what one reads, and no more', () => {
   const kinds = [
     /^(package\.json|README\.md|LICENSE|CHANGELOG\.md)$/,
-    /^docs\/[\w-]+(\/[\w-]+)*\.(md|json|svg)$/,
+    /^docs\/[\w-]+(\/[\w.-]+)*\.(md|json|svg)$/,
     /^dist\/(esm|cjs)\/[\w./-]+\.(js|js\.map|d\.ts)$/,
     /^dist\/cjs\/package\.json$/,
   ];
