@@ -27,6 +27,8 @@ export class RefusedSize {
   private until = 0;
   /** How often in a row the connection was lost while something large was under way. */
   private losses = 0;
+  /** How many bytes that were, the last time. */
+  private lost = Infinity;
 
   /** @throws PayloadTooLargeError if so many bytes are known to be refused */
   check(bytes: number): void {
@@ -39,7 +41,10 @@ export class RefusedSize {
   onSent(bytes: number): void {
     if (bytes >= this.bytes) {
       this.bytes = Infinity;
+    }
+    if (bytes >= this.lost) {
       this.losses = 0;
+      this.lost = Infinity;
     }
   }
 
@@ -50,6 +55,7 @@ export class RefusedSize {
       return error;
     }
     this.losses++;
+    this.lost = bytes;
     if (verdict === 'refused' || this.losses >= MAX_LOSSES) {
       this.bytes = bytes;
       this.until = performance.now() + REMEMBERED_MS;

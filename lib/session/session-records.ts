@@ -212,15 +212,18 @@ export class SessionRecords {
     return this.isMarked ? fields : undefined;
   }
 
-  /** Keeps this node's hash from expiring. Resolves to how many sessions are in it; to undefined if it is not there any more. */
-  async keepAlive(): Promise<number | undefined> {
+  /**
+   * Keeps this node's hash from expiring. Resolves to whether it is still there, and how many sessions are in it, unless the
+   * Redis user may not ask for that.
+   */
+  async keepAlive(): Promise<{ isThere: boolean; count: number | undefined }> {
     const [kept, fields] = await Promise.all([
       this.ask(this.expiry()),
-      this.ask(['HLEN', this.ownKey]),
+      this.ask(['HLEN', this.ownKey]).catch(() => undefined),
       this.enterDirectory(),
     ]);
     this.isMarked &&= Number(kept) > 0;
-    return this.isMarked ? Number(fields) - 1 : undefined; // one is the mark
+    return { isThere: this.isMarked, count: fields === undefined ? undefined : Number(fields) - 1 }; // one is the mark
   }
 
   /** Removes this node's hash, and the node from the directory. */

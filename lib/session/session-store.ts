@@ -180,13 +180,13 @@ export class SessionStore implements ClaimKeeper {
     if (this.isClosed) {
       return;
     }
-    const count = await this.records.keepAlive();
-    if (count !== undefined) {
+    const { isThere, count } = await this.records.keepAlive();
+    if (!isThere) {
+      for (const claim of this.claims.values()) {
+        claim.touch(); // the hash had expired while Redis was away, or was deleted
+      }
+    } else if (count !== undefined) {
       await this.verification.onCount(count);
-      return;
-    }
-    for (const claim of this.claims.values()) {
-      claim.touch(); // the hash had expired while Redis was away, or was deleted
     }
   }
 

@@ -17,6 +17,7 @@ export const LEAST_RIGHTS = [
     '+hsetnx',
     '+hgetall',
     '+hkeys',
+    '+hlen',
     '+hmget',
     '+hdel',
     '+pexpire',
