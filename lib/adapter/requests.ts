@@ -15,6 +15,8 @@ import { answerInPieces, describeSocket } from './sockets-answer.js';
 
 /** Milliseconds for an answer, where the application has not said how long. */
 const DEFAULT_TIMEOUT_MS = 5_000;
+/** Milliseconds after which a request is sent again of which answers are lost: the subscriber is back then, in most cases. */
+const AGAIN_DELAY_MS = 100;
 /** Milliseconds after which Redis is asked again who is still there to answer. */
 const RECHECK_INTERVAL_MS = 250;
 
@@ -44,8 +46,10 @@ interface Pending {
   survey: Survey | undefined;
   /** Servers that have answered before that was known. */
   early: Set<string>;
-  /** Takes a response. Returns whether it was the last one of its server. */
-  take(response: Response, uid: string): boolean;
+  /** Takes a response. Returns whether it was the last one of its server; `again`: some are lost, and are to be asked for. */
+  take(response: Response, uid: string): boolean | 'again';
+  /** What was sent; undefined before. */
+  request: Request | undefined;
   /** Called at the end: with an error if answers are missing. */
   end(error: Error | undefined): void;
   timer: NodeJS.Timeout;
@@ -80,22 +84,30 @@ export class Requests {
    * @throws Error if a server does not answer in time, or the request cannot be sent
    */
   fetchSockets(opts: WireOptions, timeout = DEFAULT_TIMEOUT_MS): Promise<unknown[]> {
-    const sockets = new Map<unknown, unknown>(); // by id: what Redis seems to have refused may come twice
-    const add = (socket: unknown): void => {
-      sockets.set((socket as Partial<SocketDetails> | null)?.id ?? sockets.size, socket);
-    };
+    const answers = new Map<string, Map<unknown, unknown>>(); // by server, sockets by id: some may come twice
     return new Promise((resolve, reject) => {
       this.ask((requestId) => ({ type: RequestType.FetchSockets, data: { opts, requestId, pieces: true } }), timeout, {
-        take: (response) => {
+        take: (response, uid) => {
           if (response.type !== RequestType.FetchSocketsResponse) {
             return false;
           }
-          const { data } = response;
-          data.sockets.forEach(add);
-          data.encoded?.forEach((socket) => add(decodeMsgpack(socket)));
-          return !data.more;
+          const { sockets, encoded = [], more, count = 0 } = response.data;
+          const known = answers.get(uid) ?? new Map<unknown, unknown>();
+          answers.set(uid, known);
+          const add = (socket: unknown): void => {
+            known.set((socket as Partial<SocketDetails> | null)?.id ?? known.size, socket);
+          };
+          sockets.forEach(add);
+          encoded.forEach((socket) => add(decodeMsgpack(socket)));
+          return known.size < count ? 'again' : !more; // a piece is lost if Redis has cut the subscriber meanwhile
         },
-        end: (error) => (error ? reject(error) : resolve([...sockets.values()])),
+        end: (error) => {
+          if (error) {
+            reject(error);
+          } else {
+            resolve([...answers.values()].flatMap((known) => [...known.values()]));
+          }
+        },
       });
     });
   }
@@ -195,7 +207,7 @@ export class Requests {
   ): void {
     const requestId = randomBytes(8).toString('hex');
     const timer = setTimeout(() => this.end(requestId, this.lateness(requestId)), timeout);
-    const pending: Pending = { survey: undefined, early: new Set(), take, end, timer };
+    const pending: Pending = { survey: undefined, early: new Set(), request: undefined, take, end, timer };
     this.pending.set(requestId, pending);
     const started = this.server.bus.whenStarted();
     if (started) {
@@ -211,6 +223,7 @@ export class Requests {
     if (!pending) {
       return; // its time was over before the node had started
     }
+    pending.request = request;
     // Both at once: who comes between the two need not answer, and what is sent keeps its place in the order.
     const counting = this.server.bus.census();
     this.server.bus.send(request).catch((cause: Error) => {
@@ -222,6 +235,14 @@ export class Requests {
       pending.early.forEach((uid) => pending.survey!.answer(uid));
       this.endIfComplete(requestId);
     });
+  }
+
+  /** Servers that have answered answer again, and are not heard. */
+  private sendAgain(requestId: string): void {
+    const request = this.pending.get(requestId)?.request;
+    if (request) {
+      this.server.bus.send(request).catch(() => undefined); // its time goes on
+    }
   }
 
   private lateness(requestId: string): Error {
@@ -284,7 +305,10 @@ export class Requests {
     if (!request || request.survey?.answered.has(uid) || request.early.has(uid)) {
       return;
     }
-    if (request.take(response, uid)) {
+    const isLast = request.take(response, uid);
+    if (isLast === 'again') {
+      setTimeout(() => this.sendAgain(requestId), AGAIN_DELAY_MS).unref();
+    } else if (isLast) {
       if (request.survey) {
         request.survey.answer(uid);
         this.endIfComplete(requestId);

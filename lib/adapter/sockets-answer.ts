@@ -7,8 +7,8 @@ import { RequestType } from '../wire/requests.js';
 import type { NamespaceBus } from './namespace-bus.js';
 import type { SocketDetails } from './socket-io.js';
 
-/** Bytes of a piece of an answer, but for its last socket. */
-const PIECE_BYTES = 128 * 1024;
+/** Bytes of a piece of an answer, but for its last socket: Redis may be told to cut a subscriber for which much more waits. */
+const PIECE_BYTES = 32 * 1024;
 
 /** Who is answered, and how. */
 export interface SocketsQuestion {
@@ -48,7 +48,7 @@ export async function answerInPieces(sockets: readonly SocketDetails[], question
   let bytes = 0;
   for (const socket of sockets) {
     if (bytes >= PIECE_BYTES) {
-      await answerPiece(piece, true, question);
+      await answerPiece(piece, { more: true }, question);
       piece = [];
       bytes = 0;
     }
@@ -56,16 +56,18 @@ export async function answerInPieces(sockets: readonly SocketDetails[], question
     piece.push(described);
     bytes += described.encoded.length;
   }
-  await answerPiece(piece, false, question);
+  await answerPiece(piece, { count: sockets.length }, question);
 }
 
-/** @param more - whether other pieces follow */
-async function answerPiece(piece: readonly Described[], more: boolean, question: SocketsQuestion): Promise<void> {
+/** Either other pieces follow, or there were so many sockets in all. */
+type Rest = { readonly more: true } | { readonly count: number };
+
+async function answerPiece(piece: readonly Described[], rest: Rest, question: SocketsQuestion): Promise<void> {
   const { bus, uid, requestId } = question;
   const encoded = piece.map((described) => described.encoded);
   const response: Response = {
     type: RequestType.FetchSocketsResponse,
-    data: { requestId, sockets: [], encoded, ...(more && { more }) },
+    data: { requestId, sockets: [], encoded, ...rest },
   };
   try {
     await bus.respond(uid, response);
@@ -78,14 +80,14 @@ async function answerPiece(piece: readonly Described[], more: boolean, question:
     const largest = piece.reduce((most, other) => (other.encoded.length > most.encoded.length ? other : most));
     if (largest.encoded.length * 2 < total) {
       const middle = Math.ceil(piece.length / 2);
-      await answerPiece(piece.slice(0, middle), true, question);
-      await answerPiece(piece.slice(middle), more, question);
+      await answerPiece(piece.slice(0, middle), { more: true }, question);
+      await answerPiece(piece.slice(middle), rest, question);
       return;
     }
     const smaller = withoutData(largest, question, error);
     await answerPiece(
       piece.map((described) => (described === largest ? smaller : described)),
-      more,
+      rest,
       question,
     );
   }

@@ -26,6 +26,8 @@ export type Response =
         encoded?: Uint8Array[];
         /** Whether there are further pieces. */
         more?: boolean;
+        /** How many sockets the server has, in all pieces. Only in the last one. */
+        count?: number;
       };
     }
   | {
@@ -66,7 +68,8 @@ export function parseRequest({ type, data }: { type: number; data?: unknown }): 
       if (!Array.isArray(sockets) || !isListOfBytes(encoded)) {
         throw new Error('an answer to fetchSockets without sockets');
       }
-      return { type, data: { requestId: toRequestId(fields), sockets, encoded, more: fields.more === true } };
+      const count = Number.isSafeInteger(fields.count) ? { count: fields.count as number } : {};
+      return { type, data: { requestId: toRequestId(fields), sockets, encoded, more: fields.more === true, ...count } };
     }
     case RequestType.ServerSideEmitResponse: {
       const { packet, error } = fields;

@@ -4,6 +4,7 @@ import type { Census } from '../../lib/cluster/request-bus.js';
 import { encodeMsgpack } from '../../lib/wire/msgpack.js';
 import type { Request, Response } from '../../lib/wire/request-data.js';
 import { RequestType } from '../../lib/wire/requests.js';
+import { until } from '../kit/index.js';
 
 function census(named: string[], others = 0): Census {
   return { named: new Set(named), others };
@@ -121,7 +122,28 @@ describe('Requests', () => {
     await settled();
     expect(requests.size).toBe(1);
     answer('a', piece(false, '4'));
-    expect(await fetching).toEqual(['1', '2', 'of the reference', '3', '4']);
+    expect(await fetching).toEqual(['1', '2', '3', '4', 'of the reference']);
+  });
+
+  test('ask again if a piece is missing, and take each socket once', async () => {
+    const fetching = requests.fetchSockets(opts);
+    const type = RequestType.FetchSocketsResponse;
+    const piece = (rest: { more: true } | { count: number }, ...ids: string[]): Answer => ({
+      type,
+      data: { sockets: [], encoded: ids.map((id) => encodeMsgpack({ id })), ...rest },
+    });
+    answer('b', piece({ count: 1 }, 'b1'));
+    answer('a', piece({ more: true }, 'a1'));
+    answer('a', piece({ count: 3 }, 'a3')); // a2 is lost
+    await until(() => sent.length === 2, { what: 'it to be asked again' });
+    expect(sent[1]).toEqual(sent[0]);
+    answer('b', piece({ count: 1 }, 'b1'));
+    answer('a', piece({ more: true }, 'a1'));
+    answer('a', piece({ more: true }, 'a2'));
+    expect(requests.size).toBe(1);
+    answer('a', piece({ count: 3 }, 'a3'));
+    expect(await fetching).toEqual(['b1', 'a1', 'a3', 'a2'].map((id) => ({ id })));
+    expect(requests.size).toBe(0);
   });
 
   test('take 200,000 sockets in one answer', async () => {
