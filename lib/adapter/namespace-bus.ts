@@ -42,10 +42,10 @@ export class NamespaceBus {
     await this.counted(() => this.node.bus.respond(to, { uid, nsp, ...response }));
   }
 
-  /** Sends to one server what it is given in the place of what was too large. @throws as {@link send} */
-  async respondInstead(to: string, response: Response): Promise<void> {
+  /** The same, also if the connection is lost meanwhile: for what does no harm if it comes twice. @throws as {@link respond} */
+  async respondSurely(to: string, response: Response): Promise<void> {
     const { uid, name: nsp } = this.member;
-    await this.node.bus.respondInstead(to, { uid, nsp, ...response });
+    await this.counted(() => this.node.bus.respondSurely(to, { uid, nsp, ...response }));
   }
 
   /** The number of the last request, for the next entry of the log; see `LogEntry.bus`. */

@@ -23,7 +23,7 @@ const RECHECK_INTERVAL_MS = 250;
 /** What requests need of the server that makes and answers them. */
 export interface RequestServer {
   /** The other servers. */
-  readonly bus: Pick<NamespaceBus, 'whenStarted' | 'census' | 'send' | 'respond' | 'respondInstead'>;
+  readonly bus: Pick<NamespaceBus, 'whenStarted' | 'census' | 'send' | 'respond' | 'respondSurely'>;
   /** Called with what an answer had to leave out. */
   readonly onLeftOut: (what: NotCarried) => void;
   /** What is asked, done on the sockets of this server. */
@@ -380,26 +380,25 @@ export class Requests {
     try {
       answer = { type, data: { requestId, packet: carry(value) } };
     } catch (error) {
-      this.respond(uid, refused(error as Error));
+      this.respondSurely(uid, refused(error as Error));
       throw error;
     }
-    this.respond(uid, answer, refused);
+    this.respondSurely(uid, answer, refused);
   }
 
-  /**
-   * What cannot be sent is not: who asked notices by its time.
-   *
-   * @param instead - of an answer that is too large
-   */
-  private respond(uid: string, response: Response, instead?: (error: PayloadTooLargeError) => Response): void {
+  private respond(uid: string, response: Response): void {
+    this.server.bus.respond(uid, response).catch(() => undefined); // who asked notices by its time
+  }
+
+  /** @param instead - of an answer that is too large */
+  private respondSurely(uid: string, answer: Response, instead?: (error: PayloadTooLargeError) => Response): void {
     const { bus } = this.server;
-    const answered = bus.respond(uid, response).catch((error: unknown) => {
+    const answered = bus.respondSurely(uid, answer).catch(async (error: unknown) => {
       if (instead && error instanceof PayloadTooLargeError) {
-        return bus.respondInstead(uid, instead(error));
+        await bus.respondSurely(uid, instead(error));
       }
-      return undefined;
     });
-    answered.catch(() => undefined);
+    answered.catch(() => undefined); // who asked notices by its time
   }
 }
 

@@ -12,7 +12,7 @@ const PIECE_BYTES = 32 * 1024;
 
 /** Who is answered, and how. */
 export interface SocketsQuestion {
-  readonly bus: Pick<NamespaceBus, 'respond' | 'respondInstead'>;
+  readonly bus: Pick<NamespaceBus, 'respondSurely'>;
   /** Of the server that asks. */
   readonly uid: string;
   readonly requestId: string;
@@ -70,12 +70,11 @@ async function answerPiece(piece: readonly Described[], rest: Rest, question: So
     data: { requestId, sockets: [], encoded, ...rest },
   };
   try {
-    await bus.respond(uid, response);
+    await bus.respondSurely(uid, response);
   } catch (error) {
     if (!(error instanceof PayloadTooLargeError) || piece.length === 0) {
       throw error;
     }
-    await bus.respondInstead(uid, { ...response, data: { requestId, sockets: [], more: true } }); // Redis is back then
     const total = encoded.reduce((sum, { length }) => sum + length, 0);
     const largest = piece.reduce((most, other) => (other.encoded.length > most.encoded.length ? other : most));
     if (largest.encoded.length * 2 < total) {

@@ -1,5 +1,5 @@
 import type { RedisConnection } from '../redis/driver.js';
-import { RefusedSize } from '../redis/refused-size.js';
+import { PayloadTooLargeError, RefusedSize } from '../redis/refused-size.js';
 import type { ChannelNames } from '../wire/channels.js';
 import { encodeControlMessage, type ControlMessage } from '../wire/control.js';
 import { decodeBusMessage, encodeBusMessage, RequestType, type BusMessage } from '../wire/requests.js';
@@ -106,9 +106,26 @@ export class RequestBus {
     await this.send(channels.responses(message.nsp, uid), encodeBusMessage(message));
   }
 
-  /** Sends to one server what it is given in the place of what was too large, which may have cost the connection. */
-  async respondInstead(uid: string, message: BusMessage): Promise<void> {
-    await this.options.retry(() => this.respond(uid, message));
+  /**
+   * The same, again when the connection is back if that is lost meanwhile: for what does no harm if it comes twice.
+   *
+   * @throws if Redis stays away; PayloadTooLargeError
+   */
+  async respondSurely(uid: string, message: BusMessage): Promise<void> {
+    const refusal = await this.options.retry(async () => {
+      try {
+        await this.respond(uid, message);
+      } catch (error) {
+        if (error instanceof PayloadTooLargeError) {
+          return error; // it would be refused again
+        }
+        throw error;
+      }
+      return undefined;
+    });
+    if (refusal) {
+      throw refusal;
+    }
   }
 
   private async send(channel: string, payload: Buffer): Promise<void> {

@@ -48,7 +48,10 @@ export class RefusedSize {
     }
   }
 
-  /** So many bytes were not sent. Returns a PayloadTooLargeError if that may be because there are so many, or the same error. */
+  /**
+   * So many bytes were not sent. Returns a PayloadTooLargeError if that is because there are so many; if not, or if it is the
+   * first loss, which may have another cause, the same error.
+   */
   onFailed(bytes: number, error: Error): Error {
     const verdict = sizeVerdict(error, bytes);
     if (verdict === 'no') {
@@ -56,11 +59,12 @@ export class RefusedSize {
     }
     this.losses++;
     this.lost = bytes;
-    if (verdict === 'refused' || this.losses >= MAX_LOSSES) {
-      this.bytes = bytes;
-      this.until = performance.now() + REMEMBERED_MS;
-      this.losses = 0;
+    if (verdict === 'suspect' && this.losses < MAX_LOSSES) {
+      return error;
     }
+    this.bytes = bytes;
+    this.until = performance.now() + REMEMBERED_MS;
+    this.losses = 0;
     return new PayloadTooLargeError(bytes, { cause: error });
   }
 }

@@ -77,7 +77,7 @@ describe('Requests', () => {
           return sending();
         },
         respond: unused,
-        respondInstead: unused,
+        respondSurely: unused,
       },
       onLeftOut: unused,
       here: { broadcast: unused, broadcastWithAck: unused, fetchSockets: unused, serverSideEmit: unused },

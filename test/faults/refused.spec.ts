@@ -148,6 +148,26 @@ describe('an answer that Redis refuses because of its size', () => {
     expect(answering.eventsOf('data-left-out')).toMatchObject([{ path: 'data', namespace: '/' }]);
   });
 
+  test('is given whole if the connection was lost meanwhile for another reason', async () => {
+    const redis = await RedisServer.start();
+    const proxy = await TcpProxy.start(redis.port);
+    const [asking, answering] = [await Member.start({ port: redis.port }), await Member.start({ port: proxy.port })];
+    const [socket] = [...answering.io.sockets.sockets.values()];
+    socket!.data = { text: 'needle'.repeat(100_000) };
+    answering.io.on('question', (answer: (value: unknown) => void) => answer(socket!.data));
+
+    const lost = proxy.loseReplyTo('needle');
+    const sockets = await asking.io.fetchSockets();
+    await lost;
+    const alsoLost = proxy.loseReplyTo('needle');
+    expect(await asking.io.serverSideEmitWithAck('question')).toEqual([socket!.data]);
+    await alsoLost;
+
+    expect(sockets).toHaveLength(2);
+    expect(sockets.find(({ id }) => id === socket!.id)?.data).toEqual(socket!.data);
+    expect(answering.eventsOf('data-left-out')).toEqual([]);
+  });
+
   test('to serverSideEmit is an error that says so, at once', async () => {
     const { asking, answering, connections } = await twoNodes();
     answering.io.on('question', (answer: (value: unknown) => void) => answer(large));
