@@ -2,6 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { io as connect, type Socket } from 'socket.io-client';
 import type { ClusterNodeStatus } from '../../lib/adapter/index.js';
 import { nodeOfLane } from '../../lib/wire/entry.js';
+import { SessionKeys } from '../../lib/wire/keys.js';
+import { decodeSession } from '../../lib/wire/session.js';
 import { compareStreamIds, type StreamId } from '../../lib/wire/stream-id.js';
 import { TcpProxy, until } from '../kit/index.js';
 import { visit } from '../recovery/fleet.js';
@@ -445,10 +447,23 @@ async function leftovers({ topology, nodes }: ProcessFleet): Promise<{
       return [id, fields.filter((field) => field !== '')];
     }),
   );
-  return {
-    sessions: keys.filter((key) => !/^sio:session:(live|claims):/.test(key)),
-    live: Object.fromEntries(live) as Record<string, string[]>,
-  };
+  const stored = keys.filter((key) => !/^sio:session:(live|claims):/.test(key));
+  const valid = await Promise.all(stored.map((key) => mayBeTaken(topology, key.slice('sio:session:'.length))));
+  return { sessions: stored.filter((_key, i) => valid[i]), live: Object.fromEntries(live) as Record<string, string[]> };
+}
+
+/**
+ * Whether the record of a client that has left may be taken for its session. A write of a connection that was lost may be
+ * executed late, when another node has claimed the session: the record says by its epoch that it is an old one, and expires.
+ */
+async function mayBeTaken(topology: ProcessFleet['topology'], pid: string): Promise<boolean> {
+  const keys = new SessionKeys('sio:session:');
+  const [record, claimed] = await Promise.all([
+    topology.masterOf(keys.stored(pid)).then((master) => master.command('GET', keys.stored(pid))),
+    topology.masterOf(keys.claims(pid)).then((master) => master.command('HKEYS', keys.claims(pid))),
+  ]);
+  const epoch = decodeSession(record, pid)?.epoch ?? 0;
+  return record !== null && !(claimed as string[]).some((other) => Number(other) > epoch);
 }
 
 function describeAnomalies(
