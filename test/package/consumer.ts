@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { connect as connectTo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -182,6 +183,8 @@ export class RunningApp {
       timeout: 30_000,
     }).catch((error: Error) => Promise.reject(new Error(`${error.message}\n${app.#output}`)));
     if (app.#exit) throw new Error(`${args.join(' ')} ended at its start:\n${app.#output}`);
+    // Nest says that it has started right before it listens.
+    await until(() => accepts(app.port), { what: `${args.join(' ')} to accept connections` });
     return app;
   }
 
@@ -231,4 +234,16 @@ export async function said(apps: RunningApp[]): Promise<string[][]> {
     await until(() => received.every((texts) => texts.length > i), { what: `what client ${i + 1} says to reach all` });
   }
   return received;
+}
+
+/** Whether something accepts connections at a port of this machine. */
+function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connectTo(port, '127.0.0.1');
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
 }
