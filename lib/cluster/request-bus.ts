@@ -1,5 +1,5 @@
 import type { RedisConnection } from '../redis/driver.js';
-import { PayloadTooLargeError, RefusedSize } from '../redis/refused-size.js';
+import { RefusedSize } from '../redis/refused-size.js';
 import type { ChannelNames } from '../wire/channels.js';
 import { encodeControlMessage, type ControlMessage } from '../wire/control.js';
 import { decodeBusMessage, encodeBusMessage, RequestType, type BusMessage } from '../wire/requests.js';
@@ -112,20 +112,7 @@ export class RequestBus {
    * @throws if Redis stays away; PayloadTooLargeError
    */
   async respondSurely(uid: string, message: BusMessage): Promise<void> {
-    const refusal = await this.options.retry(async () => {
-      try {
-        await this.respond(uid, message);
-      } catch (error) {
-        if (error instanceof PayloadTooLargeError) {
-          return error; // it would be refused again
-        }
-        throw error;
-      }
-      return undefined;
-    });
-    if (refusal) {
-      throw refusal;
-    }
+    await this.options.retry(() => this.respond(uid, message));
   }
 
   private async send(channel: string, payload: Buffer): Promise<void> {

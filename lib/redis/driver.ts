@@ -116,3 +116,16 @@ export class RedisTimeoutError extends Error {
   override readonly name = 'RedisTimeoutError';
   readonly code = 'REDIS_STREAMS_TIMEOUT';
 }
+
+/** What is published is larger than Redis, or a proxy before it, takes: it was not sent, or not accepted. */
+export class PayloadTooLargeError extends Error {
+  override readonly name = 'PayloadTooLargeError';
+  readonly code = 'REDIS_STREAMS_PAYLOAD_TOO_LARGE';
+
+  constructor(
+    readonly bytes: number,
+    options?: ErrorOptions,
+  ) {
+    super(`${bytes} bytes are more than Redis, or a proxy before it, takes at once`, options);
+  }
+}

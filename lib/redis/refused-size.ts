@@ -1,23 +1,11 @@
 import { performance } from 'node:perf_hooks';
+import { PayloadTooLargeError } from './driver.js';
 import { sizeVerdict } from './size-refusal.js';
 
 /** Milliseconds for which nothing is sent of a size that was refused: the server, or its settings, may be others then. */
 const REMEMBERED_MS = 60_000;
 /** A connection that was lost so many times in a row while something so large was under way does not take it. */
 const MAX_LOSSES = 2;
-
-/** What is published is larger than Redis, or a proxy before it, takes: it was not sent, or not accepted. */
-export class PayloadTooLargeError extends Error {
-  override readonly name = 'PayloadTooLargeError';
-  readonly code = 'REDIS_STREAMS_PAYLOAD_TOO_LARGE';
-
-  constructor(
-    readonly bytes: number,
-    options?: ErrorOptions,
-  ) {
-    super(`${bytes} bytes are more than Redis, or a proxy before it, takes at once`, options);
-  }
-}
 
 /** From which size on Redis refuses what is published, as far as it has: each time costs the connection, with most servers. */
 export class RefusedSize {

@@ -1,4 +1,5 @@
 import { isNativeError } from 'node:util/types';
+import { PayloadTooLargeError } from './driver.js';
 
 /**
  * The code with which Redis began an error reply, such as `WRONGTYPE`, `MOVED` or plain `ERR`; undefined of an error that
@@ -35,9 +36,13 @@ export function isClusterChanging(error: unknown): boolean {
 
 /**
  * Whether the same command may succeed a moment later: no reply has come because the connection was lost, cannot be used
- * or is silent, or the server says that it is not the one to ask now. Any other reply is the server's last word.
+ * or is silent, or the server says that it is not the one to ask now. Any other reply is the server's last word, and what is
+ * too large stays so.
  */
 export function isTransient(error: unknown): boolean {
+  if (error instanceof PayloadTooLargeError) {
+    return false;
+  }
   const code = replyCode(error);
   return code === undefined || code === BUSY || isWrongServer(error) || isClusterChanging(error);
 }

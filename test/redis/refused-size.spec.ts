@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
-import { PayloadTooLargeError, RefusedSize } from '../../lib/redis/refused-size.js';
+import { PayloadTooLargeError } from '../../lib/redis/driver.js';
+import { RefusedSize } from '../../lib/redis/refused-size.js';
 
 describe('RefusedSize', () => {
   const MEGABYTE = 1024 * 1024;
