@@ -48,8 +48,7 @@ interface Pending {
   early: Set<string>;
   /** Takes a response. Returns whether it was the last one of its server; `again`: some are lost, and are to be asked for. */
   take(response: Response, uid: string): boolean | 'again';
-  /** What was sent; undefined before. */
-  request: Request | undefined;
+  readonly request: Request;
   /** Called at the end: with an error if answers are missing. */
   end(error: Error | undefined): void;
   timer: NodeJS.Timeout;
@@ -207,26 +206,25 @@ export class Requests {
   ): void {
     const requestId = randomBytes(8).toString('hex');
     const timer = setTimeout(() => this.end(requestId, this.lateness(requestId)), timeout);
-    const pending: Pending = { survey: undefined, early: new Set(), request: undefined, take, end, timer };
+    const pending: Pending = { survey: undefined, early: new Set(), request: request(requestId), take, end, timer };
     this.pending.set(requestId, pending);
     const started = this.server.bus.whenStarted();
     if (started) {
-      void started.then(() => this.send(requestId, request(requestId)));
+      void started.then(() => this.send(requestId));
     } else {
-      this.send(requestId, request(requestId));
+      this.send(requestId);
     }
     this.scheduleRecheck();
   }
 
-  private send(requestId: string, request: Request): void {
+  private send(requestId: string): void {
     const pending = this.pending.get(requestId);
     if (!pending) {
       return; // its time was over before the node had started
     }
-    pending.request = request;
     // Both at once: who comes between the two need not answer, and what is sent keeps its place in the order.
     const counting = this.server.bus.census();
-    this.server.bus.send(request).catch((cause: Error) => {
+    this.server.bus.send(pending.request).catch((cause: Error) => {
       const problem = `the request cannot be sent to other servers: ${cause.message}`;
       this.end(requestId, new RequestError('UNSENT', problem, { cause }));
     });
