@@ -118,6 +118,11 @@ function checkHost(option: string, host: unknown): void {
   }
 }
 
+function checkHostAndPort(option: string, host: unknown, port: unknown): void {
+  checkHost(`${option}.host`, host);
+  checkNumber(`${option}.port`, port, 65_535);
+}
+
 /** Left alone, ioredis asks localhost for each sentinel without a host. */
 function checkSentinels(sentinels: readonly unknown[] = []): void {
   for (const sentinel of sentinels) {
@@ -125,8 +130,7 @@ function checkSentinels(sentinels: readonly unknown[] = []): void {
     if (typeof host !== 'string' || host === '') {
       reject('.sentinels', sentinel, 'each sentinel as { host, port }');
     }
-    checkHost('.sentinels.host', host);
-    checkNumber('.sentinels.port', port, 65_535);
+    checkHostAndPort('.sentinels', host, port);
   }
 }
 
@@ -197,8 +201,7 @@ function nodesWithTls(nodes: readonly unknown[]): boolean {
     if (typeof node !== 'object' || host === undefined) {
       reject('.cluster.nodes', node, 'nodes as URLs or as { host, port }');
     }
-    checkHost('.cluster.nodes.host', host);
-    checkNumber('.cluster.nodes.port', port, 65_535);
+    checkHostAndPort('.cluster.nodes', host, port);
     return undefined;
   });
   if (schemes.includes(true) && schemes.includes(false)) {

@@ -65,8 +65,11 @@ export class SessionVerification {
    */
   async onCount(count: number): Promise<void> {
     const now = performance.now();
-    const { claims } = this.options;
-    if (now - this.lookedAt >= LOOK_INTERVAL_MS && count !== countOf(claims.values(), ({ isRecorded }) => isRecorded)) {
+    if (now - this.lookedAt < LOOK_INTERVAL_MS) {
+      return;
+    }
+    const recorded = [...this.options.claims.values()].filter(({ isRecorded }) => isRecorded);
+    if (count !== recorded.length) {
       this.lookedAt = now;
       await this.verifyRecords();
     }
@@ -135,12 +138,4 @@ export class SessionVerification {
       }
     }
   }
-}
-
-function countOf<T>(items: Iterable<T>, is: (item: T) => boolean): number {
-  let count = 0;
-  for (const item of items) {
-    count += is(item) ? 1 : 0;
-  }
-  return count;
 }
