@@ -159,6 +159,8 @@ describe('an answer that Redis refuses because of its size', () => {
     const lost = proxy.loseReplyTo('needle');
     const sockets = await asking.io.fetchSockets();
     await lost;
+    const sentTwice = (): boolean => proxy.bytes.toServer > 2 * 600_000; // or both losses would be of one message
+    await until(sentTwice, { what: 'the answer to be sent again' });
     const alsoLost = proxy.loseReplyTo('needle');
     expect(await asking.io.serverSideEmitWithAck('question')).toEqual([socket!.data]);
     await alsoLost;
