@@ -54,11 +54,13 @@ describe('the bench at steady rates', () => {
       expect(points.map(({ point }) => point.rate)).toEqual([200, 400]);
       for (const { rows, comparisons } of points) {
         expect(rows.map(({ contender }) => contender)).toEqual(CONTENDERS);
-        for (const { contender, node, redis, p99, sent, lost } of rows) {
+        for (const { contender, node, redis, p99, own, remote, sent, lost } of rows) {
           expect(lost).toBe(0);
           expect(sent).toBeGreaterThan(0);
           expect(Math.min(node, p99)).toBeGreaterThan(0);
           expect(redis === undefined).toBe(contender === 'memory');
+          expect(own!.p50).toBeGreaterThan(0);
+          expect(remote === undefined).toBe(contender === 'memory');
         }
         expect(comparisons.map(({ other }) => other)).toEqual(['reference', 'pubsub']);
       }

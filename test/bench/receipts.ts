@@ -8,6 +8,8 @@ export class Receipts {
   private run = 0;
   private readonly counts = new Map<number, number>();
   private latencies: number[] = [];
+  /** Of those, which were emitted by the recipient's own node. */
+  private own: boolean[] = [];
   private target = Infinity;
   private settle: ((reached: boolean) => void) | undefined;
 
@@ -18,15 +20,18 @@ export class Receipts {
       this.counts.set(recipient, 0);
     }
     this.latencies = [];
+    this.own = [];
   }
 
-  note(recipient: number, { run, at }: Pick<Message, 'run' | 'at'>): void {
+  /** @param isOwn - whether it was emitted by the node that the recipient is connected to, where that is of interest */
+  note(recipient: number, { run, at }: Pick<Message, 'run' | 'at'>, isOwn = false): void {
     const count = this.counts.get(recipient);
     if (count === undefined || run !== this.run) {
       return;
     }
     this.counts.set(recipient, count + 1);
     this.latencies.push(now() - at);
+    this.own.push(isOwn);
     if (count + 1 === this.target && this.least >= this.target) {
       this.settle?.(true);
     }
@@ -52,9 +57,15 @@ export class Receipts {
     return reached;
   }
 
-  /** How many were received by all recipients together, and the microseconds that each took. */
-  finish(): { received: number; latencies: Float64Array } {
-    return { received: this.total, latencies: Float64Array.from(this.latencies) };
+  /** How many were received by all recipients together, and the microseconds that each took: all, own nodes' and others'. */
+  finish(): { received: number; latencies: Float64Array; own: Float64Array; remote: Float64Array } {
+    const { latencies, own } = this;
+    return {
+      received: this.total,
+      latencies: Float64Array.from(latencies),
+      own: Float64Array.from(latencies.filter((_latency, i) => own[i])),
+      remote: Float64Array.from(latencies.filter((_latency, i) => !own[i])),
+    };
   }
 
   private get least(): number {

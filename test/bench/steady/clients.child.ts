@@ -8,18 +8,30 @@ import { Receipts } from '../receipts.js';
  */
 const clusters = new Map<string, { receipts: Receipts; sockets: WebSocket[] }>();
 
+export interface ClientOptions {
+  /** Of the node that it connects to. */
+  url: string;
+  /** Which node that is. */
+  node: number;
+  namespaces: string[];
+}
+
 /** Connects one client to namespaces of a node. Resolves when it has joined its rooms in each. */
-function connect(url: string, client: number, namespaces: string[], receipts: Receipts): Promise<WebSocket> {
+function connect({ url, node, namespaces }: ClientOptions, client: number, receipts: Receipts): Promise<WebSocket> {
   const address = `${url}/socket.io/?EIO=4&transport=websocket&client=${client}`;
   const socket = new WebSocket(address, { perMessageDeflate: false, skipUTF8Validation: true });
   return new Promise((resolve, reject) => {
     let awaited = namespaces.length;
     /** Of the message that the next binary frame belongs to. */
     let head = '';
+    const note = (text: string): void => {
+      const message = { at: numberAfter(text, '"at":'), run: numberAfter(text, '"run":') };
+      receipts.note(0, message, numberAfter(text, '"from":') === node);
+    };
     socket.on('error', reject);
     socket.on('message', (frame: Buffer, isBinary: boolean) => {
       if (isBinary) {
-        receipts.note(0, { at: numberAfter(head, '"at":'), run: numberAfter(head, '"run":') });
+        note(head);
         return;
       }
       const text = frame.toString('latin1', 0, HEAD);
@@ -29,7 +41,7 @@ function connect(url: string, client: number, namespaces: string[], receipts: Re
           break;
         case '42':
           if (text.includes('["message"')) {
-            receipts.note(0, { at: numberAfter(text, '"at":'), run: numberAfter(text, '"run":') });
+            note(text);
           } else if (--awaited === 0) {
             resolve(socket);
           }
@@ -58,10 +70,9 @@ function numberAfter(text: string, label: string): number {
 }
 
 serve({
-  /** @param clients - of each: where it connects, and to which namespaces */
-  connect: async (cluster: string, clients: { url: string; namespaces: string[] }[]) => {
+  connect: async (cluster: string, clients: ClientOptions[]) => {
     const receipts = new Receipts();
-    const connecting = clients.map(({ url, namespaces }, client) => connect(url, client, namespaces, receipts));
+    const connecting = clients.map((options, client) => connect(options, client, receipts));
     clusters.set(cluster, { receipts, sockets: await Promise.all(connecting) });
   },
   disconnect: (cluster: string) => {

@@ -1,6 +1,8 @@
 import { join } from 'node:path';
 import { closeAfterwards, closed, NodeProcess, RedisServer } from '../../kit/index.js';
 import { quantile } from '../fleet.js';
+import type { Receipts } from '../receipts.js';
+import type { ClientOptions } from './clients.child.js';
 import type { NodeOptions } from './node.child.js';
 import { CLIENTS, hasRecovery, nameOf, Targets, type Payload, type Point, type Setup, type Variant } from './points.js';
 
@@ -25,12 +27,19 @@ export interface Measurement {
   clients: number;
   p50: number;
   p99: number;
+  /** Of messages of the client's own node; missing if there were none. */
+  own?: Latency;
+  /** Of messages of other nodes; missing if there were none. */
+  remote?: Latency;
   /** Messages a second, in total, that were really sent. */
   rate: number;
   sent: number;
   /** Not received; below 0 if some were received twice. */
   lost: number;
 }
+
+/** Milliseconds from `emit` until the client has the message. */
+export type Latency = Pick<Measurement, 'p50' | 'p99'>;
 
 /** Bytes of a node: the mean of all. */
 export interface Memory {
@@ -114,7 +123,7 @@ export class Cluster {
     const emitted = performance.now();
     await this.clients.call('reached', this.id, sent);
     const after = await this.usage();
-    const { received, latencies } = await this.clients.call<{ received: number; latencies: Float64Array }>(
+    const { received, latencies, own, remote } = await this.clients.call<ReturnType<Receipts['finish']>>(
       'finish',
       this.id,
     );
@@ -130,8 +139,9 @@ export class Cluster {
           bytes: (after.redis.bytes - before.redis.bytes) / sent,
         }),
       clients: (after.clients - before.clients) / sent,
-      p50: quantile([...latencies], 0.5) / 1_000,
-      p99: quantile([...latencies], 0.99) / 1_000,
+      ...latencyOf(latencies),
+      ...(own.length > 0 && { own: latencyOf(own) }),
+      ...(remote.length > 0 && { remote: latencyOf(remote) }),
       rate: (sent / (emitted - before.at)) * 1_000,
       sent,
       lost: sent - received,
@@ -176,8 +186,9 @@ export class Cluster {
   private async connect(setup: Setup): Promise<void> {
     const targets = new Targets(setup, this.variant.contender);
     const urls = await Promise.all(this.nodes.map((node) => node.call<string>('url')));
-    const clients = Array.from({ length: CLIENTS }, (_, client) => ({
+    const clients = Array.from({ length: CLIENTS }, (_, client): ClientOptions => ({
       url: urls[targets.nodeOf(client)]!,
+      node: targets.nodeOf(client),
       namespaces: targets.namespacesOf(client),
     }));
     await this.clients.call('connect', this.id, clients);
@@ -210,6 +221,11 @@ export class Cluster {
         }),
     };
   }
+}
+
+/** @param micros - of each message */
+function latencyOf(micros: Float64Array): Latency {
+  return { p50: quantile([...micros], 0.5) / 1_000, p99: quantile([...micros], 0.99) / 1_000 };
 }
 
 function mean(values: number[]): number {

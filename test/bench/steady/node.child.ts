@@ -24,10 +24,14 @@ export interface NodeOptions {
   port?: number | undefined;
 }
 
-/** What a client is given. `at`: when it was emitted, in microseconds of this machine's clock; `run`: in which measurement. */
+/** What a client is given. */
 interface Message {
+  /** When it was emitted, in microseconds of this machine's clock. */
   at: number;
+  /** In which measurement. */
   run: number;
+  /** By which node. */
+  from: number;
   data: string | Buffer;
 }
 
@@ -75,7 +79,7 @@ const data: Record<Payload, string | Buffer> = {
 
 function emit(random: Random, run: number, payload: Payload): void {
   const { namespace, room } = aims[Math.floor(random.next() * aims.length)]!;
-  const message: Message = { at: now(), run, data: data[payload] };
+  const message: Message = { at: now(), run, from: index, data: data[payload] };
   io.of(namespace).to(room).emit('message', message);
 }
 

@@ -1,7 +1,7 @@
 import type { Result } from '../bench.js';
 import { median, tabulate, toMarkdown as fullSpeedToMarkdown } from '../report.js';
 import type { MemoryResult, PointResult, SteadyResults } from './bench.js';
-import type { Measurement } from './cluster.js';
+import type { Latency, Measurement } from './cluster.js';
 import {
   CONTENDERS,
   hasRecovery,
@@ -26,12 +26,18 @@ export interface Row {
   bytes?: number | undefined;
   p50: number;
   p99: number;
+  /** Of clients of the node that emitted, and of the others; missing where there are none, or they were not told apart. */
+  own?: Latency | undefined;
+  remote?: Latency | undefined;
   rate: number;
   /** Share of the time for which a node was ready to run and had no core. */
   waited: number;
   sent: number;
   lost: number;
 }
+
+/** What a measurement says in one number. */
+type Metric = Exclude<keyof Measurement, 'own' | 'remote'>;
 
 /** How ours does beside another: medians over the rounds. */
 export interface Comparison {
@@ -84,7 +90,12 @@ function summarizePoint({ point, rounds }: PointResult, recovery: boolean): Poin
   };
   const rows = CONTENDERS.filter((contender) => runsOf(contender).length > 0).map((contender): Row => {
     const runs = runsOf(contender);
-    const middle = (metric: keyof Measurement): number | undefined => median(runs.map((run) => run[metric]));
+    const middle = (metric: Metric): number | undefined => median(runs.map((run) => run[metric]));
+    const latency = (whose: 'own' | 'remote'): Latency | undefined => {
+      const runsWith = runs.flatMap((run) => run[whose] ?? []);
+      const [p50, p99] = [median(runsWith.map((one) => one.p50)), median(runsWith.map((one) => one.p99))];
+      return p50 === undefined || p99 === undefined ? undefined : { p50, p99 };
+    };
     return {
       contender,
       node: middle('node')!,
@@ -94,6 +105,8 @@ function summarizePoint({ point, rounds }: PointResult, recovery: boolean): Poin
       bytes: middle('bytes'),
       p50: middle('p50')!,
       p99: middle('p99')!,
+      own: latency('own'),
+      remote: latency('remote'),
       rate: middle('rate')!,
       waited: middle('waited')!,
       sent: runs.reduce((sum, { sent }) => sum + sent, 0),
@@ -106,8 +119,7 @@ function summarizePoint({ point, rounds }: PointResult, recovery: boolean): Poin
     const theirs = runsOf(other);
     const net = netOf('ours');
     const theirNet = netOf(other);
-    const between = (metric: keyof Measurement): number =>
-      median(ours.map((run, i) => run[metric]! - theirs[i]![metric]!))!;
+    const between = (metric: Metric): number => median(ours.map((run, i) => run[metric]! - theirs[i]![metric]!))!;
     return {
       other,
       net: median(net.map((value, i) => quotient(value, theirNet[i]))),
@@ -208,8 +220,29 @@ function seriesToMarkdown(report: SeriesReport, plots: ReadonlyMap<string, strin
           table([series.label, 'other', 'net, ratio', 'Redis, ratio', 'p50, ms more', 'p99, ms more'], ratios),
         ]
       : []),
+    ...latenciesToMarkdown(report),
     '',
   ].join('\n');
+}
+
+/** Where own clients and those of other nodes were told apart. */
+function latenciesToMarkdown({ series, points }: SeriesReport): string[] {
+  const rows = points.flatMap(({ point, rows: measured }) =>
+    measured.flatMap(({ contender, own, remote }) =>
+      own && remote
+        ? [
+            [
+              ...[valueOf(point, series), TITLES[contender]],
+              ...[own.p50, own.p99, remote.p50, remote.p99].map((ms) => fixed(ms, 2)),
+            ],
+          ]
+        : [],
+    ),
+  );
+  const columns = [series.label, 'adapter', 'own, p50', 'own, p99', 'remote, p50', 'remote, p99'];
+  return rows.length > 0
+    ? ['\nMilliseconds, of clients of the node that emits and of others:\n', table(columns, rows)]
+    : [];
 }
 
 /** Share of waiting for a core from which on figures are not to be believed. */
