@@ -8,8 +8,7 @@ import { namesInRedis } from '../../lib/cluster/names.js';
 import { resolveOptions } from '../../lib/cluster/options.js';
 import { RedisStreamsEmitter } from '../../lib/emitter/index.js';
 import { driverFor } from '../../lib/redis/driver-for.js';
-import { allReceived, Member } from '../faults/fleet.js';
-import { closeAfterwards, RedisServer, until } from '../kit/index.js';
+import { allReceived, closeAfterwards, Member, RedisServer, until } from '../kit/index.js';
 
 /** What tells an application apart from one with all defaults. */
 interface Difference {

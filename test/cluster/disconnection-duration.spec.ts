@@ -3,8 +3,7 @@ import { describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { Server } from 'socket.io';
 import { createAdapter, InvalidOptionError } from '../../lib/adapter/index.js';
-import { Member } from '../faults/fleet.js';
-import { RedisServer, until } from '../kit/index.js';
+import { Member, RedisServer, until } from '../kit/index.js';
 
 describe('connectionStateRecovery.maxDisconnectionDuration', () => {
   test.each([Infinity, Number.MAX_SAFE_INTEGER, undefined])(

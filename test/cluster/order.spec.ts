@@ -1,8 +1,7 @@
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import type { Socket } from 'socket.io-client';
-import { Member } from '../faults/fleet.js';
 import { observe } from '../faults/record.js';
-import { RedisServer, until } from '../kit/index.js';
+import { Member, RedisServer, until } from '../kit/index.js';
 
 const ROUNDS = 200;
 

@@ -1,7 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
-import { Member } from '../faults/fleet.js';
 import { observe } from '../faults/record.js';
-import { RedisServer, until } from '../kit/index.js';
+import { Member, RedisServer, until } from '../kit/index.js';
 
 const NAMESPACES = 5_000;
 

@@ -1,8 +1,7 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { RedisStreamsEmitter } from '../../lib/emitter/index.js';
-import { allReceived, Member, numbers } from '../faults/fleet.js';
-import { RedisServer, until } from '../kit/index.js';
+import { allReceived, Member, numbers, RedisServer, until } from '../kit/index.js';
 
 let redis: RedisServer;
 let members: Member[];

@@ -1,8 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import type { RedisOptions } from 'ioredis';
-import { RedisServer, until } from '../kit/index.js';
+import { allReceived, Member, numbers, RedisServer, until } from '../kit/index.js';
 import { LEAST_RIGHTS } from './least-rights.js';
-import { allReceived, Member, numbers } from './fleet.js';
 import { record } from './record.js';
 
 async function pair(redis: RedisServer, options: RedisOptions = {}): Promise<[Member, Member]> {

@@ -1,13 +1,12 @@
 import { expect, test } from '@jest/globals';
-import { NodeProcess, RedisServer, RespClient, until } from '../kit/index.js';
+import { Member, NodeProcess, numbers, RedisServer, RespClient, until } from '../kit/index.js';
 import { encode } from '@msgpack/msgpack';
-import { Member, numbers } from './fleet.js';
 import { observe } from './record.js';
 
 test('nothing grows without a bound over 200,000 messages and 1,500 nodes that come and go', async () => {
   const redis = await RedisServer.start();
   const sender = await Member.start({ port: redis.port, client: false });
-  const receiver = await NodeProcess.start(new URL('./member.child.ts', import.meta.url), {
+  const receiver = await NodeProcess.start(new URL('../kit/member.child.ts', import.meta.url), {
     args: [
       String(redis.port),
       JSON.stringify({ replayMaxEntries: 5_000, heartbeatInterval: 100, heartbeatTimeout: 200 }),

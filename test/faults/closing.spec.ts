@@ -1,8 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { createAdapter } from '../../lib/adapter/index.js';
-import { RedisServer, until } from '../kit/index.js';
-import { allReceived, Member, numbers } from './fleet.js';
+import { allReceived, Member, numbers, RedisServer, until } from '../kit/index.js';
 import { observe, record } from './record.js';
 
 const ours = ({ name }: { name: string }): boolean => name.startsWith('redis-streams:');

@@ -1,7 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { Cluster } from 'ioredis';
-import { RedisCluster, until } from '../kit/index.js';
-import { allReceived, Member, numbers } from './fleet.js';
+import { allReceived, Member, numbers, RedisCluster, until } from '../kit/index.js';
 import { record } from './record.js';
 
 test('a master of a cluster that dies, without a stream of ours, does not hold up what is broadcast', async () => {

@@ -1,6 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { RedisSentinel, RedisServer, TcpProxy, until } from '../kit/index.js';
-import { allReceived, from, Member, numbers } from './fleet.js';
+import { allReceived, from, Member, numbers, RedisSentinel, RedisServer, TcpProxy, until } from '../kit/index.js';
 import { record } from './record.js';
 
 describe('a failover to a replica without the last entries', () => {

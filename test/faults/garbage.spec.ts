@@ -1,8 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { encode } from '@msgpack/msgpack';
 import fc from 'fast-check';
-import { RedisServer, RespClient, until } from '../kit/index.js';
-import { allReceived, Member } from './fleet.js';
+import { allReceived, Member, RedisServer, RespClient, until } from '../kit/index.js';
 import { observe } from './record.js';
 
 describe('garbage', () => {

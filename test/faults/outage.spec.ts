@@ -1,7 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { Redis as Redis5 } from 'ioredis-5';
-import { RedisServer, TcpProxy, until } from '../kit/index.js';
-import { allReceived, from, Member, numbers } from './fleet.js';
+import { allReceived, from, Member, numbers, RedisServer, TcpProxy, until } from '../kit/index.js';
 import { record } from './record.js';
 
 /** Milliseconds, and the order of delivery. */

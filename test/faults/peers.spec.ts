@@ -1,6 +1,5 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
-import { NodeProcess, RedisServer, TcpProxy, until } from '../kit/index.js';
-import { Member } from './fleet.js';
+import { Member, NodeProcess, RedisServer, TcpProxy, until } from '../kit/index.js';
 import { observe } from './record.js';
 
 /** Milliseconds after which requests would fail. */
@@ -25,7 +24,7 @@ describe('a peer that owes an answer', () => {
       await Member.start({ port: redis.port, adapter }),
       await Member.start({ port: redis.port, adapter }),
     ];
-    peer = await NodeProcess.start(new URL('./member.child.ts', import.meta.url), {
+    peer = await NodeProcess.start(new URL('../kit/member.child.ts', import.meta.url), {
       args: [String(proxy.port), JSON.stringify(adapter)],
     });
     await until(() => [asking, other].every(({ node }) => node.nodes().length === 3), { what: 'all to be known' });

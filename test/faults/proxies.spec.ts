@@ -1,7 +1,15 @@
 import { describe, expect, test } from '@jest/globals';
 import { createClient } from 'redis';
-import { RedisServer, RespProxy, until, type Rewrite } from '../kit/index.js';
-import { allReceived, Member, numbers, type MemberOptions } from './fleet.js';
+import {
+  allReceived,
+  Member,
+  type MemberOptions,
+  numbers,
+  RedisServer,
+  RespProxy,
+  type Rewrite,
+  until,
+} from '../kit/index.js';
 import { record } from './record.js';
 
 /** A client of `redis`, made as one of ioredis. */

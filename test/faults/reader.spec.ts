@@ -1,6 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { RedisServer, until } from '../kit/index.js';
-import { allReceived, Member, numbers } from './fleet.js';
+import { allReceived, Member, numbers, RedisServer, until } from '../kit/index.js';
 import { record } from './record.js';
 
 const isReader = ({ name }: { name: string }): boolean => name.endsWith(':reader');

@@ -1,5 +1,5 @@
 import { appendFileSync } from 'node:fs';
-import type { Member } from './fleet.js';
+import type { Member } from '../kit/index.js';
 
 export interface FaultRecord {
   /** The fault. */

@@ -1,7 +1,6 @@
 import { afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import { RedisCluster, RedisServer, until } from '../kit/index.js';
+import { allReceived, Member, numbers, RedisCluster, RedisServer, until } from '../kit/index.js';
 import { clusterRows, singleRows } from '../redis/rows.js';
-import { allReceived, Member, numbers } from './fleet.js';
 
 const LOGIN = { username: 'app', password: 'secret' };
 const ALL_RIGHTS = ['on', `>${LOGIN.password}`, '~*', '&*', '+@all'];

@@ -2,8 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { MessageTooLargeError } from '../../lib/adapter/index.js';
 import { RedisStreamsEmitter } from '../../lib/emitter/index.js';
-import { closeAfterwards, RedisServer, TcpProxy, until } from '../kit/index.js';
-import { allReceived, Member, numbers } from './fleet.js';
+import { allReceived, closeAfterwards, Member, numbers, RedisServer, TcpProxy, until } from '../kit/index.js';
 
 describe('a message that Redis refuses because of itself', () => {
   test('is found in its batch, dropped and reported, and all others are received in order', async () => {

@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from '@jest/globals';
-import { RedisServer, TcpProxy, until } from '../kit/index.js';
-import { Member } from './fleet.js';
+import { Member, RedisServer, TcpProxy, until } from '../kit/index.js';
 
 type RoomChange = 'addSockets' | 'delSockets';
 

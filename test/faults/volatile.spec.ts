@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from '@jest/globals';
-import { NodeProcess, RedisServer, until } from '../kit/index.js';
-import { allReceived, Member } from './fleet.js';
+import { allReceived, Member, NodeProcess, RedisServer, until } from '../kit/index.js';
 import { observe } from './record.js';
 
 test.each(['log', 'local-first'] as const)(
@@ -33,7 +32,7 @@ test('what is published to a node while it is stopped for long waits in its subs
   const redis = await RedisServer.start();
   const heartbeatTimeout = 1_000;
   const sender = await Member.start({ port: redis.port, adapter: { heartbeatTimeout } });
-  const receiver = await NodeProcess.start(new URL('./member.child.ts', import.meta.url), {
+  const receiver = await NodeProcess.start(new URL('../kit/member.child.ts', import.meta.url), {
     args: [String(redis.port), JSON.stringify({ heartbeatTimeout })],
   });
   await until(

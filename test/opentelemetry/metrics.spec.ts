@@ -6,8 +6,7 @@ import { Redis } from 'ioredis';
 import { createAdapter } from '../../lib/adapter/index.js';
 import { RedisStreamsEmitter } from '../../lib/emitter/index.js';
 import { openTelemetry } from '../../lib/opentelemetry/index.js';
-import { allReceived, Member } from '../faults/fleet.js';
-import { closeAfterwards, RedisServer, until } from '../kit/index.js';
+import { allReceived, closeAfterwards, Member, RedisServer, until } from '../kit/index.js';
 
 /** A meter provider, and what Prometheus would scrape of it. */
 class Scraped {

@@ -13,8 +13,7 @@ import {
 import { Redis } from 'ioredis';
 import { RedisStreamsEmitter } from '../../lib/emitter/index.js';
 import { openTelemetry } from '../../lib/opentelemetry/index.js';
-import { allReceived, Member } from '../faults/fleet.js';
-import { closeAfterwards, RedisServer, until } from '../kit/index.js';
+import { allReceived, closeAfterwards, Member, RedisServer, until } from '../kit/index.js';
 
 /** What records the spans of one node. */
 class Traced {

@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from '@jest/globals';
-import { numbers } from '../faults/fleet.js';
-import { RedisServer, TcpProxy, until } from '../kit/index.js';
+import { numbers, RedisServer, TcpProxy, until } from '../kit/index.js';
 import { Gate, receives, socketsOf, startNode, visit, visits } from './fleet.js';
 import { Visitor } from './visitor.js';
 import { decodeCut } from '../../lib/wire/cut.js';

@@ -1,9 +1,8 @@
 import { expect, test } from '@jest/globals';
 import { comeback } from '../bench/comeback.js';
-import { RedisServer, until } from '../kit/index.js';
+import { type Member, RedisServer, until } from '../kit/index.js';
 import { startNode } from './fleet.js';
 import { Visitor } from './visitor.js';
-import type { Member } from '../faults/fleet.js';
 
 const CLIENTS = 500;
 const ENTRIES = 9_000;

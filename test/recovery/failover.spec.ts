@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from '@jest/globals';
-import { numbers, type Member } from '../faults/fleet.js';
-import { RedisServer, TcpProxy, until } from '../kit/index.js';
+import { type Member, numbers, RedisServer, TcpProxy, until } from '../kit/index.js';
 import { haveReadAll, receives, startNode, visit, visits } from './fleet.js';
 import type { Visitor } from './visitor.js';
 

@@ -2,8 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis, type RedisOptions } from 'ioredis';
 import type { Namespace, ServerOptions, Socket } from 'socket.io';
 import type { RedisStreamsAdapterOptions } from '../../lib/adapter/index.js';
-import { Member } from '../faults/fleet.js';
-import { until, type RedisServer } from '../kit/index.js';
+import { Member, type RedisServer, until } from '../kit/index.js';
 import { Visitor, type VisitorOptions } from './visitor.js';
 
 export interface NodeOptions {

@@ -1,6 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { numbers, type Member } from '../faults/fleet.js';
-import { RedisServer, TcpProxy, until } from '../kit/index.js';
+import { type Member, numbers, RedisServer, TcpProxy, until } from '../kit/index.js';
 import { receives, socketsOf, startNode, visit, visits } from './fleet.js';
 import type { Visitor } from './visitor.js';
 

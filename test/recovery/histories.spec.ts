@@ -1,6 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import type { Member } from '../faults/fleet.js';
-import { RedisServer, TcpProxy, until } from '../kit/index.js';
+import { type Member, RedisServer, TcpProxy, until } from '../kit/index.js';
 import { Gate, receives, startNode, visit, visits } from './fleet.js';
 import type { Visitor } from './visitor.js';
 

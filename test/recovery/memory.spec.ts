@@ -1,7 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import type { ClusterNodeStatus } from '../../lib/adapter/index.js';
-import { numbers } from '../faults/fleet.js';
-import { NodeProcess, RedisServer, until } from '../kit/index.js';
+import { NodeProcess, numbers, RedisServer, until } from '../kit/index.js';
 import type { ChildOptions } from './node.child.js';
 import { Visitor } from './visitor.js';
 

@@ -1,6 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { numbers } from '../faults/fleet.js';
-import { RedisServer, until } from '../kit/index.js';
+import { numbers, RedisServer, until } from '../kit/index.js';
 import { receives, socketsOf, startNode, visit, visits } from './fleet.js';
 
 describe('a client that has never received anything', () => {

@@ -1,8 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from '@jest/globals';
 import { io as connect, type Socket } from 'socket.io-client';
-import { numbers, type Member } from '../faults/fleet.js';
-import { closeAfterwards, NodeProcess, RedisServer, TcpProxy, until } from '../kit/index.js';
+import { closeAfterwards, type Member, NodeProcess, numbers, RedisServer, TcpProxy, until } from '../kit/index.js';
 import { decodeSession } from '../../lib/wire/session.js';
 import { haveReadAll, receives, socketsOf, startNode, visit, visits } from './fleet.js';
 import type { ChildOptions } from './node.child.js';

@@ -1,8 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import type { Member } from '../faults/fleet.js';
-import { RedisServer, TcpProxy, until } from '../kit/index.js';
+import { type Member, RedisServer, TcpProxy, until } from '../kit/index.js';
 import { haveReadAll, receives, socketsOf, startNode, visit } from './fleet.js';
 import { disordered, type Received, type Visitor } from './visitor.js';
 

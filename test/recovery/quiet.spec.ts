@@ -1,6 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { numbers, type Member } from '../faults/fleet.js';
-import { NodeProcess, RedisServer, TcpProxy, until } from '../kit/index.js';
+import { type Member, NodeProcess, numbers, RedisServer, TcpProxy, until } from '../kit/index.js';
 import { receives, startNode, visit, visits } from './fleet.js';
 import type { ChildOptions } from './node.child.js';
 

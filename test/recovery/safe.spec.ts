@@ -2,8 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { encode } from '@msgpack/msgpack';
 import fc from 'fast-check';
 import { io as connect } from 'socket.io-client';
-import type { Member } from '../faults/fleet.js';
-import { closeFrom, openCount, RedisServer, until } from '../kit/index.js';
+import { closeFrom, type Member, openCount, RedisServer, until } from '../kit/index.js';
 import { receives, startNode, visit, visits } from './fleet.js';
 import type { Visitor } from './visitor.js';
 

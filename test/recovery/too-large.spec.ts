@@ -1,6 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { allReceived, Member } from '../faults/fleet.js';
-import { closeAfterwards, RedisServer, RespProxy, until } from '../kit/index.js';
+import { allReceived, closeAfterwards, Member, RedisServer, RespProxy, until } from '../kit/index.js';
 import { receives, startNode, visit, visits } from './fleet.js';
 
 describe('a session that Redis refuses because of its size', () => {

@@ -1,7 +1,10 @@
 import { Session, type Profiler } from 'node:inspector';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { OwnEntries } from '../../lib/stream/own-entries.js';
-import { RedisServer, TcpProxy, until } from '../kit/index.js';
+// Not from the kit's index, which loads the package.
+import { RedisServer } from '../kit/redis-server.js';
+import { TcpProxy } from '../kit/tcp-proxy.js';
+import { until } from '../kit/until.js';
 
 /** Counts how often functions and blocks of the package run: what something costs, on any machine. */
 class OperationCounter {

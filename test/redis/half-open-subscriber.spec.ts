@@ -1,7 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { Cluster } from 'ioredis';
-import { Member } from '../faults/fleet.js';
-import { RedisCluster, TcpProxy, until } from '../kit/index.js';
+import { Member, RedisCluster, TcpProxy, until } from '../kit/index.js';
 
 /** Enough of them that each master of the cluster serves the channel of one, and one is not that of the heartbeats. */
 const namespaces = ['/', '/a', '/b', '/c', '/d', '/e'];

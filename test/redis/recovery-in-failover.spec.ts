@@ -1,7 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { Cluster } from 'ioredis';
-import { Member, numbers } from '../faults/fleet.js';
-import { RedisCluster, until } from '../kit/index.js';
+import { Member, numbers, RedisCluster, until } from '../kit/index.js';
 import { receives, visit, visits, welcome } from '../recovery/fleet.js';
 import type { Visitor } from '../recovery/visitor.js';
 

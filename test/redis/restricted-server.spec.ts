@@ -2,8 +2,17 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { Redis, type RedisOptions } from 'ioredis';
 import { ClusterNode } from '../../lib/cluster/cluster-node.js';
-import { allReceived, Member, numbers } from '../faults/fleet.js';
-import { closeAfterwards, RedisCluster, RedisServer, RespClient, TcpProxy, until } from '../kit/index.js';
+import {
+  allReceived,
+  closeAfterwards,
+  Member,
+  numbers,
+  RedisCluster,
+  RedisServer,
+  RespClient,
+  TcpProxy,
+  until,
+} from '../kit/index.js';
 import { clusterRows, outcomeOf, Probe, singleRows } from './rows.js';
 
 describe('a server that knows no INFO, CLIENT and CONFIG', () => {

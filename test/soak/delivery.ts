@@ -51,7 +51,7 @@ export async function soakDelivery({
   const proxies = await Promise.all(Array.from({ length: NODES }, () => TcpProxy.start(redis.port)));
   const nodes = await Promise.all(
     proxies.map((proxy, i) =>
-      NodeProcess.start(new URL('../faults/member.child.ts', import.meta.url), {
+      NodeProcess.start(new URL('../kit/member.child.ts', import.meta.url), {
         name: `node ${i}`,
         startTimeout: 60_000,
         args: [String(proxy.port), JSON.stringify({ ordering })],

@@ -9,7 +9,8 @@ import {
   type RedisStreamsAdapterFactory,
   type RedisStreamsAdapterOptions,
 } from '../../lib/adapter/index.js';
-import { closeAfterwards, until } from '../kit/index.js';
+import { closeAfterwards } from './cleanup.js';
+import { until } from './until.js';
 
 export interface MemberOptions {
   port: number;

@@ -1,6 +1,6 @@
 import type { ClusterEvent, RedisStreamsAdapterOptions } from '../../lib/adapter/index.js';
-import { serve } from '../kit/node-process-child.js';
-import { Member } from './fleet.js';
+import { serve } from './node-process-child.js';
+import { Member } from './member.js';
 
 /** A member in a process of its own. Arguments: Redis' port, options of the adapter as JSON. */
 const [port, adapter = '{}', server = '{}'] = process.argv.slice(2);
