@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { NodeProcess, RedisServer } from '../kit/index.js';
 import type { Builds } from './adapters.js';
+import type { BenchNodeOptions } from './node.child.js';
 import { NODES, RECIPIENTS, type AdapterName, type Scenario } from './scenarios.js';
 
 /** How many messages may be on their way: the same for all, for some lose messages when there are more. */
@@ -54,10 +55,10 @@ export class Fleet {
     const redis = await RedisServer.start();
     const name = recovery ? `${adapter} with recovery` : adapter;
     const nodes = await Promise.all(
-      Array.from({ length: NODES }, (_, i) =>
+      Array.from({ length: NODES }, (_, index) =>
         NodeProcess.start(new URL('./node.child.ts', import.meta.url), {
-          args: [String(redis.port), adapter, String(i), String(recovery), ...(build === undefined ? [] : [build])],
-          name: `node ${i} of ${name}`,
+          options: { port: redis.port, adapter, index, recovery, build } satisfies BenchNodeOptions,
+          name: `node ${index} of ${name}`,
           startTimeout: 60_000,
         }),
       ),

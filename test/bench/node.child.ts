@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { serve } from '../kit/node-process-child.js';
+import { childOptions, serve } from '../kit/node-process-child.js';
 import { recordProfile } from './profile.js';
 import { rawNode } from './raw-node.js';
 import type { Receipts } from './receipts.js';
@@ -15,19 +15,25 @@ export interface BenchNode {
   emit(target: Target, message: Message): void;
 }
 
+export interface BenchNodeOptions {
+  /** Redis' port on this machine. */
+  port: number;
+  adapter: AdapterName;
+  /** Of this node in its cluster. */
+  index: number;
+  /** Whether connection state recovery is on. */
+  recovery: boolean;
+  /** The module of `createAdapter`, if it is another than the sources'. */
+  build?: string | undefined;
+}
+
 /** How many messages are emitted in one turn of the event loop. */
 const BURST = 20;
 
-/**
- * One node, in a process of its own. Arguments: Redis' port, adapter, index in its fleet, whether recovery is on, and a module
- * of `createAdapter` if it is another than the sources'.
- */
-const [port, adapter, index, recovery, build] = process.argv.slice(2);
-const redis = new Redis({ port: Number(port), host: '127.0.0.1' });
-const node =
-  adapter === 'raw'
-    ? rawNode(redis, Number(index))
-    : await socketIoNode(adapter as Exclude<AdapterName, 'raw'>, redis, recovery === 'true', build);
+/** One node, in a process of its own. */
+const { port, adapter, index, recovery, build } = childOptions<BenchNodeOptions>();
+const redis = new Redis({ port, host: '127.0.0.1' });
+const node = adapter === 'raw' ? rawNode(redis, index) : await socketIoNode(adapter, redis, recovery, build);
 
 let finishProfile: Awaited<ReturnType<typeof recordProfile>>;
 

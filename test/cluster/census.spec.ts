@@ -6,7 +6,7 @@ type Outcomes = Record<'emit' | 'local' | 'emitWithAck' | 'serverCount' | 'fetch
 
 /** In processes of their own: an unhandled rejection ends one, and with it the test. */
 const start = (port: number): Promise<NodeProcess> =>
-  NodeProcess.start(new URL('./census.child.ts', import.meta.url), { args: [String(port)] });
+  NodeProcess.start(new URL('./census.child.ts', import.meta.url), { options: { port } });
 
 const ask = (node: NodeProcess): Promise<Outcomes> => node.call<Outcomes>('ask');
 

@@ -7,12 +7,14 @@ import { createAdapter } from '../../lib/adapter/index.js';
 import { ClusterNode } from '../../lib/cluster/cluster-node.js';
 import { RedisStreamsEmitter } from '../../lib/emitter/index.js';
 import { freePort } from '../kit/free-port.js';
+import { childOptions, serve } from '../kit/node-process-child.js';
 import { RedisServer } from '../kit/redis-server.js';
 
 /**
- * Calls everything that the API of a server has at every moment of a node's life, and prints as JSON what no application
- * could have caught, and what was thrown at a call. A process of its own: an uncaught rejection ends it.
+ * Calls everything that the API of a server has at every moment of a node's life. A process of its own: what no application
+ * could have caught is noted there, and would end another.
  */
+const { recovery } = childOptions<{ recovery: boolean }>();
 const problems: string[] = [];
 let moment = '';
 process.on('unhandledRejection', (error) => problems.push(`${moment}: unhandled rejection: ${String(error)}`));
@@ -29,9 +31,10 @@ const adapter = createAdapter(redis, TIMES, { log() {}, warn() {}, error() {} })
 const observer = new ClusterNode(redis, TIMES, { log() {}, warn() {}, error() {} }, 'observer');
 const emitter = new RedisStreamsEmitter(redis, { commandTimeout: 500, closeTimeout: 300 }, () => undefined);
 const http = createServer();
-const recovery =
-  process.argv[2] === 'recovery' ? { connectionStateRecovery: { maxDisconnectionDuration: 60_000 } } : {};
-const io = new Server(http, { adapter: adapter as never, ...recovery });
+const io = new Server(http, {
+  adapter: adapter as never,
+  ...(recovery && { connectionStateRecovery: { maxDisconnectionDuration: 60_000 } }),
+});
 await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
 const { port: serverPort } = http.address() as { port: number };
 const client = connect(`http://127.0.0.1:${serverPort}`, { transports: ['websocket'] });
@@ -132,26 +135,34 @@ async function callAll(name: string): Promise<void> {
   }
 }
 
-await callAll('starting without Redis');
-let server = await RedisServer.start({ port });
-await adapter.node.start();
-while (adapter.node.status().state !== 'running') await sleep(20);
-await callAll('running');
-await server.close();
-await callAll('Redis just gone');
-await sleep(700);
-await callAll('Redis away');
-server = await RedisServer.start({ port });
-await callAll('Redis just back');
-while (adapter.node.status().state !== 'running') await sleep(20);
-await callAll('running again');
-const closing = Promise.all([io.close(), observer.close(), emitter.close()]);
-await callAll('closing');
-await closing;
-await callAll('closed');
-client.close();
-redis.disconnect();
-await server.close();
-await sleep(300);
-console.log(JSON.stringify({ problems, outcomes }));
-process.exit(0);
+async function callAtEveryMoment(): Promise<void> {
+  await callAll('starting without Redis');
+  let server = await RedisServer.start({ port });
+  await adapter.node.start();
+  while (adapter.node.status().state !== 'running') await sleep(20);
+  await callAll('running');
+  await server.close();
+  await callAll('Redis just gone');
+  await sleep(700);
+  await callAll('Redis away');
+  server = await RedisServer.start({ port });
+  await callAll('Redis just back');
+  while (adapter.node.status().state !== 'running') await sleep(20);
+  await callAll('running again');
+  const closing = Promise.all([io.close(), observer.close(), emitter.close()]);
+  await callAll('closing');
+  await closing;
+  await callAll('closed');
+  client.close();
+  redis.disconnect();
+  await server.close();
+  await sleep(300);
+}
+
+serve({
+  /** Returns what could not be caught or was thrown at a call, and the outcomes of calls at each moment. */
+  callAtEveryMoment: async () => {
+    await callAtEveryMoment();
+    return { problems, outcomes };
+  },
+});

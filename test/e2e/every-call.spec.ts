@@ -1,11 +1,7 @@
-import { execFile } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { describe, expect, test } from '@jest/globals';
+import { NodeProcess } from '../kit/index.js';
 
-const run = promisify(execFile);
-const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-const CHILD = fileURLToPath(new URL('./every-call.child.ts', import.meta.url));
+const CHILD = new URL('./every-call.child.ts', import.meta.url);
 const MOMENTS = [
   ...['starting without Redis', 'running', 'Redis just gone', 'Redis away', 'Redis just back', 'running again'],
   ...['closing', 'closed'],
@@ -20,9 +16,11 @@ describe.each(['recovery', 'no recovery'])(
   'Every call of the API of servers, observers and emitters, at every moment of their lives (%s)',
   (recovery) => {
     test('throws nothing, rejects nothing that nobody can catch, and has an outcome in time', async () => {
-      const args = ['--import', './scripts/typescript.mjs', CHILD, recovery];
-      const { stdout } = await run(process.execPath, args, { cwd: ROOT, timeout: 110_000 });
-      const { problems, outcomes } = JSON.parse(stdout.trim().split('\n').at(-1)!) as Result;
+      const node = await NodeProcess.start(CHILD, {
+        options: { recovery: recovery === 'recovery' },
+        startTimeout: 60_000,
+      });
+      const { problems, outcomes } = await node.call<Result>('callAtEveryMoment');
       expect(problems).toEqual([]);
       expect(Object.keys(outcomes)).toEqual(MOMENTS);
       for (const moment of MOMENTS.slice(0, -2)) {

@@ -208,7 +208,7 @@ async function startHere(settings: SocketServerOptions): Promise<FleetNode> {
 
 async function startProcess(settings: SocketServerOptions): Promise<FleetNode> {
   const process = await NodeProcess.start(new URL('./socket-server.child.ts', import.meta.url), {
-    args: [JSON.stringify(settings)],
+    options: settings,
     name: `${settings.adapter} node`,
   });
   return {

@@ -1,9 +1,9 @@
 import { runInThisContext } from 'node:vm';
-import { serve } from '../kit/node-process-child.js';
+import { childOptions, serve } from '../kit/node-process-child.js';
 import { SocketServer, type SocketServerOptions, type TaskContext } from './socket-server.js';
 
-/** A Socket.IO server in a process of its own. Argument: its options as JSON. */
-const server = await SocketServer.start(JSON.parse(process.argv[2]!) as SocketServerOptions);
+/** A Socket.IO server in a process of its own. */
+const server = await SocketServer.start(childOptions<SocketServerOptions>());
 
 serve({
   url: () => server.url,

@@ -5,15 +5,12 @@ import { Redis } from 'ioredis';
 import { Server } from 'socket.io';
 import { io as connect, type Socket } from 'socket.io-client';
 import { createAdapter, type ClusterEvent } from '../../lib/adapter/index.js';
+import { childOptions, serve } from '../kit/node-process-child.js';
 import { RedisServer } from '../kit/redis-server.js';
 import { until } from '../kit/until.js';
 
-/**
- * Listeners of an application throw while others are given the same. Prints as JSON, for each case, where the exception
- * went and what was done all the same. A process of its own: an uncaught exception ends it. Argument: "in-memory", or an
- * ordering.
- */
-const mode = process.argv[2]!;
+/** Listeners of an application throw while others are given the same. A process of its own: an uncaught exception would end another. */
+const { mode } = childOptions<{ mode: 'in-memory' | 'local-first' | 'log' }>();
 const uncaught: string[] = [];
 process.on('uncaughtException', (error) => uncaught.push(error.message));
 process.on('unhandledRejection', (error) => uncaught.push(`rejection: ${String(error)}`));
@@ -64,67 +61,74 @@ async function outcomeOf(call: () => unknown, isDone: () => boolean): Promise<un
   return { thrown, uncaught: uncaught.splice(0), isDone: isDone() };
 }
 
-const outcomes: Record<string, unknown> = {};
+async function outcomesOfAll(): Promise<Record<string, unknown>> {
+  const outcomes: Record<string, unknown> = {};
 
-const onOutgoing = fail('outgoing');
-first.onAnyOutgoing(onOutgoing);
-outcomes['emit, a listener for what goes out'] = await outcomeOf(
-  () => here.io.emit('event', 1),
-  () => there.received.slice(1).every((values) => values.includes(1)),
-);
-first.offAnyOutgoing(onOutgoing);
+  const onOutgoing = fail('outgoing');
+  first.onAnyOutgoing(onOutgoing);
+  outcomes['emit, a listener for what goes out'] = await outcomeOf(
+    () => here.io.emit('event', 1),
+    () => there.received.slice(1).every((values) => values.includes(1)),
+  );
+  first.offAnyOutgoing(onOutgoing);
 
-const adapter = there.io.of('/').adapter;
-const onJoin = (room: string, id: string): void => {
-  if (room === 'room' && id === first.id) fail('join')();
-};
-adapter.on('join-room', onJoin);
-outcomes['socketsJoin, a listener of the adapter'] = await outcomeOf(
-  () => here.io.socketsJoin('room'),
-  () => (adapter.rooms.get('room')?.size ?? 0) === 3,
-);
-adapter.off('join-room', onJoin);
-there.io.local.socketsJoin('room');
-
-const onLeave = (room: string, id: string): void => {
-  if (room === 'room' && id === first.id) fail('leave')();
-};
-adapter.on('leave-room', onLeave);
-outcomes['socketsLeave, a listener of the adapter'] = await outcomeOf(
-  () => here.io.socketsLeave('room'),
-  () => !adapter.rooms.has('room'),
-);
-adapter.off('leave-room', onLeave);
-
-if (redis) {
-  const heard: unknown[] = [];
-  const onServer = (value: unknown): void => {
-    heard.push(value);
-    fail('server')();
+  const adapter = there.io.of('/').adapter;
+  const onJoin = (room: string, id: string): void => {
+    if (room === 'room' && id === first.id) fail('join')();
   };
-  there.io.on('event', onServer);
-  outcomes['serverSideEmit, a listener of the server'] = await outcomeOf(
-    () => here.io.serverSideEmit('event', 2),
-    () => heard.length === 1,
+  adapter.on('join-room', onJoin);
+  outcomes['socketsJoin, a listener of the adapter'] = await outcomeOf(
+    () => here.io.socketsJoin('room'),
+    () => (adapter.rooms.get('room')?.size ?? 0) === 3,
   );
+  adapter.off('join-room', onJoin);
+  there.io.local.socketsJoin('room');
+
+  const onLeave = (room: string, id: string): void => {
+    if (room === 'room' && id === first.id) fail('leave')();
+  };
+  adapter.on('leave-room', onLeave);
+  outcomes['socketsLeave, a listener of the adapter'] = await outcomeOf(
+    () => here.io.socketsLeave('room'),
+    () => !adapter.rooms.has('room'),
+  );
+  adapter.off('leave-room', onLeave);
+
+  if (redis) {
+    const heard: unknown[] = [];
+    const onServer = (value: unknown): void => {
+      heard.push(value);
+      fail('server')();
+    };
+    there.io.on('event', onServer);
+    outcomes['serverSideEmit, a listener of the server'] = await outcomeOf(
+      () => here.io.serverSideEmit('event', 2),
+      () => heard.length === 1,
+    );
+  }
+
+  first.on('disconnect', fail('disconnect'));
+  outcomes['disconnectSockets, a listener for that'] = await outcomeOf(
+    () => here.io.in(there.clients.map(({ id }) => id!)).disconnectSockets(true),
+    () => there.io.sockets.sockets.size === 0,
+  );
+
+  if (redis) {
+    const own = here.io.sockets.sockets.get(here.clients[0]!.id!)!;
+    own.onAnyOutgoing(fail('own'));
+    const ownCall = await outcomeOf(
+      () => here.io.emit('event', 3),
+      () => here.received.slice(1).every((values) => values.includes(3)),
+    );
+    outcomes['emit, a listener for what goes out of the same node'] = ownCall;
+  }
+  return outcomes;
 }
 
-first.on('disconnect', fail('disconnect'));
-outcomes['disconnectSockets, a listener for that'] = await outcomeOf(
-  () => here.io.in(there.clients.map(({ id }) => id!)).disconnectSockets(true),
-  () => there.io.sockets.sockets.size === 0,
-);
-
-if (redis) {
-  const own = here.io.sockets.sockets.get(here.clients[0]!.id!)!;
-  own.onAnyOutgoing(fail('own'));
-  const ownCall = await outcomeOf(
-    () => here.io.emit('event', 3),
-    () => here.received.slice(1).every((values) => values.includes(3)),
-  );
-  outcomes['emit, a listener for what goes out of the same node'] = ownCall;
-}
-console.log(
-  JSON.stringify({ outcomes, events: events.map(({ type }) => type).filter((type) => /entry|gap/.test(type)) }),
-);
-process.exit(0);
+serve({
+  /** Returns, for each case, where the exception went and what was done all the same; and what the node has told of it. */
+  outcomes: async () => ({
+    outcomes: await outcomesOfAll(),
+    events: events.map(({ type }) => type).filter((type) => /entry|gap/.test(type)),
+  }),
+});

@@ -1,11 +1,7 @@
-import { execFile } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { describe, expect, test } from '@jest/globals';
+import { NodeProcess } from '../kit/index.js';
 
-const run = promisify(execFile);
-const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-const CHILD = fileURLToPath(new URL('./throwing-listeners.child.ts', import.meta.url));
+const CHILD = new URL('./throwing-listeners.child.ts', import.meta.url);
 
 interface Outcome {
   /** What was thrown at the call. */
@@ -16,9 +12,8 @@ interface Outcome {
 }
 
 async function outcomes(mode: string): Promise<{ outcomes: Record<string, Outcome>; events: string[] }> {
-  const args = ['--import', './scripts/typescript.mjs', CHILD, mode];
-  const { stdout } = await run(process.execPath, args, { cwd: ROOT, timeout: 50_000 });
-  return JSON.parse(stdout.trim().split('\n').at(-1)!) as Awaited<ReturnType<typeof outcomes>>;
+  const node = await NodeProcess.start(CHILD, { options: { mode }, startTimeout: 40_000 });
+  return node.call('outcomes');
 }
 
 const thrownAtTheCall = (message: string): Outcome => ({ thrown: message, uncaught: [], isDone: false });

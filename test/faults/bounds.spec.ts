@@ -1,19 +1,19 @@
 import { expect, test } from '@jest/globals';
-import { Member, NodeProcess, numbers, RedisServer, RespClient, until } from '../kit/index.js';
+import { Member, numbers, RedisServer, RespClient, startMemberProcess, until } from '../kit/index.js';
 import { encode } from '@msgpack/msgpack';
 import { observe } from './record.js';
 
 test('nothing grows without a bound over 200,000 messages and 1,500 nodes that come and go', async () => {
   const redis = await RedisServer.start();
   const sender = await Member.start({ port: redis.port, client: false });
-  const receiver = await NodeProcess.start(new URL('../kit/member.child.ts', import.meta.url), {
-    args: [
-      String(redis.port),
-      JSON.stringify({ replayMaxEntries: 5_000, heartbeatInterval: 100, heartbeatTimeout: 200 }),
-      JSON.stringify({ connectionStateRecovery: {} }),
-    ],
-    execArgv: ['--expose-gc'],
-  });
+  const receiver = await startMemberProcess(
+    {
+      port: redis.port,
+      adapter: { replayMaxEntries: 5_000, heartbeatInterval: 100, heartbeatTimeout: 200 },
+      server: { connectionStateRecovery: {} },
+    },
+    { execArgv: ['--expose-gc'] },
+  );
   const client = await RespClient.connect(redis.port);
   const seen = (): Promise<number> => receiver.call<number>('readCount');
   let sent = 0;

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
-import { Member, NodeProcess, RedisServer, TcpProxy, until } from '../kit/index.js';
+import { Member, type NodeProcess, RedisServer, startMemberProcess, TcpProxy, until } from '../kit/index.js';
 import { observe } from './record.js';
 
 /** Milliseconds after which requests would fail. */
@@ -24,9 +24,7 @@ describe('a peer that owes an answer', () => {
       await Member.start({ port: redis.port, adapter }),
       await Member.start({ port: redis.port, adapter }),
     ];
-    peer = await NodeProcess.start(new URL('../kit/member.child.ts', import.meta.url), {
-      args: [String(proxy.port), JSON.stringify(adapter)],
-    });
+    peer = await startMemberProcess({ port: proxy.port, adapter });
     await until(() => [asking, other].every(({ node }) => node.nodes().length === 3), { what: 'all to be known' });
     other.io.on('who?', (answer: (name: string) => void) => answer('other'));
     await peer.call('beSilent');

@@ -4,7 +4,7 @@ import type { ClusterEvent } from '../../lib/adapter/index.js';
 import type { OpenOptions, RedisConnection, RedisDriver } from '../../lib/driver/index.js';
 import { driverFor } from '../../lib/redis/driver-for.js';
 import { toInfo } from '../../lib/redis/stream-reply.js';
-import { allReceived, Member, NodeProcess, numbers, RedisServer, TcpProxy, until } from '../kit/index.js';
+import { allReceived, Member, numbers, RedisServer, startMemberProcess, TcpProxy, until } from '../kit/index.js';
 import { record } from './record.js';
 
 /** A driver of one's own: over it, Redis tells of a stream what Redis 6.2 does. */
@@ -134,9 +134,7 @@ describe('a stream that is not what it was', () => {
   test('trimmed past a reader that was stopped: the loss is counted exactly, reported, and reading goes on', async () => {
     const redis = await RedisServer.start();
     const sender = await Member.start({ port: redis.port, adapter: { maxLen: 100 } });
-    const receiver = await NodeProcess.start(new URL('../kit/member.child.ts', import.meta.url), {
-      args: [String(redis.port)],
-    });
+    const receiver = await startMemberProcess({ port: redis.port });
     for (const i of numbers(10)) {
       sender.io.emit('msg', i);
     }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from '@jest/globals';
-import { allReceived, Member, NodeProcess, RedisServer, until } from '../kit/index.js';
+import { allReceived, Member, RedisServer, startMemberProcess, until } from '../kit/index.js';
 import { observe } from './record.js';
 
 test.each(['log', 'local-first'] as const)(
@@ -32,9 +32,7 @@ test('what is published to a node while it is stopped for long waits in its subs
   const redis = await RedisServer.start();
   const heartbeatTimeout = 1_000;
   const sender = await Member.start({ port: redis.port, adapter: { heartbeatTimeout } });
-  const receiver = await NodeProcess.start(new URL('../kit/member.child.ts', import.meta.url), {
-    args: [String(redis.port), JSON.stringify({ heartbeatTimeout })],
-  });
+  const receiver = await startMemberProcess({ port: redis.port, adapter: { heartbeatTimeout } });
   await until(
     async () => {
       sender.io.volatile.emit('msg', 'before');

@@ -1,14 +1,9 @@
-import type { ClusterEvent, RedisStreamsAdapterOptions } from '../../lib/adapter/index.js';
-import { serve } from './node-process-child.js';
+import type { ClusterEvent } from '../../lib/adapter/index.js';
+import { childOptions, serve } from './node-process-child.js';
+import type { MemberProcessOptions } from './member-process.js';
 import { Member } from './member.js';
 
-/** A member in a process of its own. Arguments: Redis' port, options of the adapter as JSON. */
-const [port, adapter = '{}', server = '{}'] = process.argv.slice(2);
-const member = await Member.start({
-  port: Number(port),
-  adapter: JSON.parse(adapter) as RedisStreamsAdapterOptions,
-  server: JSON.parse(server) as object,
-});
+const member = await Member.start(childOptions<MemberProcessOptions>());
 
 let load: NodeJS.Timeout | undefined;
 let sent = 0;

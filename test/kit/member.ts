@@ -21,6 +21,8 @@ export interface MemberOptions {
   server?: Partial<ServerOptions>;
   /** Whether it serves a client that notes what it receives. @default true */
   client?: boolean;
+  /** Whether it is there when its node runs; else, when its client is connected. @default true */
+  waitsForRedis?: boolean;
 }
 
 /** A Socket.IO server of the cluster, with a client that notes what it receives. */
@@ -60,7 +62,7 @@ export class Member {
   static async start(options: MemberOptions): Promise<Member> {
     const member = closeAfterwards(new Member(options));
     await new Promise<void>((resolve) => member.http.listen(0, '127.0.0.1', resolve));
-    await member.factory.node.start();
+    if (options.waitsForRedis ?? true) await member.node.start();
     if (options.client ?? true) {
       member.socket = member.connect();
       member.socket.on('msg', (value: unknown) => member.received.push(value));

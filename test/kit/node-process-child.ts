@@ -1,3 +1,7 @@
+/**
+ * The side of a process that `NodeProcess` has started. Such a script, `*.child.ts`, reads its options by `childOptions`, starts
+ * what it is about, and calls `serve` when that is there; it ends with the process that started it.
+ */
 export type ToChild = { type: 'call'; id: number; method: string; args: unknown[] } | { type: 'release' };
 
 export type FromChild =
@@ -5,6 +9,11 @@ export type FromChild =
   | { type: 'event'; name: string; args: unknown[] }
   | { type: 'result'; id: number; value: unknown }
   | { type: 'error'; id: number; name: string; message: string; stack: string };
+
+/** What `NodeProcess.start` was given as `options`. */
+export function childOptions<T>(): T {
+  return JSON.parse(process.argv[2]!) as T;
+}
 
 const send = (message: FromChild): void => {
   if (process.connected) process.send?.(message);

@@ -10,6 +10,12 @@ test('answers calls with structured clones and emits events', async () => {
   expect(await node.event('echoed', ({ text }) => text === 'hello')).toEqual([value]);
 });
 
+test('hands its options to the script', async () => {
+  const options = { port: 1, adapter: { ordering: 'log' } };
+  expect(await (await NodeProcess.start(echo, { options })).call('options')).toEqual(options);
+  expect(await (await NodeProcess.start(echo)).call('options')).toEqual({});
+});
+
 test('compiles decorators with their metadata, as Nest needs them', async () => {
   const node = await NodeProcess.start(echo);
   expect(await node.call('metadata')).toBe('Number');

@@ -7,8 +7,8 @@ import { mustNotOutliveUs } from './outlive.js';
 import { until } from './until.js';
 
 export interface NodeProcessOptions {
-  /** Arguments of the script. */
-  args?: string[];
+  /** What the script gets from `childOptions()`: anything that JSON can say. */
+  options?: object;
   env?: Record<string, string>;
   /** Further options of `node`, such as `--expose-gc`. */
   execArgv?: string[];
@@ -33,7 +33,7 @@ export interface Exit {
 
 const typescript = new URL('../../scripts/typescript.mjs', import.meta.url).href;
 
-/** A child process that runs a TypeScript file and answers calls: the file calls `serve` of `node-process-child.ts`. */
+/** A child process that runs a TypeScript file and answers calls: `node-process-child.ts` is its side of it. */
 export class NodeProcess {
   /** What it has emitted so far. */
   readonly events: ChildEvent[] = [];
@@ -51,7 +51,7 @@ export class NodeProcess {
 
   private constructor(script: string, options: NodeProcessOptions) {
     this.#name = options.name ?? basename(script);
-    this.#child = fork(script, options.args ?? [], {
+    this.#child = fork(script, [JSON.stringify(options.options ?? {})], {
       execArgv: [
         '--disable-warning=ExperimentalWarning',
         ...(options.isCompiled ? [] : ['--import', typescript]),

@@ -3,19 +3,21 @@ import { NestFactory } from '@nestjs/core';
 import { WebSocketGateway, WebSocketServer } from '@nestjs/websockets';
 import type { Server } from 'socket.io';
 import { RedisStreamsAdapterModule, RedisStreamsIoAdapter } from 'nestjs-redis-streams-adapter';
-import { serve } from '../kit/node-process-child.js';
+import { childOptions, serve } from '../kit/node-process-child.js';
 
 @WebSocketGateway()
 class ChatGateway {
   @WebSocketServer() server!: Server;
 }
 
-/** An application as its `main.ts` would start it; its arguments are Redis' URL and `startTimeout`. */
+const { url, startTimeout } = childOptions<{ url: string; startTimeout: number }>();
+
+/** An application as its `main.ts` would start it. */
 @Module({
   imports: [
     RedisStreamsAdapterModule.forRoot({
-      connection: { url: process.argv[2]! },
-      ...{ heartbeatInterval: 100, heartbeatTimeout: 300, startTimeout: Number(process.argv[3]) },
+      connection: { url },
+      ...{ heartbeatInterval: 100, heartbeatTimeout: 300, startTimeout },
       serverOptions: { connectionStateRecovery: {} },
     }),
   ],

@@ -4,9 +4,9 @@ import { Test } from '@nestjs/testing';
 import { WebSocketGateway, WebSocketServer } from '@nestjs/websockets';
 import type { Server } from 'socket.io';
 import { RedisStreamsAdapterModule, RedisStreamsIoAdapter } from 'nestjs-redis-streams-adapter';
-import { serve } from '../kit/node-process-child.js';
+import { childOptions, serve } from '../kit/node-process-child.js';
 
-const [url] = process.argv.slice(2);
+const { url } = childOptions<{ url: string }>();
 const errorOf = (run: Promise<unknown>): Promise<string> =>
   run.then(
     () => 'none',
@@ -24,7 +24,7 @@ function appWith(provider: Provider, isGlobal = false) {
   @Module({
     imports: [
       RedisStreamsAdapterModule.forRoot({
-        ...{ connection: { url: url! }, heartbeatInterval: 100, heartbeatTimeout: 300, isGlobal },
+        ...{ connection: { url }, heartbeatInterval: 100, heartbeatTimeout: 300, isGlobal },
         serverOptions: { connectionStateRecovery: {} },
       }),
     ],

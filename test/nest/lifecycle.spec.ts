@@ -14,7 +14,7 @@ describe.each([11, 12])('an application of Nest %i', (version) => {
 
   const start = (redis: RedisServer) =>
     NodeProcess.start(new URL('lifecycle.child.ts', import.meta.url), {
-      ...{ args: [redis.url], execArgv, name: `Nest ${version}`, startTimeout: 28_000 },
+      ...{ options: { url: redis.url }, execArgv, name: `Nest ${version}`, startTimeout: 28_000 },
     });
 
   /** The process has nothing left to do, and Redis no client. */

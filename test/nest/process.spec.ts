@@ -5,7 +5,7 @@ import { connect, FAST, init } from './nest-app.js';
 
 const start = (url: string, startTimeout = 10_000) =>
   NodeProcess.start(new URL('chat-app.child.ts', import.meta.url), {
-    args: [url, String(startTimeout)],
+    options: { url, startTimeout },
     name: 'the application',
     startTimeout: 28_000,
   });

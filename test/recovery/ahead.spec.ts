@@ -154,7 +154,7 @@ test('a client whose node is killed with what it was given and nobody else will 
   const options: ChildOptions = { kind: 'ours', port: proxy.port };
   const a = await NodeProcess.start(new URL('./node.child.ts', import.meta.url), {
     name: 'a',
-    args: [JSON.stringify(options)],
+    options,
     startTimeout: 60_000,
   });
   const [b, c] = [await start(redis), await start(redis)];

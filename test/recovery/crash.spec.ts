@@ -12,7 +12,7 @@ async function startChild(port: number, name: string, more: Partial<ChildOptions
   const options: ChildOptions = { kind: 'ours', port, adapter: ADAPTER, middleware: 10, ...more };
   const node = await NodeProcess.start(new URL('./node.child.ts', import.meta.url), {
     name,
-    args: [JSON.stringify(options)],
+    options,
     startTimeout: 60_000,
   });
   return { node, url: await node.call<string>('url') };

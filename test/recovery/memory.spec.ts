@@ -10,7 +10,7 @@ const MESSAGES = 250;
 async function startChild(port: number, name: string): Promise<NodeProcess> {
   const options: ChildOptions = { kind: 'ours', port, adapter: { replayMaxBytes: 128 * MEBIBYTE } };
   return NodeProcess.start(new URL('./node.child.ts', import.meta.url), {
-    ...{ name, args: [JSON.stringify(options)] },
+    ...{ name, options },
     execArgv: ['--expose-gc', '--max-old-space-size=600'],
   });
 }

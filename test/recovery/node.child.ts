@@ -6,7 +6,7 @@ import { Cluster, Redis } from 'ioredis';
 import { Redis as Redis5 } from 'ioredis-5';
 import { Server } from 'socket.io';
 import type { ClusterMember, RedisStreamsAdapterOptions } from '../../lib/adapter/index.js';
-import { serve } from '../kit/node-process-child.js';
+import { childOptions, serve } from '../kit/node-process-child.js';
 import { Random } from '../soak/random.js';
 import { startNode, welcome } from './fleet.js';
 import { Ledger, send, type Message } from './ledger.js';
@@ -37,8 +37,8 @@ export interface NodeReports {
   outages: { from: number; upTo: number | null }[];
 }
 
-/** A node with connection state recovery, in a process of its own. Argument: its options as JSON. */
-const options = JSON.parse(process.argv[2]!) as ChildOptions;
+/** A node with connection state recovery, in a process of its own. */
+const options = childOptions<ChildOptions>();
 const { clockAhead, place = { kind: 'single', port: options.port! } } = options;
 if (clockAhead !== undefined) {
   const now = Date.now;

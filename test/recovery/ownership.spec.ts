@@ -345,7 +345,7 @@ describe('a node whose clock is wrong', () => {
       const options: ChildOptions = { kind: 'ours', port: redis.port, adapter, clockAhead };
       const child = await NodeProcess.start(new URL('./node.child.ts', import.meta.url), {
         name: 'clock',
-        args: [JSON.stringify(options)],
+        options,
         startTimeout: 60_000,
       });
       const url = await child.call<string>('url');

@@ -40,7 +40,7 @@ export class ProcessFleet {
     const options: ChildOptions = { ...this.options, place: network.place };
     const process = await NodeProcess.start(new URL('./node.child.ts', import.meta.url), {
       name: `node ${this.started++}`,
-      args: [JSON.stringify(options)],
+      options,
       startTimeout: 60_000,
     });
     const node = { process, url: await process.call<string>('url'), network };

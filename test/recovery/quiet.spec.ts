@@ -93,7 +93,7 @@ describe('a client that was quiet until its last offset was trimmed', () => {
     const redis = await RedisServer.start();
     const options: ChildOptions = { kind: 'ours', port: redis.port, adapter: ADAPTER };
     const a = await NodeProcess.start(new URL('./node.child.ts', import.meta.url), {
-      args: [JSON.stringify(options)],
+      options,
       startTimeout: 60_000,
     });
     const b = await startNode({ port: redis.port, adapter: ADAPTER });

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ClusterEvent } from '../../lib/adapter/index.js';
-import { NodeProcess, RedisServer, TcpProxy, until } from '../kit/index.js';
+import { type NodeProcess, RedisServer, startMemberProcess, TcpProxy, until } from '../kit/index.js';
 import { Random } from './random.js';
 
 export interface SoakOptions {
@@ -51,11 +51,7 @@ export async function soakDelivery({
   const proxies = await Promise.all(Array.from({ length: NODES }, () => TcpProxy.start(redis.port)));
   const nodes = await Promise.all(
     proxies.map((proxy, i) =>
-      NodeProcess.start(new URL('../kit/member.child.ts', import.meta.url), {
-        name: `node ${i}`,
-        startTimeout: 60_000,
-        args: [String(proxy.port), JSON.stringify({ ordering })],
-      }),
+      startMemberProcess({ port: proxy.port, adapter: { ordering } }, { name: `node ${i}`, startTimeout: 60_000 }),
     ),
   );
   const ms = (least: number, most: number): number => random.between(least, most);

@@ -98,7 +98,7 @@ export class Cluster {
     const nodes = await Promise.all(
       Array.from({ length: setup.nodes }, (_, i) =>
         NodeProcess.start(compiled('test/bench/steady/node.child.ts'), {
-          args: [JSON.stringify(optionsOf(i))],
+          options: optionsOf(i),
           execArgv: ['--expose-gc'],
           isCompiled: true,
           name: `node ${i} of ${nameOf(variant)}`,

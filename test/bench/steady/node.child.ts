@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { Server } from 'socket.io';
-import { serve } from '../../kit/node-process-child.js';
+import { childOptions, serve } from '../../kit/node-process-child.js';
 import { adapterOf } from '../adapters.js';
 import { recordProfile } from '../profile.js';
 import { now } from '../scenarios.js';
@@ -41,7 +41,7 @@ const AHEAD = 50;
 /** How many messages are emitted in one turn of the event loop, at full speed. */
 const BURST = 20;
 
-const { contender, build, recovery, setup, index, port } = JSON.parse(process.argv[2]!) as NodeOptions;
+const { contender, build, recovery, setup, index, port } = childOptions<NodeOptions>();
 const targets = new Targets(setup, contender);
 /** Each with its namespace and room, ready made: they are the app's. */
 const own = targets.all().filter((target) => targets.nodeOf(targets.client(target)) === index);
