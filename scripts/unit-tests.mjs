@@ -7,7 +7,7 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const STARTS_A_SERVER = /\b(RedisServer|RedisCluster|RedisSentinel|servers|openBrowser)\b/;
+const STARTS_A_SERVER = /\b(RedisServer|RedisCluster|RedisSentinel|Fleet|servers|openBrowser)\b/;
 const IMPORT = /(?:from|import\(|new URL\()\s*'(\.{1,2}\/[^']+)'/g;
 
 const test = join(root, 'test');

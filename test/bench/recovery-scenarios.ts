@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { closeFrom, openCount, TcpProxy, until } from '../kit/index.js';
+import { Random } from '../kit/random.js';
 import { visit } from '../recovery/fleet.js';
 import { Ledger } from '../recovery/ledger.js';
 import type { ChildOptions } from '../recovery/node.child.js';
 import { ProcessFleet, type FleetNode } from '../recovery/process-fleet.js';
 import type { Visitor } from '../recovery/visitor.js';
-import { Random } from '../soak/random.js';
 import { writeTable } from './docs-table.js';
 
 type Kind = ChildOptions['kind'];

@@ -1,4 +1,4 @@
-import type { TaskContext } from './socket-server.js';
+import type { TaskContext } from '../kit/socket-server.js';
 
 interface EmittedArguments {
   /** What an event is emitted with. */

@@ -3,9 +3,9 @@ import { describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { Server } from 'socket.io';
 import { createAdapter } from '../../lib/adapter/index.js';
+import { connectionsOf } from '../kit/deployment.js';
+import { Fleet } from '../kit/fleet.js';
 import { closeAfterwards, RedisServer, until } from '../kit/index.js';
-import { connectionsOf } from './deployment.js';
-import { Fleet } from './fleet.js';
 
 describe('io.close()', () => {
   test('leaves nothing open that would keep the process alive, nor a connection to Redis', async () => {

@@ -8,9 +8,9 @@ import { io as connectClient } from 'socket.io-client';
 import { createAdapter } from '../../lib/adapter/index.js';
 import { RedisStreamsEmitter } from '../../lib/emitter/index.js';
 import { closeAfterwards, RedisServer, until } from '../kit/index.js';
-import { SocketServer } from './socket-server.js';
-import { TestClient } from './test-client.js';
-import type { RedisClientKind } from './redis-client.js';
+import type { RedisClientKind } from '../kit/redis-client.js';
+import { SocketServer } from '../kit/socket-server.js';
+import { TestClient } from '../kit/test-client.js';
 
 const FAST = { heartbeatInterval: 200, heartbeatTimeout: 2_000, blockTimeInMs: 200 };
 const silent = { log() {}, warn() {}, error() {} };

@@ -1,10 +1,10 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import type { RemoteSocket } from 'socket.io';
+import { Fleet, nameOf, type FleetNode, type Row } from '../kit/fleet.js';
 import { until } from '../kit/index.js';
+import { SocketServer, type TaskContext } from '../kit/socket-server.js';
+import { TestClient, type TestClientOptions } from '../kit/test-client.js';
 import { EMITTED_ARGUMENTS } from './arguments.js';
-import { Fleet, nameOf, type FleetNode, type Row } from './fleet.js';
-import { SocketServer, type TaskContext } from './socket-server.js';
-import { TestClient, type TestClientOptions } from './test-client.js';
 
 const ODD_NAMES = ['emoji-😀', 'sp ace', '#', 'a#b#', 'nul-\0-', 'ünï/cöde', 'line\nbreak', '{slot}', '__proto__', '*'];
 const ODD_ROOMS = ['', ...ODD_NAMES, 'com,ma', '42', 42, 0, -1.5];

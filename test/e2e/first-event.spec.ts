@@ -1,8 +1,8 @@
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { RedisStreamsEmitter } from '../../lib/emitter/index.js';
 import { RedisCluster, RedisSentinel, RedisServer, until } from '../kit/index.js';
-import { openRedisClient, type RedisAddress, type RedisClientKind } from './redis-client.js';
-import { SocketServer } from './socket-server.js';
+import { openRedisClient, type RedisAddress, type RedisClientKind } from '../kit/redis-client.js';
+import { SocketServer } from '../kit/socket-server.js';
 
 const CLIENTS = ['ioredis 5', 'ioredis 6', 'iovalkey', 'redis 4', 'redis 5', 'redis 6'] as const;
 const ROUNDS = 2;

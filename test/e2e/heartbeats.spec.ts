@@ -2,8 +2,8 @@ import { EventEmitter } from 'node:events';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { ClusterAdapterWithHeartbeat } from 'socket.io-adapter';
+import { Fleet } from '../kit/fleet.js';
 import { until } from '../kit/index.js';
-import { Fleet } from './fleet.js';
 
 const NAMESPACES = 500;
 const INTERVAL = 400;

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { Fleet, type FleetNode } from '../kit/fleet.js';
 import { until } from '../kit/index.js';
-import { Fleet, type FleetNode } from './fleet.js';
-import type { TaskContext } from './socket-server.js';
+import type { TaskContext } from '../kit/socket-server.js';
 
 describe('the status of a node', () => {
   let fleet: Fleet;

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { Fleet, type Row } from '../kit/fleet.js';
 import { until } from '../kit/index.js';
-import { Fleet, type Row } from './fleet.js';
-import type { TaskContext } from './socket-server.js';
-import type { TestClient } from './test-client.js';
+import type { TaskContext } from '../kit/socket-server.js';
+import type { TestClient } from '../kit/test-client.js';
 
 const COUNT = 1_500;
 

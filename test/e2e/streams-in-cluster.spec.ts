@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { streamIndexOf } from '../../lib/wire/keys.js';
-import type { Deployment } from './deployment.js';
-import { Fleet, referenceIndexOf } from './fleet.js';
+import type { Deployment } from '../kit/deployment.js';
+import { Fleet, referenceIndexOf } from '../kit/fleet.js';
 
 const COUNT = 4;
 const STREAMS = Array.from({ length: COUNT }, (_, i) => `socket.io-${i}`);

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { Fleet, referenceIndexOf } from './fleet.js';
+import { Fleet, referenceIndexOf } from '../kit/fleet.js';
 
 const COUNT = 3;
 /** With three streams: indexes 0, 1 and 2 in the reference, and -1 and -2, which nobody reads there. */

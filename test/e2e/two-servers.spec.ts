@@ -4,8 +4,8 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { Server, type ServerOptions } from 'socket.io';
 import { createAdapter } from '../../lib/adapter/index.js';
 import { closeAfterwards, RedisServer, until } from '../kit/index.js';
-import { openRedisClient } from './redis-client.js';
-import { TestClient, type TestClientOptions } from './test-client.js';
+import { openRedisClient } from '../kit/redis-client.js';
+import { TestClient, type TestClientOptions } from '../kit/test-client.js';
 
 interface TwoServers {
   first: Server;

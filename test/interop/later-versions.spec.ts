@@ -1,7 +1,7 @@
 import { encode } from '@msgpack/msgpack';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import type { ClusterEvent } from '../../lib/adapter/index.js';
-import { Fleet, type FleetNode } from '../e2e/fleet.js';
+import { Fleet, type FleetNode } from '../kit/fleet.js';
 import type { RedisServer } from '../kit/index.js';
 
 const STREAM = 'socket.io';

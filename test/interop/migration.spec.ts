@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { Fleet, referenceIndexOf, type FleetNode } from '../e2e/fleet.js';
-import type { TaskContext } from '../e2e/socket-server.js';
-import type { TestClient } from '../e2e/test-client.js';
+import { Fleet, referenceIndexOf, type FleetNode } from '../kit/fleet.js';
 import { until } from '../kit/index.js';
+import type { TaskContext } from '../kit/socket-server.js';
+import type { TestClient } from '../kit/test-client.js';
 
 const CLIENTS = 6;
 /** Broadcasts of each node between two steps. */

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { RedisStreamsEmitter } from '../../lib/emitter/index.js';
-import { Fleet, type FleetNode } from '../e2e/fleet.js';
-import type { TaskContext } from '../e2e/socket-server.js';
+import { Fleet, type FleetNode } from '../kit/fleet.js';
 import { closeAfterwards, until } from '../kit/index.js';
+import type { TaskContext } from '../kit/socket-server.js';
 
 const TIMEOUT = 1_000;
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { Fleet, type FleetNode } from '../e2e/fleet.js';
-import type { TaskContext } from '../e2e/socket-server.js';
+import { Fleet, type FleetNode } from '../kit/fleet.js';
 import { until } from '../kit/index.js';
+import type { TaskContext } from '../kit/socket-server.js';
 
 describe('a request to a cluster of both kinds of nodes', () => {
   let fleet: Fleet;

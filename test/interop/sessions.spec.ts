@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import { Fleet, type FleetNode } from '../e2e/fleet.js';
-import type { TestClient } from '../e2e/test-client.js';
+import { Fleet, type FleetNode } from '../kit/fleet.js';
 import { until } from '../kit/index.js';
+import type { TestClient } from '../kit/test-client.js';
 
 describe('a session, in a cluster of both kinds of nodes,', () => {
   let fleet: Fleet;

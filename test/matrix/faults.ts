@@ -1,11 +1,11 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { resolveOptions } from '../../lib/cluster/options.js';
 import { streamIndexOf, streamNames } from '../../lib/wire/keys.js';
-import type { Deployment, Topology } from '../e2e/deployment.js';
-import { Fleet, nameOf, type Row } from '../e2e/fleet.js';
-import type { TaskContext } from '../e2e/socket-server.js';
-import type { TestClient } from '../e2e/test-client.js';
+import type { Deployment, Topology } from '../kit/deployment.js';
+import { Fleet, nameOf, type Row } from '../kit/fleet.js';
 import { DURABLE, until } from '../kit/index.js';
+import type { TaskContext } from '../kit/socket-server.js';
+import type { TestClient } from '../kit/test-client.js';
 
 /** Broadcasts of each node before the fault, and after it. */
 const BROADCASTS = 50;

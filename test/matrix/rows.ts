@@ -1,7 +1,7 @@
 import { describeFeatures } from '../e2e/features.js';
-import type { ServerKind, Topology } from '../e2e/deployment.js';
-import type { Row } from '../e2e/fleet.js';
-import type { RedisClientKind } from '../e2e/redis-client.js';
+import type { ServerKind, Topology } from '../kit/deployment.js';
+import type { Row } from '../kit/fleet.js';
+import type { RedisClientKind } from '../kit/redis-client.js';
 import { describeFaults } from './faults.js';
 
 /** The clients that can be used with each topology. */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { NodeProcess, RedisServer, until } from '../kit/index.js';
-import { Random } from '../soak/random.js';
+import { Random } from '../kit/random.js';
 import { receives, startNode, visit, visits } from './fleet.js';
 import { anomalies, Ledger } from './ledger.js';
 import type { ChildOptions } from './node.child.js';

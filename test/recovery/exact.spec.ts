@@ -1,9 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
 import { RedisServer, until } from '../kit/index.js';
-import { Random } from '../soak/random.js';
+import { Random } from '../kit/random.js';
 import { startNode } from './fleet.js';
-import { disordered, notGoingOn, Visitor } from './visitor.js';
 import { Ledger, startLoad } from './ledger.js';
+import { disordered, notGoingOn, Visitor } from './visitor.js';
 
 /** Pairs of messages that came in different orders to different clients. */
 function differences(orders: string[][]): string[] {

@@ -1,7 +1,7 @@
 import type { Namespace, Server } from 'socket.io';
 import { DIRECT_LANE } from '../../lib/wire/entry.js';
 import { until, type RedisServer } from '../kit/index.js';
-import type { Random } from '../soak/random.js';
+import type { Random } from '../kit/random.js';
 import { disordered, parts, stretches, type Received, type Visitor } from './visitor.js';
 
 /** Whom a message is for, as it was sent. */

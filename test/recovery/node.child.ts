@@ -7,7 +7,7 @@ import { Redis as Redis5 } from 'ioredis-5';
 import { Server } from 'socket.io';
 import type { ClusterMember, RedisStreamsAdapterOptions } from '../../lib/adapter/index.js';
 import { childOptions, serve } from '../kit/node-process-child.js';
-import { Random } from '../soak/random.js';
+import { Random } from '../kit/random.js';
 import { startNode, welcome } from './fleet.js';
 import { Ledger, send, type Message } from './ledger.js';
 import type { RedisPlace } from './topology.js';

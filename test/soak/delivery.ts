@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ClusterEvent } from '../../lib/adapter/index.js';
 import { type NodeProcess, RedisServer, startMemberProcess, TcpProxy, until } from '../kit/index.js';
-import { Random } from './random.js';
+import { Random } from '../kit/random.js';
 
 export interface SoakOptions {
   seed: number;

@@ -6,13 +6,13 @@ import { SessionKeys } from '../../lib/wire/keys.js';
 import { decodeSession } from '../../lib/wire/session.js';
 import { compareStreamIds, type StreamId } from '../../lib/wire/stream-id.js';
 import { TcpProxy, until } from '../kit/index.js';
+import { Random } from '../kit/random.js';
 import { visit } from '../recovery/fleet.js';
 import { anomalies, Ledger, type LedgerReport } from '../recovery/ledger.js';
 import type { NodeReports } from '../recovery/node.child.js';
 import { ProcessFleet, type FleetNode } from '../recovery/process-fleet.js';
 import type { TopologyName } from '../recovery/topology.js';
 import { disordered, parts, stretches, type Received, type Visit, type Visitor } from '../recovery/visitor.js';
-import { Random } from './random.js';
 
 export interface RecoverySoakOptions {
   seed: number;

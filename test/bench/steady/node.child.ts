@@ -5,11 +5,11 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { Server } from 'socket.io';
 import { childOptions, serve } from '../../kit/node-process-child.js';
+import { Random } from '../../kit/random.js';
 import { adapterOf } from '../adapters.js';
 import { recordProfile } from '../profile.js';
 import { now } from '../scenarios.js';
 import { Targets, type Contender, type Payload, type Setup } from './points.js';
-import { Random } from '../../soak/random.js';
 
 export interface NodeOptions {
   contender: Contender;

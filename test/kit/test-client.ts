@@ -1,5 +1,5 @@
 import { Manager, type Socket } from 'socket.io-client';
-import { until } from '../kit/index.js';
+import { until } from './until.js';
 
 export interface TestClientOptions {
   /** @default "/" */

@@ -1,5 +1,8 @@
-import { RedisCluster, RedisSentinel, RedisServer, servers, type ClientInfo } from '../kit/index.js';
 import type { RedisAddress } from './redis-client.js';
+import { RedisCluster } from './redis-cluster.js';
+import { RedisSentinel } from './redis-sentinel.js';
+import { RedisServer, type ClientInfo } from './redis-server.js';
+import { servers } from './servers.js';
 
 export type ServerKind = 'Redis' | 'Valkey';
 export type Topology = RedisAddress['topology'];

@@ -1,5 +1,5 @@
 import { runInThisContext } from 'node:vm';
-import { childOptions, serve } from '../kit/node-process-child.js';
+import { childOptions, serve } from './node-process-child.js';
 import { SocketServer, type SocketServerOptions, type TaskContext } from './socket-server.js';
 
 /** A Socket.IO server in a process of its own. */

@@ -2,11 +2,12 @@ import { randomUUID } from 'node:crypto';
 import type { ServerOptions } from 'socket.io';
 import type { RedisStreamsAdapterOptions } from '../../lib/cluster/options.js';
 import { streamIndexOf } from '../../lib/wire/keys.js';
-import { NodeProcess, until } from '../kit/index.js';
 import { connectionsOf, startDeployment, type Deployment, type ServerKind, type Topology } from './deployment.js';
+import { NodeProcess } from './node-process.js';
 import type { RedisClientKind } from './redis-client.js';
 import { SocketServer, type AdapterKind, type SocketServerOptions, type TaskContext } from './socket-server.js';
 import { MARK, TestClient, type TestClientOptions } from './test-client.js';
+import { until } from './until.js';
 
 /** One line of the matrix: what a cluster consists of. */
 export interface Row {
