@@ -1,10 +1,10 @@
 import { until } from '../kit/index.js';
-import type { ChildOptions } from '../recovery/node.child.js';
-import { ProcessFleet } from '../recovery/process-fleet.js';
+import { RecoveryCluster } from '../recovery/recovery-cluster.js';
+import type { RecoveryProcessOptions } from '../recovery/recovery-process.js';
 import { Visitor } from '../recovery/visitor.js';
 
 export interface ComebackOptions {
-  kind: ChildOptions['kind'];
+  kind: RecoveryProcessOptions['kind'];
   /** To a node that has just started, instead of to the one that they left. */
   isFresh?: boolean;
   /** @default 500 */
@@ -40,8 +40,8 @@ export async function comeback({
   clients = 500,
   entries = 9_000,
 }: ComebackOptions): Promise<Comeback> {
-  const fleet = await ProcessFleet.start({ kind }, 2);
-  const [home, writer] = fleet.nodes;
+  const cluster = await RecoveryCluster.start({ kind }, 2);
+  const [home, writer] = cluster.nodes;
   await home!.process.call('startMeasuring');
   const start = performance.now();
   const visitors = Array.from({ length: clients }, () => new Visitor(home!.url, { reconnectionDelayMax: 1_000 }));
@@ -53,18 +53,18 @@ export async function comeback({
   await writer!.process.call('emit', 'first');
   await every(({ received }) => received.length === 1, 'all to have an offset');
   await Promise.all(visitors.map((visitor) => visitor.stayAway()));
-  await until(async () => (await sessionsIn(fleet)) === clients, { what: 'all sessions to be written' });
+  await until(async () => (await sessionsIn(cluster)) === clients, { what: 'all sessions to be written' });
   for (let sent = 0; sent < entries; sent += BATCH) {
     await writer!.process.call('fill', BATCH, ONE_IN);
   }
-  const length = async (): Promise<number> => Number(await fleet.redis.command('XLEN', 'socket.io'));
+  const length = async (): Promise<number> => Number(await cluster.redis.command('XLEN', 'socket.io'));
   await until(async () => (await length()) === entries + 1, { what: 'all to be in the log', timeout: 30_000 });
-  await fleet.settled();
-  const { process, url } = isFresh ? await fleet.add() : home!;
+  await cluster.settled();
+  const { process, url } = isFresh ? await cluster.add() : home!;
   const messages = entries / ONE_IN;
 
   await process.call('startMeasuring');
-  await fleet.redis.command('CONFIG', 'RESETSTAT');
+  await cluster.redis.command('CONFIG', 'RESETSTAT');
   const since = performance.now();
   let last = since;
   visitors.forEach(({ socket }) => socket.onAny(() => (last = performance.now())));
@@ -78,17 +78,17 @@ export async function comeback({
     recovered: visitors.filter(({ socket }) => socket.recovered).length,
     expected: clients * messages,
     missing: clients * messages - visitors.reduce((sum, { received }) => sum + received.length - 1, 0),
-    bytes: Number((await fleet.redis.info('stats'))['total_net_output_bytes']),
+    bytes: Number((await cluster.redis.info('stats'))['total_net_output_bytes']),
     ms: last - since,
     pause: await process.call<number>('longestPause'),
     first,
   };
   visitors.forEach((visitor) => visitor.close());
-  await fleet.close();
+  await cluster.close();
   return comeback;
 }
 
-async function sessionsIn({ redis }: ProcessFleet): Promise<number> {
+async function sessionsIn({ redis }: RecoveryCluster): Promise<number> {
   const keys = (await redis.command('KEYS', 'sio:session:*')) as string[];
   return keys.filter((key) => !key.includes('live:')).length;
 }

@@ -1,14 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { closeFrom, openCount, TcpProxy, until } from '../kit/index.js';
 import { Random } from '../kit/random.js';
-import { visit } from '../recovery/fleet.js';
 import { Ledger } from '../recovery/ledger.js';
-import type { ChildOptions } from '../recovery/node.child.js';
-import { ProcessFleet, type FleetNode } from '../recovery/process-fleet.js';
-import type { Visitor } from '../recovery/visitor.js';
+import { RecoveryCluster, type RecoveryNode } from '../recovery/recovery-cluster.js';
+import type { RecoveryProcessOptions } from '../recovery/recovery-process.js';
+import { visit, type Visitor } from '../recovery/visitor.js';
 import { writeTable } from './docs-table.js';
 
-type Kind = ChildOptions['kind'];
+type Kind = RecoveryProcessOptions['kind'];
 
 /** What came of a scenario. */
 interface Outcome {
@@ -23,15 +22,15 @@ interface Outcome {
 }
 
 interface Scenario {
-  options?: Partial<ChildOptions>;
+  options?: Partial<RecoveryProcessOptions>;
   /** Of this package only. */
-  ours?: ChildOptions['adapter'];
+  ours?: RecoveryProcessOptions['adapter'];
   /** @default 30 */
   clients?: number;
   run(stage: Stage): Promise<unknown>;
 }
 
-/** Clients of a fleet of three nodes, while something happens to them. */
+/** Clients of a cluster of three nodes, while something happens to them. */
 class Stage {
   readonly random = new Random(7);
   readonly visitors: Visitor[] = [];
@@ -41,13 +40,13 @@ class Stage {
   private sent = 0;
   private loads = 0;
 
-  private constructor(readonly fleet: ProcessFleet) {}
+  private constructor(readonly cluster: RecoveryCluster) {}
 
   static async set(kind: Kind, { options = {}, ours, clients = 30 }: Scenario): Promise<Stage> {
     const adapter = { maxLen: 1_000_000, heartbeatInterval: 1_000, heartbeatTimeout: 3_000 };
     const own = kind === 'ours' ? ours : undefined;
     const stage = new Stage(
-      await ProcessFleet.start({ kind, ...options, adapter: { ...adapter, ...options.adapter, ...own } }),
+      await RecoveryCluster.start({ kind, ...options, adapter: { ...adapter, ...options.adapter, ...own } }),
     );
     const { namespace = '/' } = options;
     for (let i = 0; i < clients; i++) {
@@ -62,18 +61,18 @@ class Stage {
   }
 
   /** The node that a client connects to at first. */
-  home(client: number): FleetNode {
-    return this.fleet.nodes[client % this.fleet.nodes.length]!;
+  home(client: number): RecoveryNode {
+    return this.cluster.nodes[client % this.cluster.nodes.length]!;
   }
 
   /** One message to all. */
-  async say(node = this.fleet.nodes[0]!): Promise<void> {
+  async say(node = this.cluster.nodes[0]!): Promise<void> {
     const { id } = this.ledger.note({ id: `said ${this.sent++}`, addressing: { to: 'all' } });
     await node.process.call('emit', id);
   }
 
   /** The nodes broadcast all the time. Resolves when each client has received something. */
-  async startLoad(nodes: readonly FleetNode[] = this.fleet.nodes): Promise<void> {
+  async startLoad(nodes: readonly RecoveryNode[] = this.cluster.nodes): Promise<void> {
     const sids = this.visitors.map(({ visits }) => visits[0]!.sid);
     for (const { process } of nodes) {
       await process.call('startLoad', `load ${this.loads}`, this.loads++, 10, sids);
@@ -100,7 +99,7 @@ class Stage {
     }
   }
 
-  sendAnywhere(visitor: Visitor, nodes: readonly FleetNode[] = this.fleet.nodes): void {
+  sendAnywhere(visitor: Visitor, nodes: readonly RecoveryNode[] = this.cluster.nodes): void {
     visitor.goTo(this.random.pick(nodes).url);
   }
 
@@ -108,7 +107,7 @@ class Stage {
     await Promise.all(this.visitors.map((visitor) => visitor.stayAway(how)));
   }
 
-  async allComeBack(to: (client: number) => FleetNode): Promise<void> {
+  async allComeBack(to: (client: number) => RecoveryNode): Promise<void> {
     this.visitors.forEach((visitor, i) => visitor.comeBack(to(i).url));
     await this.allBack();
   }
@@ -122,11 +121,11 @@ class Stage {
 
   async outcome(): Promise<Outcome> {
     await this.allBack();
-    await Promise.all(this.fleet.nodes.map(({ process }) => process.call('stopLoad')));
-    await this.fleet.settled();
+    await Promise.all(this.cluster.nodes.map(({ process }) => process.call('stopLoad')));
+    await this.cluster.settled();
     const sids = this.visitors.map(({ visits }) => visits[0]!.sid);
-    for (const stream of (await this.fleet.redis.command('KEYS', 'socket.io*')) as string[]) {
-      await this.ledger.noteStream(this.fleet.redis, stream, sids);
+    for (const stream of (await this.cluster.redis.command('KEYS', 'socket.io*')) as string[]) {
+      await this.ledger.noteStream(this.cluster.redis, stream, sids);
     }
     await this.ledger.arrived(this.visitors);
     const { recoveries, refused, expected, missing, doubled, disordered } = this.ledger.check(this.visitors);
@@ -162,15 +161,15 @@ const SCENARIOS: Record<string, Scenario> = {
   'rolling deploy: three nodes closed and replaced under load': {
     options: { middleware: 20 },
     run: async (stage) => {
-      const { visitors, fleet } = stage;
+      const { visitors, cluster } = stage;
       await stage.startLoad();
       for (let round = 0; round < 3; round++) {
-        const [old, ...rest] = fleet.nodes;
-        const replacement = await fleet.add();
+        const [old, ...rest] = cluster.nodes;
+        const replacement = await cluster.add();
         await stage.startLoad([replacement]);
         visitors.forEach((visitor) => stage.sendAnywhere(visitor, [...rest, replacement]));
         await old!.process.call('stopLoad');
-        await fleet.retire(old!);
+        await cluster.retire(old!);
         await stage.allBack();
       }
     },
@@ -178,11 +177,11 @@ const SCENARIOS: Record<string, Scenario> = {
 
   'crash: one of three nodes killed under load': {
     run: async (stage) => {
-      const { visitors, fleet } = stage;
+      const { visitors, cluster } = stage;
       await stage.startLoad();
-      const [killed, ...rest] = fleet.nodes;
+      const [killed, ...rest] = cluster.nodes;
       visitors.forEach((visitor) => stage.sendAnywhere(visitor, rest));
-      await fleet.kill(killed!);
+      await cluster.kill(killed!);
       await stage.allBack();
     },
   },
@@ -202,7 +201,7 @@ const SCENARIOS: Record<string, Scenario> = {
       for (let round = 0; round < 3; round++) {
         const cuts = stage.cutAtRandom(1, 0.5);
         await sleep(500);
-        await stage.fleet.redis.killClients();
+        await stage.cluster.redis.killClients();
         await cuts;
         await stage.allBack();
       }
@@ -212,20 +211,20 @@ const SCENARIOS: Record<string, Scenario> = {
   'quiet until its offset was trimmed, nothing missed': {
     options: { adapter: { maxLen: 200 } },
     run: async (stage) => {
-      const { fleet } = stage;
+      const { cluster } = stage;
       await stage.say();
       await stage.received(1);
-      await trim(fleet);
+      await trim(cluster);
       await stage.allStayAway();
-      await stage.allComeBack(() => fleet.nodes[2]!);
-      await stage.say(fleet.nodes[1]);
+      await stage.allComeBack(() => cluster.nodes[2]!);
+      await stage.say(cluster.nodes[1]);
     },
   },
 
   'never received anything (`announceOffset`)': {
     ours: { announceOffset: true },
     run: async (stage) => {
-      const { visitors, fleet } = stage;
+      const { visitors, cluster } = stage;
       // The reference has nothing to wait for.
       await until(() => visitors.every(({ offset }) => offset !== undefined), {
         what: 'offsets',
@@ -233,27 +232,27 @@ const SCENARIOS: Record<string, Scenario> = {
       }).catch(() => undefined);
       await stage.allStayAway();
       await stage.say();
-      await stage.allComeBack(() => fleet.nodes[1]!);
+      await stage.allComeBack(() => cluster.nodes[1]!);
     },
   },
 
   'the last packet before the cut was volatile': {
     run: async (stage) => {
-      const { visitors, fleet } = stage;
+      const { visitors, cluster } = stage;
       await stage.say();
       await stage.received(1);
       const seen = new Set<Visitor>();
       visitors.forEach((visitor) => visitor.socket.on('volatile', () => seen.add(visitor)));
       await until(
         async () => {
-          await fleet.nodes[0]!.process.call('emitVolatile', 'hello');
+          await cluster.nodes[0]!.process.call('emitVolatile', 'hello');
           return seen.size === visitors.length;
         },
         { what: 'all to have seen it', interval: 50 },
       );
       await stage.allStayAway();
       await stage.say();
-      await stage.allComeBack(() => fleet.nodes[1]!);
+      await stage.allComeBack(() => cluster.nodes[1]!);
     },
   },
 
@@ -283,14 +282,14 @@ const SCENARIOS: Record<string, Scenario> = {
       for (let sent = 0; sent < 2_000; sent += 500) {
         await Promise.all(Array.from({ length: 500 }, () => stage.say()));
       }
-      const fresh = await stage.fleet.add();
+      const fresh = await stage.cluster.add();
       await stage.allComeBack(() => fresh);
     },
   },
 };
 
 /** The nodes do not notice that their clients are gone. */
-async function halfOpen(stage: Stage, to: (client: number) => FleetNode): Promise<void> {
+async function halfOpen(stage: Stage, to: (client: number) => RecoveryNode): Promise<void> {
   await stage.startLoad();
   stage.networks.forEach((network) => network.blackhole());
   await stage.allStayAway('close');
@@ -298,12 +297,12 @@ async function halfOpen(stage: Stage, to: (client: number) => FleetNode): Promis
 }
 
 /** Sends messages for nobody until all that there was is trimmed; not so many at once that a node could be outrun. */
-async function trim(fleet: ProcessFleet): Promise<void> {
+async function trim(cluster: RecoveryCluster): Promise<void> {
   const oldest = async (): Promise<string> =>
-    JSON.stringify(await fleet.redis.command('XRANGE', 'socket.io', '-', '+', 'COUNT', '1'));
+    JSON.stringify(await cluster.redis.command('XRANGE', 'socket.io', '-', '+', 'COUNT', '1'));
   do {
-    await fleet.nodes[1]!.process.call('whisper', 50);
-    await fleet.settled();
+    await cluster.nodes[1]!.process.call('whisper', 50);
+    await cluster.settled();
   } while (!(await oldest()).includes('nothing'));
 }
 

@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
-import { type Member, NodeProcess, numbers, RedisServer, TcpProxy, until } from '../kit/index.js';
-import { receives, socketsOf, startNode, visit, visits, type NodeOptions } from './fleet.js';
-import type { ChildOptions } from './node.child.js';
-import type { Visitor } from './visitor.js';
+import { type Member, numbers, RedisServer, TcpProxy, until } from '../kit/index.js';
+import { socketsOf, startNode, type NodeOptions } from './recovery-node.js';
+import { startRecoveryProcess, type RecoveryProcessOptions } from './recovery-process.js';
+import { receives, visit, type Visitor, visits } from './visitor.js';
 
 /** A node that can be kept from Redis without its noticing, and its clients that can be cut off without its noticing. */
 async function start(redis: RedisServer, options: Omit<NodeOptions, 'port'> = {}) {
@@ -151,12 +151,8 @@ describe.each<Ordering>(['local-first', 'log'])('a client that was given what is
 test('a client whose node is killed with what it was given and nobody else will be, goes on', async () => {
   const redis = await RedisServer.start();
   const proxy = await TcpProxy.start(redis.port);
-  const options: ChildOptions = { kind: 'ours', port: proxy.port };
-  const a = await NodeProcess.start(new URL('./node.child.ts', import.meta.url), {
-    name: 'a',
-    options,
-    startTimeout: 60_000,
-  });
+  const options: RecoveryProcessOptions = { kind: 'ours', port: proxy.port };
+  const a = await startRecoveryProcess(options, { name: 'a' });
   const [b, c] = [await start(redis), await start(redis)];
   const visitor = await visit({ url: await a.call('url') }, { rooms: ['red'] });
   b.io.emit('msg', 0);

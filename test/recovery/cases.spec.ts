@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from '@jest/globals';
-import { numbers, RedisServer, TcpProxy, until } from '../kit/index.js';
-import { Gate, receives, socketsOf, startNode, visit, visits } from './fleet.js';
-import { Visitor } from './visitor.js';
 import { decodeCut } from '../../lib/wire/cut.js';
+import { numbers, RedisServer, TcpProxy, until } from '../kit/index.js';
+import { Gate, socketsOf, startNode } from './recovery-node.js';
+import { receives, visit, Visitor, visits } from './visitor.js';
 
 describe('a client that comes back', () => {
   test.each(['local-first', 'log'] as const)(

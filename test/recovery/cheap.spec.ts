@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { comeback } from '../bench/comeback.js';
 import { type Member, RedisServer, until } from '../kit/index.js';
-import { startNode } from './fleet.js';
+import { startNode } from './recovery-node.js';
 import { Visitor } from './visitor.js';
 
 const CLIENTS = 500;

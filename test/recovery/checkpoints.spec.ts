@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { type Member, RedisServer, TcpProxy, until } from '../kit/index.js';
-import { receives, socketsOf, startNode, visit, visits } from './fleet.js';
-import { Visitor } from './visitor.js';
+import { socketsOf, startNode } from './recovery-node.js';
+import { receives, visit, Visitor, visits } from './visitor.js';
 
 const CLIENTS = 200;
 

@@ -1,20 +1,16 @@
 import { describe, expect, test } from '@jest/globals';
-import { NodeProcess, RedisServer, until } from '../kit/index.js';
+import { RedisServer, until } from '../kit/index.js';
 import { Random } from '../kit/random.js';
-import { receives, startNode, visit, visits } from './fleet.js';
 import { anomalies, Ledger } from './ledger.js';
-import type { ChildOptions } from './node.child.js';
-import type { Visitor } from './visitor.js';
+import { startNode } from './recovery-node.js';
+import { startRecoveryProcess, type RecoveryProcessOptions } from './recovery-process.js';
+import { receives, visit, type Visitor, visits } from './visitor.js';
 
 const ADAPTER = { heartbeatInterval: 200, heartbeatTimeout: 600, maxLen: 1_000_000 };
 
-async function startChild(port: number, name: string, more: Partial<ChildOptions> = {}) {
-  const options: ChildOptions = { kind: 'ours', port, adapter: ADAPTER, middleware: 10, ...more };
-  const node = await NodeProcess.start(new URL('./node.child.ts', import.meta.url), {
-    name,
-    options,
-    startTimeout: 60_000,
-  });
+async function startChild(port: number, name: string, more: Partial<RecoveryProcessOptions> = {}) {
+  const options: RecoveryProcessOptions = { kind: 'ours', port, adapter: ADAPTER, middleware: 10, ...more };
+  const node = await startRecoveryProcess(options, { name });
   return { node, url: await node.call<string>('url') };
 }
 

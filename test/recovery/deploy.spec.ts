@@ -6,9 +6,8 @@ import { RedisStreamsAdapterModule } from 'nestjs-redis-streams-adapter';
 import { closeAfterwards, RedisServer, until } from '../kit/index.js';
 import { Random } from '../kit/random.js';
 import { portOf, startApp } from '../nest/nest-app.js';
-import { receives, visit } from './fleet.js';
 import { anomalies, Ledger, startLoad } from './ledger.js';
-import type { Visitor } from './visitor.js';
+import { receives, visit, type Visitor } from './visitor.js';
 
 @WebSocketGateway({ connectionStateRecovery: { maxDisconnectionDuration: 60_000, skipMiddlewares: false } })
 class Gateway {

@@ -1,7 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
-import { numbers, RedisServer, until } from '../kit/index.js';
 import { decodeSession } from '../../lib/wire/session.js';
-import { receives, socketsOf, startNode, visit, visits } from './fleet.js';
+import { numbers, RedisServer, until } from '../kit/index.js';
+import { socketsOf, startNode } from './recovery-node.js';
+import { receives, visit, visits } from './visitor.js';
 
 describe('a client in many rooms', () => {
   /** Milliseconds for which a node is busy while a client joins so many rooms, one at a time. */

@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import { RedisServer, until } from '../kit/index.js';
 import { Random } from '../kit/random.js';
-import { startNode } from './fleet.js';
 import { Ledger, startLoad } from './ledger.js';
+import { startNode } from './recovery-node.js';
 import { disordered, notGoingOn, Visitor } from './visitor.js';
 
 /** Pairs of messages that came in different orders to different clients. */

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from '@jest/globals';
 import { type Member, numbers, RedisServer, TcpProxy, until } from '../kit/index.js';
-import { haveReadAll, receives, startNode, visit, visits } from './fleet.js';
-import type { Visitor } from './visitor.js';
+import { haveReadAll, startNode } from './recovery-node.js';
+import { receives, visit, type Visitor, visits } from './visitor.js';
 
 /** A node with a network of its own to Redis, or two: what its reader uses, and the rest. */
 class FailingNode {

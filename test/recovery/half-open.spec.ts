@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { type Member, numbers, RedisServer, TcpProxy, until } from '../kit/index.js';
-import { receives, socketsOf, startNode, visit, visits } from './fleet.js';
-import type { Visitor } from './visitor.js';
+import { socketsOf, startNode } from './recovery-node.js';
+import { receives, visit, type Visitor, visits } from './visitor.js';
 
 /** A client whose packets, both ways, disappear from now on, though its connection stays. */
 async function halfOpen(network: TcpProxy, visitor: Visitor): Promise<void> {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { type Member, RedisServer, TcpProxy, until } from '../kit/index.js';
-import { Gate, receives, startNode, visit, visits } from './fleet.js';
-import type { Visitor } from './visitor.js';
+import { Gate, startNode } from './recovery-node.js';
+import { receives, visit, type Visitor, visits } from './visitor.js';
 
 /** A history of the stream in Redis: ids and fields. */
 type Entries = [id: string, fields: string[]][];

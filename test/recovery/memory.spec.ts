@@ -1,18 +1,15 @@
 import { describe, expect, test } from '@jest/globals';
 import type { ClusterNodeStatus } from '../../lib/adapter/index.js';
-import { NodeProcess, numbers, RedisServer, until } from '../kit/index.js';
-import type { ChildOptions } from './node.child.js';
+import { type NodeProcess, numbers, RedisServer, until } from '../kit/index.js';
+import { startRecoveryProcess, type RecoveryProcessOptions } from './recovery-process.js';
 import { Visitor } from './visitor.js';
 
 const MEBIBYTE = 1024 * 1024;
 const MESSAGES = 250;
 
 async function startChild(port: number, name: string): Promise<NodeProcess> {
-  const options: ChildOptions = { kind: 'ours', port, adapter: { replayMaxBytes: 128 * MEBIBYTE } };
-  return NodeProcess.start(new URL('./node.child.ts', import.meta.url), {
-    ...{ name, options },
-    execArgv: ['--expose-gc', '--max-old-space-size=600'],
-  });
+  const options: RecoveryProcessOptions = { kind: 'ours', port, adapter: { replayMaxBytes: 128 * MEBIBYTE } };
+  return startRecoveryProcess(options, { name, execArgv: ['--expose-gc', '--max-old-space-size=600'] });
 }
 
 describe('what a node remembers of the log', () => {

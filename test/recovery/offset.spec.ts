@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { numbers, RedisServer, until } from '../kit/index.js';
-import { receives, socketsOf, startNode, visit, visits } from './fleet.js';
+import { socketsOf, startNode } from './recovery-node.js';
+import { receives, visit, visits } from './visitor.js';
 
 describe('a client that has never received anything', () => {
   test('recovers if the offset was announced to it', async () => {

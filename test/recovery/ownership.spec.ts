@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from '@jest/globals';
 import { io as connect, type Socket } from 'socket.io-client';
-import { closeAfterwards, type Member, NodeProcess, numbers, RedisServer, TcpProxy, until } from '../kit/index.js';
 import { decodeSession } from '../../lib/wire/session.js';
-import { haveReadAll, receives, socketsOf, startNode, visit, visits } from './fleet.js';
-import type { ChildOptions } from './node.child.js';
-import type { Visitor } from './visitor.js';
+import { closeAfterwards, type Member, numbers, RedisServer, TcpProxy, until } from '../kit/index.js';
+import { haveReadAll, socketsOf, startNode } from './recovery-node.js';
+import { startRecoveryProcess, type RecoveryProcessOptions } from './recovery-process.js';
+import { receives, visit, type Visitor, visits } from './visitor.js';
 
 const DETACHED = { what: 'the node to notice that Redis is away' };
 
@@ -342,12 +342,8 @@ describe('a node whose clock is wrong', () => {
       const adapter = { heartbeatInterval: 100, heartbeatTimeout: 300 };
       const [a, b] = [await startNode({ port: redis.port, adapter }), await startNode({ port: redis.port, adapter })];
       const clockAhead = direction * 2 * 24 * 60 * 60 * 1_000;
-      const options: ChildOptions = { kind: 'ours', port: redis.port, adapter, clockAhead };
-      const child = await NodeProcess.start(new URL('./node.child.ts', import.meta.url), {
-        name: 'clock',
-        options,
-        startTimeout: 60_000,
-      });
+      const options: RecoveryProcessOptions = { kind: 'ours', port: redis.port, adapter, clockAhead };
+      const child = await startRecoveryProcess(options, { name: 'clock' });
       const url = await child.call<string>('url');
       await visit({ url }); // it writes sessions too
       for (let round = 0; round < 5; round++) {

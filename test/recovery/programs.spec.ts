@@ -2,8 +2,8 @@ import { setImmediate } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { type Member, RedisServer, TcpProxy, until } from '../kit/index.js';
-import { haveReadAll, receives, socketsOf, startNode, visit } from './fleet.js';
-import { disordered, type Received, type Visitor } from './visitor.js';
+import { haveReadAll, socketsOf, startNode } from './recovery-node.js';
+import { disordered, type Received, receives, visit, type Visitor } from './visitor.js';
 
 const NODES = 3;
 const CLIENTS = 4;

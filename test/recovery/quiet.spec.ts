@@ -1,7 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
-import { type Member, NodeProcess, numbers, RedisServer, TcpProxy, until } from '../kit/index.js';
-import { receives, startNode, visit, visits } from './fleet.js';
-import type { ChildOptions } from './node.child.js';
+import { type Member, numbers, RedisServer, TcpProxy, until } from '../kit/index.js';
+import { startNode } from './recovery-node.js';
+import { startRecoveryProcess, type RecoveryProcessOptions } from './recovery-process.js';
+import { receives, visit, visits } from './visitor.js';
 
 const MAX_LEN = 200;
 const ADAPTER = { maxLen: MAX_LEN, replayMaxEntries: 100, heartbeatInterval: 200, heartbeatTimeout: 600 };
@@ -91,11 +92,8 @@ describe('a client that was quiet until its last offset was trimmed', () => {
 
   test('recovers after a crash of its node if nothing for it is missing', async () => {
     const redis = await RedisServer.start();
-    const options: ChildOptions = { kind: 'ours', port: redis.port, adapter: ADAPTER };
-    const a = await NodeProcess.start(new URL('./node.child.ts', import.meta.url), {
-      options,
-      startTimeout: 60_000,
-    });
+    const options: RecoveryProcessOptions = { kind: 'ours', port: redis.port, adapter: ADAPTER };
+    const a = await startRecoveryProcess(options);
     const b = await startNode({ port: redis.port, adapter: ADAPTER });
     const visitor = await visit({ url: await a.call<string>('url') }, { rooms: ['red'] });
     b.io.to('red').emit('msg', 0);

@@ -3,8 +3,8 @@ import { encode } from '@msgpack/msgpack';
 import fc from 'fast-check';
 import { io as connect } from 'socket.io-client';
 import { closeFrom, type Member, openCount, RedisServer, until } from '../kit/index.js';
-import { receives, startNode, visit, visits } from './fleet.js';
-import type { Visitor } from './visitor.js';
+import { startNode } from './recovery-node.js';
+import { receives, visit, type Visitor, visits } from './visitor.js';
 
 let redis: RedisServer;
 let a: Member;

@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { allReceived, closeAfterwards, Member, RedisServer, RespProxy, until } from '../kit/index.js';
-import { receives, startNode, visit, visits } from './fleet.js';
+import { startNode } from './recovery-node.js';
+import { receives, visit, visits } from './visitor.js';
 
 describe('a session that Redis refuses because of its size', () => {
   const recovery = { connectionStateRecovery: {} };

@@ -7,7 +7,7 @@ export type RedisPlace =
   | { kind: 'sentinel'; name: string; sentinels: Address[]; natMap: Record<string, Address> }
   | { kind: 'cluster'; nodes: Address[]; natMap: Record<string, Address> };
 
-/** The servers that nodes of a fleet share. */
+/** The servers that the nodes of a cluster share. */
 export interface Topology {
   /** All processes that nodes connect to: each has a network of its own to each of them. */
   readonly ports: readonly number[];

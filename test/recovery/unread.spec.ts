@@ -51,7 +51,9 @@ describe('own entries that are not read back', () => {
   afterAll(() => counter.close());
 
   test('are not gone through by an emit: it costs the same with 10 and with 10,000 of them', async () => {
-    const { startNode, visit, receives } = await import('./fleet.js'); // now, so that its blocks are counted
+    // Now, so that its blocks are counted.
+    const { startNode } = await import('./recovery-node.js');
+    const { visit, receives } = await import('./visitor.js');
     const redis = await RedisServer.start();
     const proxy = await TcpProxy.start(redis.port);
     const node = await startNode({ port: redis.port, readerPort: proxy.port, adapter: { commandTimeout: 20_000 } });

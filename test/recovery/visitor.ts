@@ -149,6 +149,27 @@ export class Visitor {
   }
 }
 
+/** A client that is connected, and in its rooms. */
+export async function visit(node: { url: string }, options: VisitorOptions = {}): Promise<Visitor> {
+  const visitor = new Visitor(node.url, options);
+  await until(() => visitor.isConnected, { what: 'a client to connect' });
+  return visitor;
+}
+
+/** Waits until a client has come back `times` times, counted from its first connection. */
+export function visits(visitor: Visitor, times: number): Promise<unknown> {
+  return until(() => visitor.visits.length >= times && visitor.isConnected, {
+    what: `connection ${times} of a client, which has ${visitor.visits.length}`,
+  });
+}
+
+/** Waits until a client has received so many messages. */
+export async function receives(visitor: Visitor, count: number): Promise<void> {
+  await until(() => visitor.received.length >= count, { what: `${count} messages` }).catch((error: Error) => {
+    throw new Error(`${error.message}: there are ${visitor.received.length}`);
+  });
+}
+
 /** What a client received in each stretch of visits that it was recovered from one to the next. */
 export function stretches({ visits, received }: Visitor): Received[][] {
   const starts = visits.filter(({ recovered }, i) => i === 0 || !recovered).map(({ after }) => after);

@@ -1,8 +1,8 @@
 import { expect, test } from '@jest/globals';
 import { Cluster } from 'ioredis';
 import { Member, numbers, RedisCluster, until } from '../kit/index.js';
-import { receives, visit, visits, welcome } from '../recovery/fleet.js';
-import type { Visitor } from '../recovery/visitor.js';
+import { welcome } from '../recovery/recovery-node.js';
+import { receives, visit, type Visitor, visits } from '../recovery/visitor.js';
 
 /** Two nodes with connection state recovery on a Redis Cluster. */
 async function setUp(adapter: object = {}): Promise<{ cluster: RedisCluster; a: Member; b: Member }> {

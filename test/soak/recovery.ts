@@ -7,12 +7,11 @@ import { decodeSession } from '../../lib/wire/session.js';
 import { compareStreamIds, type StreamId } from '../../lib/wire/stream-id.js';
 import { TcpProxy, until } from '../kit/index.js';
 import { Random } from '../kit/random.js';
-import { visit } from '../recovery/fleet.js';
 import { anomalies, Ledger, type LedgerReport } from '../recovery/ledger.js';
-import type { NodeReports } from '../recovery/node.child.js';
-import { ProcessFleet, type FleetNode } from '../recovery/process-fleet.js';
+import { RecoveryCluster, type RecoveryNode } from '../recovery/recovery-cluster.js';
+import type { NodeReports } from '../recovery/recovery-node.child.js';
 import type { TopologyName } from '../recovery/topology.js';
-import { disordered, parts, stretches, type Received, type Visit, type Visitor } from '../recovery/visitor.js';
+import { disordered, parts, type Received, stretches, visit, type Visit, type Visitor } from '../recovery/visitor.js';
 
 export interface RecoverySoakOptions {
   seed: number;
@@ -95,7 +94,7 @@ class Guest {
 
   private constructor(
     readonly visitor: Visitor,
-    private readonly choose: () => FleetNode,
+    private readonly choose: () => RecoveryNode,
     private readonly onAnomaly: (line: string) => void,
   ) {
     visitor.socket.on('connect', () => void this.compareRooms().catch(() => undefined));
@@ -157,7 +156,7 @@ class Guest {
     }
   }
 
-  static async arrive(rooms: string[], choose: () => FleetNode, onAnomaly: (line: string) => void): Promise<Guest> {
+  static async arrive(rooms: string[], choose: () => RecoveryNode, onAnomaly: (line: string) => void): Promise<Guest> {
     const network = await TcpProxy.start(portOf(choose()));
     const visitor = await visit({ url: urlOf(network) }, { rooms });
     const guest = new Guest(visitor, choose, onAnomaly);
@@ -232,36 +231,36 @@ export async function soakRecovery({
 }: RecoverySoakOptions): Promise<RecoverySoakReport> {
   const random = new Random(seed);
   const nodeOptions = { kind: 'ours', adapter: { ...ADAPTER, ordering }, middleware: 30 } as const;
-  const fleet = await ProcessFleet.start(nodeOptions, NODES, topologyName);
-  const { topology } = fleet;
+  const cluster = await RecoveryCluster.start(nodeOptions, NODES, topologyName);
+  const { topology } = cluster;
   const ledger = new Ledger();
   const guests: Guest[] = [];
   for (let i = 0; i < clients; i++) {
-    guests.push(await Guest.arrive(ledger.roomsOf(i), () => random.pick(fleet.nodes), onAnomaly));
+    guests.push(await Guest.arrive(ledger.roomsOf(i), () => random.pick(cluster.nodes), onAnomaly));
   }
   const visitors = guests.map(({ visitor }) => visitor);
-  await fleet.nodes[0]!.process.call('emit', 'first');
+  await cluster.nodes[0]!.process.call('emit', 'first');
   await until(() => guests.every(({ isHere }) => isHere), { what: 'all clients to have received something' });
   // A client whose node is killed before it has written that the client is there is a new client.
-  await until(async () => (await countLeftovers(fleet, clients)) === 0, { what: 'all sessions to be written' });
+  await until(async () => (await countLeftovers(cluster, clients)) === 0, { what: 'all sessions to be written' });
   const sids = visitors.map(({ sid }) => sid);
   let senders = 0;
   /** The ids of nodes, by what they are called in their messages. */
   const ids = new Map<string, string>();
-  const startLoad = async ({ process }: FleetNode): Promise<void> => {
+  const startLoad = async ({ process }: RecoveryNode): Promise<void> => {
     const name = `node ${senders}`;
     const started = process.call('startLoad', name, seed + senders++, INTERVAL, sids);
     ids.set(name, await process.call<string>('id'));
     await started;
   };
-  await Promise.all(fleet.nodes.map(startLoad));
+  await Promise.all(cluster.nodes.map(startLoad));
 
   const some = (share: number): Guest[] => guests.filter((guest) => guest.isHere && random.next() < share);
-  const replace = async (): Promise<void> => void (await startLoad(await fleet.add()));
+  const replace = async (): Promise<void> => void (await startLoad(await cluster.add()));
   const refusals: Record<string, number> = {};
   /** By the node that has reported it. */
   const reports = new Map<string, NodeReports>();
-  const noteReports = async ({ process }: FleetNode): Promise<void> => {
+  const noteReports = async ({ process }: RecoveryNode): Promise<void> => {
     reports.set(await process.call<string>('id'), await process.call<NodeReports>('reports'));
     const { refusedRecoveries } = await process.call<ClusterNodeStatus>('status');
     for (const [reason, count] of Object.entries(refusedRecoveries)) {
@@ -278,26 +277,26 @@ export async function soakRecovery({
   };
   const ofNodes: Record<string, () => Promise<unknown>> = {
     'a node is killed': async () => {
-      const old = random.pick(fleet.nodes);
+      const old = random.pick(cluster.nodes);
       await noteReports(old);
-      await fleet.kill(old);
+      await cluster.kill(old);
       await replace();
     },
     'a node is replaced': async () => {
-      const old = random.pick(fleet.nodes);
+      const old = random.pick(cluster.nodes);
       await replace();
       await old.process.call('stopLoad');
       await noteReports(old);
-      await fleet.retire(old);
+      await cluster.retire(old);
     },
     'a node is frozen': async () => {
-      const { process } = random.pick(fleet.nodes);
+      const { process } = random.pick(cluster.nodes);
       process.pause();
       await sleep(random.between(50, 1_500));
       process.resume();
     },
     'a node is cut off from Redis alone': async () => {
-      const { network } = random.pick(fleet.nodes);
+      const { network } = random.pick(cluster.nodes);
       if (random.next() < 0.5) {
         network.refuse();
         network.cut();
@@ -309,7 +308,7 @@ export async function soakRecovery({
       await network.accept().catch(() => undefined);
     },
     'an answer of Redis is lost': async () => {
-      const { network } = random.pick(fleet.nodes);
+      const { network } = random.pick(cluster.nodes);
       await Promise.race([network.loseReplyTo(random.pick(['HSETNX', 'XADD', 'HSET', 'DEL', 'SET'])), sleep(500)]);
     },
     "nodes' connections to Redis are cut": async () => {
@@ -350,16 +349,16 @@ export async function soakRecovery({
         errors: visitor.errors.slice(-3).map(String),
         pid: visitor.pid,
       }));
-      const statuses = await Promise.all(fleet.nodes.map(({ process }) => process.call('status')));
+      const statuses = await Promise.all(cluster.nodes.map(({ process }) => process.call('status')));
       const lost = states.filter(({ isConnected, offset }) => !isConnected || offset === undefined);
       throw new Error(`${error.message}: ${JSON.stringify({ lost, statuses })}`, { cause: error });
     },
   );
-  await Promise.all(fleet.nodes.map(({ process }) => process.call('stopLoad')));
-  await fleet.settled();
+  await Promise.all(cluster.nodes.map(({ process }) => process.call('stopLoad')));
+  await cluster.settled();
   await ledger.noteStream(await topology.masterOf('socket.io'), 'socket.io', sids);
   await ledger.arrived(visitors);
-  await Promise.all(fleet.nodes.map(noteReports));
+  await Promise.all(cluster.nodes.map(noteReports));
   const holes = visitors.flatMap((visitor, i) => ledger.holesOf(visitor, i, ordering));
   const losses = [...reports.values()].flatMap((one) => one.losses);
   const reported = holes.filter((id) => {
@@ -379,18 +378,18 @@ export async function soakRecovery({
   await until(
     async () => {
       report.ghosts = await countGhosts(
-        fleet,
+        cluster,
         visitors.map(({ sid }) => sid),
       );
-      report.leftovers = await countLeftovers(fleet, clients);
+      report.leftovers = await countLeftovers(cluster, clients);
       return report.ghosts + report.leftovers === 0;
     },
     // A node keeps its record of a session that another has claimed for at most ten seconds.
     { what: 'nothing to be left', timeout: 15_000, interval: 100 },
-  ).catch(async () => onAnomaly(`left: ${JSON.stringify(await leftovers(fleet))}`));
+  ).catch(async () => onAnomaly(`left: ${JSON.stringify(await leftovers(cluster))}`));
   describeAnomalies(ledger, visitors, ordering, !report.mayBeRefused, onAnomaly);
   guests.forEach((guest) => guest.close());
-  await fleet.close();
+  await cluster.close();
   return report;
 }
 
@@ -421,19 +420,19 @@ function timeOf(id: StreamId): number {
   return Number(id.split('-')[0]);
 }
 
-async function countGhosts({ nodes }: ProcessFleet, sids: string[]): Promise<number> {
+async function countGhosts({ nodes }: RecoveryCluster, sids: string[]): Promise<number> {
   const here = (await Promise.all(nodes.map(({ process }) => process.call<string[]>('sids')))).flat();
   return Math.abs(here.length - sids.length) + sids.filter((sid) => !here.includes(sid)).length;
 }
 
 /** Each client has one record: in the hash of its node. */
-async function countLeftovers(fleet: ProcessFleet, clients: number): Promise<number> {
-  const { sessions, live } = await leftovers(fleet);
+async function countLeftovers(cluster: RecoveryCluster, clients: number): Promise<number> {
+  const { sessions, live } = await leftovers(cluster);
   return sessions.length + Math.abs(Object.values(live).flat().length - clients);
 }
 
 /** What Redis has of sessions: of clients that have left, and of those that are connected, by node. */
-async function leftovers({ topology, nodes }: ProcessFleet): Promise<{
+async function leftovers({ topology, nodes }: RecoveryCluster): Promise<{
   sessions: string[];
   live: Record<string, string[]>;
 }> {
@@ -456,7 +455,7 @@ async function leftovers({ topology, nodes }: ProcessFleet): Promise<{
  * Whether the record of a client that has left may be taken for its session. A write of a connection that was lost may be
  * executed late, when another node has claimed the session: the record says by its epoch that it is an old one, and expires.
  */
-async function mayBeTaken(topology: ProcessFleet['topology'], pid: string): Promise<boolean> {
+async function mayBeTaken(topology: RecoveryCluster['topology'], pid: string): Promise<boolean> {
   const keys = new SessionKeys('sio:session:');
   const [record, claimed] = await Promise.all([
     topology.masterOf(keys.stored(pid)).then((master) => master.command('GET', keys.stored(pid))),
@@ -550,6 +549,6 @@ function urlOf({ port }: TcpProxy): string {
   return `http://127.0.0.1:${port}`;
 }
 
-function portOf({ url }: FleetNode): number {
+function portOf({ url }: RecoveryNode): number {
   return Number(new URL(url).port);
 }

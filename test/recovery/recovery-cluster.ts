@@ -1,62 +1,58 @@
-import { NodeProcess, type RedisServer, until } from '../kit/index.js';
 import type { ClusterNodeStatus } from '../../lib/adapter/index.js';
-import type { ChildOptions } from './node.child.js';
+import { until, type NodeProcess, type RedisServer } from '../kit/index.js';
+import { startRecoveryProcess, type RecoveryProcessOptions } from './recovery-process.js';
 import { NodeNetwork, topologies, type Topology, type TopologyName } from './topology.js';
 
 /** A node in a process of its own, and where its clients find it. */
-export interface FleetNode {
+export interface RecoveryNode {
   process: NodeProcess;
   url: string;
   /** The network between it and Redis. */
   network: NodeNetwork;
 }
 
-/** Nodes in processes of their own, with this package's adapter or the reference. */
-export class ProcessFleet {
-  readonly nodes: FleetNode[] = [];
+/** Nodes with connection state recovery in processes of their own, with this package's adapter or the reference. */
+export class RecoveryCluster {
+  readonly nodes: RecoveryNode[] = [];
   private started = 0;
 
   private constructor(
     readonly topology: Topology,
     /** The server, if there is only one; else the first master. */
     readonly redis: RedisServer,
-    private readonly options: Omit<ChildOptions, 'port' | 'place'>,
+    private readonly options: Omit<RecoveryProcessOptions, 'port' | 'place'>,
   ) {}
 
   static async start(
-    options: Omit<ChildOptions, 'port' | 'place'>,
+    options: Omit<RecoveryProcessOptions, 'port' | 'place'>,
     size = 3,
     topologyName: TopologyName = 'single',
-  ): Promise<ProcessFleet> {
+  ): Promise<RecoveryCluster> {
     const topology = await topologies[topologyName]();
     const [redis] = await topology.masters();
-    const fleet = new ProcessFleet(topology, redis!, options);
-    await Promise.all(Array.from({ length: size }, () => fleet.add()));
-    return fleet;
+    const cluster = new RecoveryCluster(topology, redis!, options);
+    await Promise.all(Array.from({ length: size }, () => cluster.add()));
+    return cluster;
   }
 
-  async add(): Promise<FleetNode> {
+  async add(): Promise<RecoveryNode> {
     const network = await NodeNetwork.start(this.topology);
-    const options: ChildOptions = { ...this.options, place: network.place };
-    const process = await NodeProcess.start(new URL('./node.child.ts', import.meta.url), {
-      name: `node ${this.started++}`,
-      options,
-      startTimeout: 60_000,
-    });
+    const options: RecoveryProcessOptions = { ...this.options, place: network.place };
+    const process = await startRecoveryProcess(options, { name: `node ${this.started++}` });
     const node = { process, url: await process.call<string>('url'), network };
     this.nodes.push(node);
     return node;
   }
 
   /** It is killed; its clients must go elsewhere. */
-  async kill(node: FleetNode): Promise<void> {
+  async kill(node: RecoveryNode): Promise<void> {
     this.remove(node);
     await node.process.kill();
     node.network.close();
   }
 
   /** It closes as a server does that is replaced by another. */
-  async retire(node: FleetNode): Promise<void> {
+  async retire(node: RecoveryNode): Promise<void> {
     this.remove(node);
     await node.process.call('close');
     await node.process.close();
@@ -65,7 +61,7 @@ export class ProcessFleet {
 
   /** Waits until all that was sent is in the log, and has been read by all nodes. Those of the reference do not tell. */
   async settled(): Promise<void> {
-    const isSettled = async ({ process }: FleetNode): Promise<boolean> => {
+    const isSettled = async ({ process }: RecoveryNode): Promise<boolean> => {
       const status = await process.call<ClusterNodeStatus | null>('status');
       for (const { name, position, outbox } of status?.streams ?? []) {
         const master = await this.topology.masterOf(name);
@@ -87,7 +83,7 @@ export class ProcessFleet {
     await this.topology.close();
   }
 
-  private remove(node: FleetNode): void {
+  private remove(node: RecoveryNode): void {
     this.nodes.splice(this.nodes.indexOf(node), 1);
   }
 }

@@ -3,7 +3,7 @@ import { Redis, type RedisOptions } from 'ioredis';
 import type { Namespace, ServerOptions, Socket } from 'socket.io';
 import type { RedisStreamsAdapterOptions } from '../../lib/adapter/index.js';
 import { Member, type RedisServer, until } from '../kit/index.js';
-import { Visitor, type VisitorOptions } from './visitor.js';
+import type { Visitor } from './visitor.js';
 
 export interface NodeOptions {
   /** Redis' port. */
@@ -95,27 +95,6 @@ export function welcome(namespace: Namespace, middleware: NodeOptions['middlewar
       void socket.leave(room);
       done?.();
     });
-  });
-}
-
-/** A client that is connected, and in its rooms. */
-export async function visit(node: { url: string }, options: VisitorOptions = {}): Promise<Visitor> {
-  const visitor = new Visitor(node.url, options);
-  await until(() => visitor.isConnected, { what: 'a client to connect' });
-  return visitor;
-}
-
-/** Waits until a client has come back `times` times, counted from its first connection. */
-export function visits(visitor: Visitor, times: number): Promise<unknown> {
-  return until(() => visitor.visits.length >= times && visitor.isConnected, {
-    what: `connection ${times} of a client, which has ${visitor.visits.length}`,
-  });
-}
-
-/** Waits until a client has received so many messages. */
-export async function receives(visitor: Visitor, count: number): Promise<void> {
-  await until(() => visitor.received.length >= count, { what: `${count} messages` }).catch((error: Error) => {
-    throw new Error(`${error.message}: there are ${visitor.received.length}`);
   });
 }
 

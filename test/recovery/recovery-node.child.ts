@@ -5,29 +5,13 @@ import { createAdapter as createReference } from '@socket.io/redis-streams-adapt
 import { Cluster, Redis } from 'ioredis';
 import { Redis as Redis5 } from 'ioredis-5';
 import { Server } from 'socket.io';
-import type { ClusterMember, RedisStreamsAdapterOptions } from '../../lib/adapter/index.js';
+import type { ClusterMember } from '../../lib/adapter/index.js';
 import { childOptions, serve } from '../kit/node-process-child.js';
 import { Random } from '../kit/random.js';
-import { startNode, welcome } from './fleet.js';
 import { Ledger, send, type Message } from './ledger.js';
+import { startNode, welcome } from './recovery-node.js';
+import type { RecoveryProcessOptions } from './recovery-process.js';
 import type { RedisPlace } from './topology.js';
-
-export interface ChildOptions {
-  kind: 'ours' | 'reference';
-  /** The port of Redis, if that is a single server. */
-  port?: number;
-  /** Where Redis is, otherwise. */
-  place?: RedisPlace;
-  adapter?: RedisStreamsAdapterOptions;
-  /** What clients connect to, and what is sent in. @default "/" */
-  namespace?: string;
-  /** The most milliseconds that a middleware takes. @default 0: there is none */
-  middleware?: number;
-  skipMiddlewares?: boolean;
-  maxDisconnectionDuration?: number;
-  /** Milliseconds by which the clock of the process is wrong. */
-  clockAhead?: number;
-}
 
 /** What a node has reported, as events. */
 export interface NodeReports {
@@ -38,7 +22,7 @@ export interface NodeReports {
 }
 
 /** A node with connection state recovery, in a process of its own. */
-const options = childOptions<ChildOptions>();
+const options = childOptions<RecoveryProcessOptions>();
 const { clockAhead, place = { kind: 'single', port: options.port! } } = options;
 if (clockAhead !== undefined) {
   const now = Date.now;
