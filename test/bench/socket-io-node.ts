@@ -1,7 +1,5 @@
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import type { Redis } from 'ioredis';
-import { Server } from 'socket.io';
+import { LocalServer } from '../kit/local-server.js';
 import { adapterOf, type SocketIoAdapter } from './adapters.js';
 import type { BenchNode } from './node.child.js';
 import { ROOM, type Message, type Target } from './scenarios.js';
@@ -13,21 +11,18 @@ export async function socketIoNode(
   recovery: boolean,
   build?: string,
 ): Promise<BenchNode> {
-  const http = createServer();
-  const adapter = await adapterOf(name, redis, build);
-  const io = new Server(http, {
-    ...(adapter && { adapter }),
+  const server = new LocalServer(await adapterOf(name, redis, build), {
     serveClient: false,
     ...(recovery && { connectionStateRecovery: {} }),
   });
+  const { io } = server;
   io.on('connection', (socket) => {
     const { room } = socket.handshake.query;
     if (room === ROOM) void socket.join(room);
   });
-  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
-  const { port } = http.address() as AddressInfo;
+  await server.listen();
   return {
-    url: `http://127.0.0.1:${port}`,
+    url: server.url,
     emit(target: Target, message: Message) {
       switch (target) {
         case 'all':

@@ -1,5 +1,6 @@
 export { closeAfterwards, closeFrom, closed, openCount, type Closable } from './cleanup.js';
 export { freePort } from './free-port.js';
+export { LocalServer } from './local-server.js';
 export { allReceived, from, Member, numbers, type MemberOptions } from './member.js';
 export { startMemberProcess, type MemberProcessOptions } from './member-process.js';
 export { NodeProcess, type ChildEvent, type Exit, type NodeProcessOptions } from './node-process.js';

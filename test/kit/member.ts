@@ -1,15 +1,10 @@
-import { createServer, type Server as HttpServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { Redis, type RedisOptions } from 'ioredis';
-import { Server, type ServerOptions } from 'socket.io';
+import type { ServerOptions } from 'socket.io';
 import { io as connect, type Socket } from 'socket.io-client';
-import {
-  createAdapter,
-  type ClusterEvent,
-  type RedisStreamsAdapterFactory,
-  type RedisStreamsAdapterOptions,
-} from '../../lib/adapter/index.js';
+import type { ClusterEvent, RedisStreamsAdapterFactory, RedisStreamsAdapterOptions } from '../../lib/adapter/index.js';
 import { closeAfterwards } from './cleanup.js';
+import { LocalServer } from './local-server.js';
+import { createNotedAdapter, type NotedAdapter } from './noted-adapter.js';
 import { until } from './until.js';
 
 export interface MemberOptions {
@@ -25,43 +20,43 @@ export interface MemberOptions {
   waitsForRedis?: boolean;
 }
 
+const ADAPTER: RedisStreamsAdapterOptions = {
+  ...{ heartbeatInterval: 200, heartbeatTimeout: 1_000 },
+  ...{ blockTimeInMs: 1_000, commandTimeout: 1_500 },
+};
+
+interface MemberClient {
+  disconnect(): void;
+  on(event: 'error', listener: () => void): unknown;
+}
+
 /** A Socket.IO server of the cluster, with a client that notes what it receives. */
-export class Member {
-  readonly io: Server;
+export class Member extends LocalServer {
   readonly factory: RedisStreamsAdapterFactory;
-  readonly events: ClusterEvent[] = [];
+  readonly events: ClusterEvent[];
   /** The lines that it has logged. */
-  readonly log: string[] = [];
+  readonly log: string[];
   /** The first argument of each `msg` event, in the order of arrival. */
   readonly received: unknown[] = [];
   socket!: Socket;
-  private readonly redis: { disconnect(): void; on(event: 'error', listener: () => void): unknown };
-  private readonly http: HttpServer;
 
-  private constructor(options: MemberOptions) {
-    const redisOptions = { port: options.port, host: '127.0.0.1', disconnectTimeout: 1, ...options.redis };
-    this.redis = (options.Client ? new options.Client(redisOptions) : new Redis(redisOptions)) as Member['redis'];
-    this.redis.on('error', () => undefined);
-    const log = (line: string): void => void this.log.push(line);
-    this.factory = createAdapter(
-      this.redis,
-      {
-        heartbeatInterval: 200,
-        heartbeatTimeout: 1_000,
-        blockTimeInMs: 1_000,
-        commandTimeout: 1_500,
-        ...options.adapter,
-      },
-      { log, warn: log, error: log },
-    );
-    this.factory.node.subscribe({ onEvent: (event) => this.events.push(event) });
-    this.http = createServer();
-    this.io = new Server(this.http, { adapter: this.factory as never, ...options.server });
+  private constructor(
+    private readonly redis: MemberClient,
+    { factory, events, log }: NotedAdapter,
+    server?: Partial<ServerOptions>,
+  ) {
+    super(factory, server);
+    this.factory = factory;
+    this.events = events;
+    this.log = log;
   }
 
-  static async start(options: MemberOptions): Promise<Member> {
-    const member = closeAfterwards(new Member(options));
-    await new Promise<void>((resolve) => member.http.listen(0, '127.0.0.1', resolve));
+  static async start({ port, redis, Client = Redis, adapter, server, ...options }: MemberOptions): Promise<Member> {
+    const client = new Client({ port, host: '127.0.0.1', disconnectTimeout: 1, ...redis }) as MemberClient;
+    client.on('error', () => undefined);
+    const noted = createNotedAdapter(client, { ...ADAPTER, ...adapter });
+    const member = closeAfterwards(new Member(client, noted, server));
+    await member.listen();
     if (options.waitsForRedis ?? true) await member.node.start();
     if (options.client ?? true) {
       member.socket = member.connect();
@@ -73,10 +68,6 @@ export class Member {
 
   get node(): RedisStreamsAdapterFactory['node'] {
     return this.factory.node;
-  }
-
-  get url(): string {
-    return `http://127.0.0.1:${(this.http.address() as AddressInfo).port}`;
   }
 
   connect(options: object = {}): Socket {
@@ -91,9 +82,9 @@ export class Member {
     return this.node.status().streams[0]!.counters;
   }
 
-  async close(): Promise<void> {
+  override async close(): Promise<void> {
     this.socket?.disconnect();
-    await this.io.close();
+    await super.close();
     this.redis.disconnect();
   }
 }

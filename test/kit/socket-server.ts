@@ -1,9 +1,8 @@
-import { createServer, type Server as HttpServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { createAdapter as createReferenceAdapter } from '@socket.io/redis-streams-adapter';
-import { Server, type Namespace, type ServerOptions } from 'socket.io';
-import { createAdapter, type ClusterEvent, type ClusterMember } from '../../lib/adapter/index.js';
-import type { RedisStreamsAdapterOptions } from '../../lib/adapter/index.js';
+import type { Namespace, Server, ServerOptions } from 'socket.io';
+import type { ClusterEvent, ClusterMember, RedisStreamsAdapterOptions } from '../../lib/adapter/index.js';
+import { LocalServer } from './local-server.js';
+import { createNotedAdapter } from './noted-adapter.js';
 import { openRedisClient, type OpenRedisClient, type RedisAddress, type RedisClientKind } from './redis-client.js';
 
 /** Whose adapter a Socket.IO server uses: this package's, the one of Socket.IO's authors, or none. */
@@ -34,31 +33,23 @@ export interface TaskContext {
 const CLIENT_OF_REFERENCE: RedisClientKind = 'ioredis 5';
 
 /** A Socket.IO server that lets clients say, in their handshake, which rooms and data they are to have. */
-export class SocketServer implements TaskContext {
-  readonly io: Server;
+export class SocketServer extends LocalServer implements TaskContext {
   readonly seen: any[] = [];
   readonly disconnects: string[] = [];
-  readonly events: ClusterEvent[] = [];
+  readonly events: ClusterEvent[];
   readonly node?: ClusterMember;
   /** What the node has logged. */
-  readonly log: string[] = [];
-  private readonly http: HttpServer = createServer();
+  readonly log: string[];
 
   private constructor(
     { adapter, options, server }: SocketServerOptions,
     private readonly redis: OpenRedisClient | undefined,
   ) {
-    let factory: unknown;
-    if (adapter === 'ours') {
-      const log = (line: string): void => void this.log.push(line);
-      const ours = createAdapter(redis!.client, options, { log, warn: log, error: log });
-      ours.node.subscribe({ onEvent: (event) => this.events.push(event) });
-      this.node = ours.node;
-      factory = ours;
-    } else if (adapter === 'reference') {
-      factory = createReferenceAdapter(redis!.client, options);
-    }
-    this.io = new Server(this.http, { ...(factory ? { adapter: factory as never } : {}), ...server });
+    const ours = adapter === 'ours' ? createNotedAdapter(redis!.client, options) : undefined;
+    super(adapter === 'reference' ? createReferenceAdapter(redis!.client, options) : ours?.factory, server);
+    this.events = ours?.events ?? [];
+    this.log = ours?.log ?? [];
+    if (ours) this.node = ours.factory.node;
     welcome(this.io.of('/'));
     this.io.on('new_namespace', welcome);
     this.io.on('connection', (socket) => socket.on('disconnect', (reason) => this.disconnects.push(reason)));
@@ -69,7 +60,7 @@ export class SocketServer implements TaskContext {
     const redis = options.adapter === 'in-memory' ? undefined : await openRedisClient(kind, options.address);
     try {
       const server = new SocketServer(options, redis);
-      await new Promise<void>((resolve) => server.http.listen(0, '127.0.0.1', resolve));
+      await server.listen();
       await server.node?.start();
       return server;
     } catch (error) {
@@ -78,12 +69,8 @@ export class SocketServer implements TaskContext {
     }
   }
 
-  get url(): string {
-    return `http://127.0.0.1:${(this.http.address() as AddressInfo).port}`;
-  }
-
-  async close(): Promise<void> {
-    await this.io.close();
+  override async close(): Promise<void> {
+    await super.close();
     await this.redis?.close();
   }
 }

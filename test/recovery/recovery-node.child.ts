@@ -1,11 +1,10 @@
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { createAdapter as createReference } from '@socket.io/redis-streams-adapter';
 import { Cluster, Redis } from 'ioredis';
 import { Redis as Redis5 } from 'ioredis-5';
-import { Server } from 'socket.io';
+import type { Server } from 'socket.io';
 import type { ClusterMember } from '../../lib/adapter/index.js';
+import { LocalServer } from '../kit/local-server.js';
 import { childOptions, serve } from '../kit/node-process-child.js';
 import { Random } from '../kit/random.js';
 import { Ledger, send, type Message } from './ledger.js';
@@ -157,21 +156,16 @@ async function startReference(): ReturnType<typeof startOurs> {
   const { adapter = {}, middleware = 0, skipMiddlewares = false, maxDisconnectionDuration = 60_000 } = options;
   if (place.kind !== 'single') throw new Error('A node of the reference is tried with a single server only');
   const redis = new Redis5({ port: place.port, host: '127.0.0.1' });
-  const http = createServer();
-  const io = new Server(http, {
-    adapter: createReference(redis, adapter) as never,
+  const server = new LocalServer(createReference(redis, adapter), {
     connectionStateRecovery: { maxDisconnectionDuration, skipMiddlewares },
   });
   const random = new Random(process.pid);
+  const { io } = server;
   welcome(io.of(options.namespace ?? '/'), middleware > 0 ? () => random.between(0, middleware) : undefined);
-  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
-  const url = `http://127.0.0.1:${(http.address() as AddressInfo).port}`;
-  return {
-    io,
-    url,
-    close: async () => {
-      await io.close();
-      redis.disconnect();
-    },
+  await server.listen();
+  const close = async (): Promise<void> => {
+    await server.close();
+    redis.disconnect();
   };
+  return { io, url: server.url, close };
 }

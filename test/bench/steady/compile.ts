@@ -19,7 +19,7 @@ export async function compile(): Promise<(source: string) => URL> {
   closeAfterwards({ close: () => rm(folder, { recursive: true, force: true }) });
   // Without it, a file below node_modules is taken for CommonJS.
   await writeFile(join(folder, 'package.json'), '{ "type": "module" }\n');
-  const sources = ['test/kit/node-process-child.ts', 'test/kit/random.ts'];
+  const sources = ['local-server', 'node-process-child', 'random'].map((name) => `test/kit/${name}.ts`);
   for (const part of ['lib', 'test/bench']) {
     const files = await readdir(join(root, part), { recursive: true });
     sources.push(...files.filter((file) => /(?<!\.spec)\.ts$/.test(file)).map((file) => join(part, file)));

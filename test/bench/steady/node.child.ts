@@ -1,9 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { Server } from 'socket.io';
+import { LocalServer } from '../../kit/local-server.js';
 import { childOptions, serve } from '../../kit/node-process-child.js';
 import { Random } from '../../kit/random.js';
 import { adapterOf } from '../adapters.js';
@@ -50,14 +48,12 @@ const aims = (contender === 'memory' ? own : targets.all()).map((target) => ({
   room: targets.room(target),
 }));
 
-const http = createServer();
 const redis = port === undefined ? undefined : new Redis({ port, host: '127.0.0.1' });
-const adapter = await adapterOf(contender, redis, build);
-const io = new Server(http, {
-  ...(adapter && { adapter }),
+const server = new LocalServer(await adapterOf(contender, redis, build), {
   ...(recovery && { connectionStateRecovery: {} }),
   serveClient: false,
 });
+const { io } = server;
 for (const name of new Set(targets.all().map((target) => targets.namespace(target)))) {
   io.of(name).on('connection', (socket) => {
     const mine = own.filter(
@@ -68,7 +64,7 @@ for (const name of new Set(targets.all().map((target) => targets.namespace(targe
     socket.emit('joined');
   });
 }
-await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
+await server.listen();
 
 const data: Record<Payload, string | Buffer> = {
   'text-100': 'x'.repeat(100),
@@ -86,7 +82,7 @@ function emit(random: Random, run: number, payload: Payload): void {
 let finishProfile: Awaited<ReturnType<typeof recordProfile>>;
 
 serve({
-  url: () => `ws://127.0.0.1:${(http.address() as AddressInfo).port}`,
+  url: () => server.url.replace('http', 'ws'),
   /**
    * Emits `count` messages, `rate` a second. Each has a timer of its own, as each event of a client is one that is handled on
    * its own. `arrivals`: at random, as those of many clients that know nothing of each other, or in even distances.
