@@ -1,6 +1,6 @@
 import { NodeProcess } from '../kit/index.js';
 import type { Builds } from './adapters.js';
-import { Fleet, type Measurement } from './fleet.js';
+import { BenchCluster, type Measurement } from './bench-cluster.js';
 import { ADAPTERS, SCENARIOS, takesPart, type AdapterName, type Scenario } from './scenarios.js';
 
 /** How much longer than a run each adapter is made to work before it is measured. */
@@ -39,29 +39,31 @@ export async function runBench(options: BenchOptions): Promise<Result[]> {
     const competing = adapters.filter(
       (adapter) => here.length > 0 && takesPart(adapter, { recovery }) && (adapter !== 'before' || builds.before),
     );
-    const fleets = await Promise.all(competing.map((adapter) => Fleet.start(adapter, recovery, clients, builds)));
+    const clusters = await Promise.all(
+      competing.map((adapter) => BenchCluster.start(adapter, recovery, clients, builds)),
+    );
     const group = here.map((scenario): Result => ({ scenario, rounds: {} }));
     for (let round = 0; round <= rounds; round++) {
       for (const { scenario, rounds: measured } of group) {
-        for (let i = 0; i < fleets.length; i++) {
-          const fleet = fleets[(i + round) % fleets.length]!;
+        for (let i = 0; i < clusters.length; i++) {
+          const cluster = clusters[(i + round) % clusters.length]!;
           if (round === 0) {
-            await warmUp(fleet, scenario, seconds);
+            await warmUp(cluster, scenario, seconds);
           } else {
-            (measured[fleet.adapter] ??= []).push(await fleet.run(scenario, seconds));
+            (measured[cluster.adapter] ??= []).push(await cluster.run(scenario, seconds));
           }
         }
         onProgress(`${scenario.name}: ${round === 0 ? 'warmed up' : `round ${round} of ${rounds}`}`);
       }
     }
     for (const scenario of profiles === undefined ? [] : here) {
-      for (const fleet of fleets) {
-        await fleet.profile(scenario, seconds, profiles!);
+      for (const cluster of clusters) {
+        await cluster.profile(scenario, seconds, profiles!);
       }
     }
     results.push(...group);
-    for (const fleet of fleets) {
-      await fleet.close();
+    for (const cluster of clusters) {
+      await cluster.close();
     }
   }
   await clients.close();
@@ -72,10 +74,10 @@ export async function runBench(options: BenchOptions): Promise<Result[]> {
  * Compiling takes thousands of messages, and is done again for those that come one by one: it would be counted as a cost
  * of each.
  */
-async function warmUp(fleet: Fleet, { rate, ...scenario }: Scenario, seconds: number): Promise<void> {
-  await fleet.run(scenario, WARM_UP * seconds);
+async function warmUp(cluster: BenchCluster, { rate, ...scenario }: Scenario, seconds: number): Promise<void> {
+  await cluster.run(scenario, WARM_UP * seconds);
   if (rate !== undefined) {
-    await fleet.run({ ...scenario, rate: HURRY * rate }, WARM_UP * seconds);
-    await fleet.run({ ...scenario, rate }, WARM_UP * seconds);
+    await cluster.run({ ...scenario, rate: HURRY * rate }, WARM_UP * seconds);
+    await cluster.run({ ...scenario, rate }, WARM_UP * seconds);
   }
 }

@@ -3,14 +3,14 @@ import { serve } from '../kit/node-process-child.js';
 import { Receipts } from './receipts.js';
 import { ROOM, type Message } from './scenarios.js';
 
-/** All clients of all fleets: they are no part of what is measured. */
-const fleets = new Map<string, Receipts>();
+/** All clients of all clusters: they are no part of what is measured. */
+const clusters = new Map<string, Receipts>();
 
 serve({
-  /** One client for each node of a fleet. */
-  connect: async (fleet: string, urls: string[], member: number) => {
+  /** One client for each node of a cluster. */
+  connect: async (cluster: string, urls: string[], member: number) => {
     const receipts = new Receipts();
-    fleets.set(fleet, receipts);
+    clusters.set(cluster, receipts);
     const connecting = urls.map((url, i) => {
       const query = i === member ? { room: ROOM } : {};
       const socket = connect(url, { transports: ['websocket'], forceNew: true, query });
@@ -19,7 +19,7 @@ serve({
     });
     await Promise.all(connecting);
   },
-  start: (fleet: string, run: number, recipients: number[]) => fleets.get(fleet)!.start(run, recipients),
-  reached: (fleet: string, target: number) => fleets.get(fleet)!.reached(target),
-  finish: (fleet: string) => fleets.get(fleet)!.finish(),
+  start: (cluster: string, run: number, recipients: number[]) => clusters.get(cluster)!.start(run, recipients),
+  reached: (cluster: string, target: number) => clusters.get(cluster)!.reached(target),
+  finish: (cluster: string) => clusters.get(cluster)!.finish(),
 });

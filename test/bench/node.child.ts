@@ -1,11 +1,12 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { childOptions, serve } from '../kit/node-process-child.js';
-import { recordProfile } from './profile.js';
+import { profiling } from './profile.js';
 import { rawNode } from './raw-node.js';
 import type { Receipts } from './receipts.js';
 import { messageOf, now, type AdapterName, type Message, type Payload, type Target } from './scenarios.js';
 import { socketIoNode } from './socket-io-node.js';
+import { ownCpu } from './usage.js';
 
 export interface BenchNode {
   /** Where clients connect; none without Socket.IO. */
@@ -35,8 +36,6 @@ const { port, adapter, index, recovery, build } = childOptions<BenchNodeOptions>
 const redis = new Redis({ port, host: '127.0.0.1' });
 const node = adapter === 'raw' ? rawNode(redis, index) : await socketIoNode(adapter, redis, recovery, build);
 
-let finishProfile: Awaited<ReturnType<typeof recordProfile>>;
-
 serve({
   url: () => node.url,
   publish: async (target: Target, payload: Payload, run: number, count: number) => {
@@ -57,13 +56,8 @@ serve({
       if (now() - begun >= seconds * 1e6) return sent;
     }
   },
-  /** Microseconds of CPU that this process has used. */
-  cpu: () => {
-    const { user, system } = process.cpuUsage();
-    return user + system;
-  },
-  profile: async () => void (finishProfile = await recordProfile()),
-  profiled: (file: string) => finishProfile(file),
+  cpu: ownCpu,
+  ...profiling(),
   start: (run: number, recipients: number[]) => node.receipts!.start(run, recipients),
   reached: (target: number) => node.receipts!.reached(target),
   finish: () => node.receipts!.finish(),

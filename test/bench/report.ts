@@ -1,6 +1,7 @@
-import { quantile, type Measurement } from './fleet.js';
+import type { Measurement } from './bench-cluster.js';
 import type { Result } from './bench.js';
 import { ADAPTERS, TITLES, type AdapterName } from './scenarios.js';
+import { median } from './statistics.js';
 
 type Metric = Exclude<keyof Measurement, 'sent' | 'lost'>;
 
@@ -98,11 +99,6 @@ function each(metrics: Metric[], value: (metric: Metric) => number | undefined):
 
 function over(ours: number | undefined, reference: number | undefined): number | undefined {
   return ours === undefined || reference === undefined ? undefined : ours / reference;
-}
-
-export function median(values: (number | undefined)[]): number | undefined {
-  const known = values.filter((value) => value !== undefined);
-  return known.length > 0 ? quantile(known, 0.5) : undefined;
 }
 
 function total(runs: Measurement[], metric: 'sent' | 'lost'): number {

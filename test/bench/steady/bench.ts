@@ -1,7 +1,6 @@
 import { NodeProcess } from '../../kit/index.js';
 import type { Builds } from '../adapters.js';
 import { runBench, type Result } from '../bench.js';
-import { Cluster, type Load, type Measurement, type Memory, type Stage } from './cluster.js';
 import { compile } from './compile.js';
 import {
   BASE,
@@ -15,6 +14,7 @@ import {
   type Setup,
   type Variant,
 } from './points.js';
+import { SteadyCluster, type Load, type Measurement, type Memory, type Stage } from './steady-cluster.js';
 
 /** What is measured of each at full speed, one publisher: the scenarios of `npm run bench`. */
 const AT_FULL_SPEED = ['all', 'large', 'binary', 'room', 'room-recovery'];
@@ -117,9 +117,9 @@ async function runGroup(stage: Stage, { setup, points }: Group, options: SteadyO
   const { contenders, builds, rounds, seconds, arrivals, warmUp, profiles, onProgress = () => undefined } = options;
   const title = `${setup.nodes} nodes, ${setup.rooms} rooms, ${setup.namespaces} namespaces`;
   const variants = variantsOf(contenders, new Set(points.flatMap(({ recovery }) => [...recovery])));
-  const clusters: Cluster[] = [];
+  const clusters: SteadyCluster[] = [];
   for (const variant of variants) {
-    const cluster = await Cluster.start(stage, variant, setup, buildOf(variant.contender, builds));
+    const cluster = await SteadyCluster.start(stage, variant, setup, buildOf(variant.contender, builds));
     clusters.push(cluster);
     await cluster.flood(points[0]!.point.payload, warmUp);
     onProgress(`${title}: ${nameOf(variant)} is warm`);
@@ -172,7 +172,7 @@ async function runMemory(stage: Stage, options: SteadyOptions): Promise<MemoryRe
   const result: MemoryResult = {};
   for (let round = 1; round <= rounds; round++) {
     for (const variant of variantsOf(contenders, new Set([false, true]))) {
-      const cluster = await Cluster.start(stage, variant, base, buildOf(variant.contender, builds));
+      const cluster = await SteadyCluster.start(stage, variant, base, buildOf(variant.contender, builds));
       const idle = await cluster.memory();
       await cluster.flood(base.payload, memoryAfter);
       (result[nameOf(variant)] ??= []).push({ idle, after: await cluster.memory() });

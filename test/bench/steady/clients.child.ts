@@ -1,6 +1,7 @@
 import { WebSocket } from 'ws';
 import { serve } from '../../kit/node-process-child.js';
 import { Receipts } from '../receipts.js';
+import { ownCpu } from '../usage.js';
 
 /**
  * All clients of all clusters. They speak as much of the protocols of Engine.IO and Socket.IO as is needed to receive: what
@@ -82,9 +83,5 @@ serve({
   start: (cluster: string, run: number) => clusters.get(cluster)!.receipts.start(run, [0]),
   reached: (cluster: string, target: number) => clusters.get(cluster)!.receipts.reached(target),
   finish: (cluster: string) => clusters.get(cluster)!.receipts.finish(),
-  /** Microseconds of CPU that this process has used. */
-  cpu: () => {
-    const { user, system } = process.cpuUsage();
-    return user + system;
-  },
+  cpu: ownCpu,
 });

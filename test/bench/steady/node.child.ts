@@ -5,8 +5,9 @@ import { LocalServer } from '../../kit/local-server.js';
 import { childOptions, serve } from '../../kit/node-process-child.js';
 import { Random } from '../../kit/random.js';
 import { adapterOf } from '../adapters.js';
-import { recordProfile } from '../profile.js';
+import { profiling } from '../profile.js';
 import { now } from '../scenarios.js';
+import { ownCpu } from '../usage.js';
 import { Targets, type Contender, type Payload, type Setup } from './points.js';
 
 export interface NodeOptions {
@@ -79,8 +80,6 @@ function emit(random: Random, run: number, payload: Payload): void {
   io.of(namespace).to(room).emit('message', message);
 }
 
-let finishProfile: Awaited<ReturnType<typeof recordProfile>>;
-
 serve({
   url: () => server.url.replace('http', 'ws'),
   /**
@@ -122,9 +121,8 @@ serve({
    * ran instead. The latter is known on Linux only (/proc/[pid]/schedstat).
    */
   cpu: () => {
-    const { user, system } = process.cpuUsage();
     const [, waited] = existsSync(SCHEDSTAT) ? readFileSync(SCHEDSTAT, 'utf8').split(' ') : [];
-    return { used: user + system, waited: Number(waited ?? 0) / 1_000 };
+    return { used: ownCpu(), waited: Number(waited ?? 0) / 1_000 };
   },
   /** Bytes of memory, after a garbage collection. */
   memory: async () => {
@@ -134,6 +132,5 @@ serve({
     const { rss, heapUsed, external } = process.memoryUsage();
     return { rss, used: heapUsed + external };
   },
-  profile: async () => void (finishProfile = await recordProfile()),
-  profiled: (file: string) => finishProfile(file),
+  ...profiling(),
 });

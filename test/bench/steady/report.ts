@@ -1,7 +1,7 @@
 import type { Result } from '../bench.js';
-import { median, tabulate, toMarkdown as fullSpeedToMarkdown } from '../report.js';
+import { tabulate, toMarkdown as fullSpeedToMarkdown } from '../report.js';
+import { median } from '../statistics.js';
 import type { MemoryResult, PointResult, SteadyResults } from './bench.js';
-import type { Latency, Measurement } from './cluster.js';
 import {
   CONTENDERS,
   hasRecovery,
@@ -13,6 +13,7 @@ import {
   type Point,
   type Series,
 } from './points.js';
+import type { Latency, Measurement } from './steady-cluster.js';
 
 /** Medians of the rounds at one point. */
 export interface Row {

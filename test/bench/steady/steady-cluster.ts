@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import { closeAfterwards, closed, NodeProcess, RedisServer } from '../../kit/index.js';
-import { quantile } from '../fleet.js';
 import type { Receipts } from '../receipts.js';
+import { mean, quantile } from '../statistics.js';
+import { usageOf, type RedisUsage } from '../usage.js';
 import type { ClientOptions } from './clients.child.js';
 import type { NodeOptions } from './node.child.js';
 import { CLIENTS, hasRecovery, nameOf, Targets, type Payload, type Point, type Setup, type Variant } from './points.js';
@@ -53,7 +54,7 @@ interface Usage {
   at: number;
   nodes: { used: number; waited: number }[];
   clients: number;
-  redis?: { cpu: number; bytes: number; commands: number };
+  redis?: RedisUsage | undefined;
 }
 
 export interface Stage {
@@ -71,7 +72,7 @@ export interface Load {
 }
 
 /** Nodes with one adapter, on a Redis of their own, with their clients. */
-export class Cluster {
+export class SteadyCluster {
   private static lastRun = 0;
   private static count = 0;
 
@@ -88,7 +89,7 @@ export class Cluster {
     variant: Variant,
     setup: Setup,
     build: string | undefined,
-  ): Promise<Cluster> {
+  ): Promise<SteadyCluster> {
     const { contender } = variant;
     const redis = contender === 'memory' ? undefined : await RedisServer.start();
     const optionsOf = (index: number): NodeOptions => ({
@@ -107,7 +108,7 @@ export class Cluster {
       ),
     );
     const cluster = closeAfterwards(
-      new Cluster(variant, `${nameOf(variant)} ${Cluster.count++}`, redis, nodes, clients),
+      new SteadyCluster(variant, `${nameOf(variant)} ${SteadyCluster.count++}`, redis, nodes, clients),
     );
     await cluster.connect(setup);
     return cluster;
@@ -195,39 +196,22 @@ export class Cluster {
   }
 
   private async begin(): Promise<number> {
-    const run = ++Cluster.lastRun;
+    const run = ++SteadyCluster.lastRun;
     await this.clients.call('start', this.id, run);
     return run;
   }
 
   private async usage(): Promise<Usage> {
-    const [nodes, clients, info] = await Promise.all([
+    const [nodes, clients, redis] = await Promise.all([
       Promise.all(this.nodes.map((node) => node.call<Usage['nodes'][number]>('cpu'))),
       this.clients.call<number>('cpu'),
-      this.redis && Promise.all([this.redis.info('cpu'), this.redis.info('stats')]),
+      this.redis && usageOf(this.redis),
     ]);
-    const [cpu, stats] = info ?? [];
-    return {
-      at: performance.now(),
-      nodes,
-      clients,
-      ...(cpu &&
-        stats && {
-          redis: {
-            cpu: (Number(cpu['used_cpu_user']) + Number(cpu['used_cpu_sys'])) * 1e6,
-            bytes: Number(stats['total_net_output_bytes']),
-            commands: Number(stats['total_commands_processed']),
-          },
-        }),
-    };
+    return { at: performance.now(), nodes, clients, redis };
   }
 }
 
 /** @param micros - of each message */
 function latencyOf(micros: Float64Array): Latency {
   return { p50: quantile([...micros], 0.5) / 1_000, p99: quantile([...micros], 0.99) / 1_000 };
-}
-
-function mean(values: number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }

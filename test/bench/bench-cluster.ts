@@ -3,6 +3,8 @@ import { NodeProcess, RedisServer } from '../kit/index.js';
 import type { Builds } from './adapters.js';
 import type { BenchNodeOptions } from './node.child.js';
 import { NODES, RECIPIENTS, type AdapterName, type Scenario } from './scenarios.js';
+import { mean, quantile } from './statistics.js';
+import { usageOf, type RedisUsage } from './usage.js';
 
 /** How many messages may be on their way: the same for all, for some lose messages when there are more. */
 const WINDOW = 2_000;
@@ -29,12 +31,11 @@ export interface Measurement {
 interface Usage {
   at: number;
   nodes: number[];
-  redis: number;
-  bytes: number;
+  redis: RedisUsage;
 }
 
 /** Three nodes with one adapter on a Redis of their own. */
-export class Fleet {
+export class BenchCluster {
   private static lastRun = 0;
 
   private constructor(
@@ -50,7 +51,7 @@ export class Fleet {
     recovery: boolean,
     clients: NodeProcess,
     builds: Builds = {},
-  ): Promise<Fleet> {
+  ): Promise<BenchCluster> {
     const build = adapter === 'ours' || adapter === 'before' ? builds[adapter] : undefined;
     const redis = await RedisServer.start();
     const name = recovery ? `${adapter} with recovery` : adapter;
@@ -63,18 +64,18 @@ export class Fleet {
         }),
       ),
     );
-    const fleet = new Fleet(adapter, name, redis, nodes, clients);
+    const cluster = new BenchCluster(adapter, name, redis, nodes, clients);
     if (adapter !== 'raw') {
       const urls = await Promise.all(nodes.map((node) => node.call<string>('url')));
       await clients.call('connect', name, urls, RECIPIENTS.room[0]);
     }
-    return fleet;
+    return cluster;
   }
 
   async run(scenario: Scenario, seconds: number): Promise<Measurement> {
     const { target, payload, rate } = scenario;
     const recipients = RECIPIENTS[target];
-    const run = ++Fleet.lastRun;
+    const run = ++BenchCluster.lastRun;
     const publisher = this.nodes[0]!;
     await this.start(run, recipients);
     const before = await this.usage();
@@ -96,16 +97,16 @@ export class Fleet {
     return {
       perSecond: (sent / (after.at - before.at)) * 1_000,
       publisher: cpu[0]!,
-      ...mean(
+      ...meanAs(
         'recipient',
         others.filter(({ given }) => given),
       ),
-      ...mean(
+      ...meanAs(
         'bystander',
         others.filter(({ given }) => !given),
       ),
-      redis: (after.redis - before.redis) / sent,
-      bytes: (after.bytes - before.bytes) / sent,
+      redis: (after.redis.cpu - before.redis.cpu) / sent,
+      bytes: (after.redis.bytes - before.redis.bytes) / sent,
       p50: quantile(latencies, 0.5) / 1_000,
       p99: quantile(latencies, 0.99) / 1_000,
       sent,
@@ -127,17 +128,11 @@ export class Fleet {
   }
 
   private async usage(): Promise<Usage> {
-    const [nodes, cpu, stats] = await Promise.all([
+    const [nodes, redis] = await Promise.all([
       Promise.all(this.nodes.map((node) => node.call<number>('cpu'))),
-      this.redis.info('cpu'),
-      this.redis.info('stats'),
+      usageOf(this.redis),
     ]);
-    return {
-      at: performance.now(),
-      nodes,
-      redis: (Number(cpu['used_cpu_user']) + Number(cpu['used_cpu_sys'])) * 1e6,
-      bytes: Number(stats['total_net_output_bytes']),
-    };
+    return { at: performance.now(), nodes, redis };
   }
 
   private async start(run: number, recipients: number[]): Promise<void> {
@@ -165,12 +160,7 @@ export class Fleet {
   }
 }
 
-function mean<K extends string>(key: K, nodes: { used: number }[]): Partial<Record<K, number>> {
-  const sum = nodes.reduce((total, { used }) => total + used, 0);
-  return nodes.length > 0 ? ({ [key]: sum / nodes.length } as Record<K, number>) : {};
-}
-
-export function quantile(values: readonly number[], q: number): number {
-  const sorted = Float64Array.from(values).sort();
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? NaN;
+/** The mean of nodes under a name; nothing if there are none. */
+function meanAs<K extends string>(key: K, nodes: { used: number }[]): Partial<Record<K, number>> {
+  return nodes.length > 0 ? ({ [key]: mean(nodes.map(({ used }) => used)) } as Record<K, number>) : {};
 }
