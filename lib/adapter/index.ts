@@ -39,5 +39,5 @@ export { MessageTooLargeError } from '../stream/message-size.js';
 export type * from '../cluster/telemetry.js';
 export type { RedisStreamsLogger } from '../cluster/logger.js';
 export { InvalidOptionError, type RedisStreamsAdapterOptions } from '../cluster/options.js';
-export { RedisClientError, RedisTimeoutError } from '../redis/driver.js';
+export { RedisClientError, RedisTimeoutError } from '../redis/errors.js';
 export { redisSentinelDriver } from '../redis/drivers/node-redis-sentinel.driver.js';

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { BroadcastOptions } from 'socket.io-adapter';
 import type { BusMessage, Census } from '../cluster/request-bus.js';
-import { PayloadTooLargeError } from '../redis/driver.js';
+import { PayloadTooLargeError } from '../redis/errors.js';
 import { carry, type NotCarried } from '../wire/carried.js';
 import type { EventPacket, WireOptions } from '../wire/entry.js';
 import { decodeMsgpack } from '../wire/msgpack.js';

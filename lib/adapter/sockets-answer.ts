@@ -1,4 +1,4 @@
-import { PayloadTooLargeError } from '../redis/driver.js';
+import { PayloadTooLargeError } from '../redis/errors.js';
 import { carry, type NotCarried } from '../wire/carried.js';
 import { isRoom } from '../wire/entry.js';
 import { encodeMsgpack } from '../wire/msgpack.js';

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { driverFor } from '../redis/driver-for.js';
-import { RedisClientError, type RedisDriver } from '../redis/driver.js';
+import type { RedisDriver } from '../redis/driver.js';
+import { RedisClientError } from '../redis/errors.js';
 import type { SessionStore } from '../session/session-store.js';
 import type { StreamLog } from '../stream/stream-log.js';
 import { within } from '../time/within.js';

@@ -14,4 +14,4 @@ export type {
   RedisConnection,
   RedisDriver,
 } from '../redis/driver.js';
-export { RedisClientError, RedisTimeoutError } from '../redis/driver.js';
+export { RedisClientError, RedisTimeoutError } from '../redis/errors.js';

@@ -6,7 +6,7 @@ export {
 } from './redis-streams.emitter.js';
 export type { DefaultEventsMap, EventArgs, EventNames } from './typed-events.js';
 export { InvalidOptionError } from '../cluster/options.js';
-export { RedisClientError } from '../redis/driver.js';
+export { RedisClientError } from '../redis/errors.js';
 export type {
   EntryRejected,
   MessageRefused,

@@ -1,6 +1,6 @@
 import type * as Ioredis from 'ioredis';
 import type { ClusterNode } from 'ioredis';
-import { RedisClientError } from '../redis/driver.js';
+import { RedisClientError } from '../redis/errors.js';
 import { within } from '../time/within.js';
 import { resolveConnection } from './connection-options.js';
 import { withClusterCredentials, withCredentials } from './credentials.js';

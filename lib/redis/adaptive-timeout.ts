@@ -1,4 +1,4 @@
-import { RedisTimeoutError } from './driver.js';
+import { RedisTimeoutError } from './errors.js';
 
 /** How many times as long as at first a reply is waited for, at most. */
 const LARGEST_FACTOR = 16;

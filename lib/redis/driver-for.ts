@@ -1,4 +1,5 @@
-import { RedisClientError, type RedisDriver } from './driver.js';
+import type { RedisDriver } from './driver.js';
+import { RedisClientError } from './errors.js';
 import { IoredisClusterDriver, type IoredisCluster } from './drivers/ioredis-cluster.driver.js';
 import { IoredisDriver, type IoredisClient } from './drivers/ioredis.driver.js';
 import { NodeRedisClusterDriver, type NodeRedisCluster } from './drivers/node-redis-cluster.driver.js';

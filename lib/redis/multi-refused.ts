@@ -1,4 +1,4 @@
-import { RedisClientError } from './driver.js';
+import { RedisClientError } from './errors.js';
 
 const BEGINNING = 'MULTI was refused';
 

@@ -1,5 +1,5 @@
 import { afterArrivals } from '../time/suspension.js';
-import { RedisTimeoutError } from './driver.js';
+import { RedisTimeoutError } from './errors.js';
 
 /** The most milliseconds that a timer takes. */
 const MAX_TIMER_MS = 2 ** 31 - 1;

@@ -1,13 +1,7 @@
 import { isNativeError } from 'node:util/types';
 import { Backoff } from './backoff.js';
-import {
-  RedisClientError,
-  RedisTimeoutError,
-  type Command,
-  type ConnectionListener,
-  type OpenOptions,
-  type RedisConnection,
-} from './driver.js';
+import type { Command, ConnectionListener, OpenOptions, RedisConnection } from './driver.js';
+import { RedisClientError, RedisTimeoutError } from './errors.js';
 import { multiRefused } from './multi-refused.js';
 import { PendingCommands } from './pending-commands.js';
 import type { RedisSocket, RedisSocketOptions } from './redis-socket.js';

@@ -1,5 +1,5 @@
 import { performance } from 'node:perf_hooks';
-import { PayloadTooLargeError } from './driver.js';
+import { PayloadTooLargeError } from './errors.js';
 import { sizeVerdict } from './size-refusal.js';
 
 /** Milliseconds for which nothing is sent of a size that was refused: the server, or its settings, may be others then. */

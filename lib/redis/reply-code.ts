@@ -1,5 +1,5 @@
 import { isNativeError } from 'node:util/types';
-import { PayloadTooLargeError } from './driver.js';
+import { PayloadTooLargeError } from './errors.js';
 
 /**
  * The code with which Redis began an error reply, such as `WRONGTYPE`, `MOVED` or plain `ERR`; undefined of an error that

@@ -1,4 +1,4 @@
-import { RedisClientError } from './driver.js';
+import { RedisClientError } from './errors.js';
 import type { RedisSocket } from './redis-socket.js';
 import { isWrongServer, replyCode } from './reply-code.js';
 

@@ -1,4 +1,4 @@
-import { RedisClientError, RedisTimeoutError } from './driver.js';
+import { RedisClientError, RedisTimeoutError } from './errors.js';
 import { replyCode } from './reply-code.js';
 
 /** From how many bytes on a command may be why the connection was lost while it was under way. */

@@ -1,4 +1,5 @@
-import { RedisTimeoutError, type Command, type RedisConnection } from '../redis/driver.js';
+import type { Command, RedisConnection } from '../redis/driver.js';
+import { RedisTimeoutError } from '../redis/errors.js';
 import { replyCode } from '../redis/reply-code.js';
 import { toInfo as toFields } from '../redis/stream-reply.js';
 import { SessionKeys } from '../wire/keys.js';

@@ -1,4 +1,4 @@
-import { RedisClientError } from '../redis/driver.js';
+import { RedisClientError } from '../redis/errors.js';
 import { within } from '../time/within.js';
 import { decodeSession, encodeSession, takenOver, type Session } from '../wire/session.js';
 import { decide, standingOf, type Decision } from './ownership.js';

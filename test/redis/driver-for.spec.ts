@@ -1,7 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import { createSentinel } from 'redis-5';
 import { driverFor } from '../../lib/redis/driver-for.js';
-import { RedisClientError, type RedisDriver } from '../../lib/redis/driver.js';
+import type { RedisDriver } from '../../lib/redis/driver.js';
+import { RedisClientError } from '../../lib/redis/errors.js';
 import { clusterRows, sentinelRows, singleRows } from './rows.js';
 
 const address = { host: '127.0.0.1', port: 1 };

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
-import { PayloadTooLargeError } from '../../lib/redis/driver.js';
+import { PayloadTooLargeError } from '../../lib/redis/errors.js';
 import { RefusedSize } from '../../lib/redis/refused-size.js';
 
 describe('RefusedSize', () => {

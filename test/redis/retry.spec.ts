@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { AdaptiveTimeout } from '../../lib/redis/adaptive-timeout.js';
-import { RedisTimeoutError } from '../../lib/redis/driver.js';
+import { RedisTimeoutError } from '../../lib/redis/errors.js';
 import { Retry } from '../../lib/redis/retry.js';
 
 const refusal = new Error('OOM command not allowed');

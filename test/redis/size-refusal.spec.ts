@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { RedisClientError, RedisTimeoutError } from '../../lib/redis/driver.js';
+import { RedisClientError, RedisTimeoutError } from '../../lib/redis/errors.js';
 import { isTooLarge, sizeVerdict } from '../../lib/redis/size-refusal.js';
 
 const KB = 1024;

@@ -9,7 +9,8 @@ import {
   type Redirect,
 } from './cluster-slots.js';
 import type { ClusterTopology } from './cluster-topology.js';
-import { RedisClientError, type Command, type OpenOptions, type RedisConnection } from '../driver.js';
+import type { Command, OpenOptions, RedisConnection } from '../driver.js';
+import { RedisClientError } from '../errors.js';
 import { needsOf, ReconnectingConnection } from '../reconnecting-connection.js';
 import { isClusterChanging } from '../reply-code.js';
 import { outsideContext } from '../outside-context.js';

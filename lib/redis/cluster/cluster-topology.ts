@@ -1,5 +1,5 @@
 import { ClusterSlots, formatAddress, parseAddress, type Address } from './cluster-slots.js';
-import { RedisTimeoutError } from '../driver.js';
+import { RedisTimeoutError } from '../errors.js';
 import type { RedisSocket, RedisSocketOptions } from '../redis-socket.js';
 import { withinOr } from '../../time/within.js';
 
