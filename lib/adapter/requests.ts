@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { BroadcastOptions } from 'socket.io-adapter';
-import type { BusMessage, Census } from '../cluster/request-bus.js';
+import type { BusMessage } from '../cluster/request-bus.js';
 import { PayloadTooLargeError } from '../redis/errors.js';
 import { carry, type NotCarried } from '../wire/carried.js';
 import type { EventPacket, WireOptions } from '../wire/entry.js';
@@ -12,6 +12,7 @@ import type { NamespaceBus } from './namespace-bus.js';
 import { RequestError } from './request-error.js';
 import type { SocketDetails } from './socket-io.js';
 import { answerInPieces, describeSocket } from './sockets-answer.js';
+import { Survey } from './survey.js';
 
 /** Milliseconds for an answer, where the application has not said how long. */
 const DEFAULT_TIMEOUT_MS = 5_000;
@@ -397,58 +398,6 @@ export class Requests {
       }
     });
     answered.catch(() => undefined); // who asked notices by its time
-  }
-}
-
-/**
- * Who of the other servers has still to answer a request. Servers of the reference adapter have no heartbeat, and their
- * uids are not known before they answer: of them only the number is known.
- */
-export class Survey {
-  /** Servers that have answered. */
-  readonly answered = new Set<string>();
-  /** How many servers were to answer. */
-  readonly expected: number;
-  /** Uids that were known at the beginning. */
-  private readonly named: ReadonlySet<string>;
-  /** Those of them that have not answered. */
-  private readonly missing: Set<string>;
-  /** How many of those whose uids were not known have not answered. */
-  private missingOthers: number;
-
-  constructor({ named, others }: Census) {
-    this.named = new Set(named);
-    this.missing = new Set(named);
-    this.missingOthers = others;
-    this.expected = named.size + others;
-  }
-
-  get isComplete(): boolean {
-    return this.missing.size === 0 && this.missingOthers <= 0;
-  }
-
-  /** A server has answered. */
-  answer(uid: string): void {
-    if (!this.answered.has(uid)) {
-      this.answered.add(uid);
-      if (!this.missing.delete(uid)) {
-        this.missingOthers--;
-      }
-    }
-  }
-
-  /** Nobody waits for a server that is not there any more. */
-  narrow(present: Census): void {
-    for (const uid of this.missing) {
-      if (!present.named.has(uid)) {
-        this.missing.delete(uid);
-      }
-    }
-    const answeredOthers = [...this.answered].filter((uid) => !present.named.has(uid)).length;
-    // Some of the others may have become known since.
-    const nowNamed = [...present.named].filter((uid) => !this.named.has(uid) && !this.answered.has(uid)).length;
-    const others = Math.max(0, present.others - answeredOthers) + nowNamed;
-    this.missingOthers = Math.min(this.missingOthers, others);
   }
 }
 

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
-import { Requests, Survey, type RequestServer } from '../../lib/adapter/requests.js';
+import { Requests, type RequestServer } from '../../lib/adapter/requests.js';
+import { Survey } from '../../lib/adapter/survey.js';
 import type { Census } from '../../lib/cluster/request-bus.js';
 import { encodeMsgpack } from '../../lib/wire/msgpack.js';
 import type { Request, Response } from '../../lib/wire/request-data.js';
