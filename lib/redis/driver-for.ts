@@ -1,10 +1,13 @@
 import type { RedisDriver } from './driver.js';
 import { RedisClientError } from './errors.js';
 import { IoredisClusterDriver, type IoredisCluster } from './drivers/ioredis-cluster.driver.js';
-import { IoredisDriver, type IoredisClient } from './drivers/ioredis.driver.js';
+import { IoredisDriver } from './drivers/ioredis.driver.js';
+import type { IoredisClient } from './drivers/ioredis-socket.js';
 import { NodeRedisClusterDriver, type NodeRedisCluster } from './drivers/node-redis-cluster.driver.js';
-import { NodeRedisSentinelDriver, type NodeRedisSentinel } from './drivers/node-redis-sentinel.driver.js';
-import { NodeRedisDriver, type NodeRedisClient } from './drivers/node-redis.driver.js';
+import { NodeRedisSentinelDriver } from './drivers/node-redis-sentinel.driver.js';
+import type { NodeRedisSentinel } from './drivers/node-redis-master-search.js';
+import { NodeRedisDriver } from './drivers/node-redis.driver.js';
+import type { NodeRedisClient } from './drivers/node-redis-socket.js';
 
 const SUPPORTED =
   'Pass a client of ioredis 5 or 6 (Redis or Cluster), of iovalkey, of redis 4.7, 5 or 6 (createClient, createCluster ' +

@@ -1,7 +1,8 @@
 import type { Address } from '../cluster/cluster-slots.js';
 import type { ClusterAccess } from '../cluster/cluster-topology.js';
 import { ClusterDriver } from '../cluster/cluster.driver.js';
-import { ioredisPrefix, IoredisSocket, type IoredisClient } from './ioredis.driver.js';
+import { ioredisPrefix } from './ioredis.driver.js';
+import { IoredisSocket, type IoredisClient } from './ioredis-socket.js';
 import type { RedisSocket, RedisSocketOptions } from '../redis-socket.js';
 
 /** Options for the clients of nodes that this package looks at. */

@@ -3,13 +3,8 @@ import type { ClusterAccess } from '../cluster/cluster-topology.js';
 import { ClusterDriver } from '../cluster/cluster.driver.js';
 import type { RedisSocket, RedisSocketOptions } from '../redis-socket.js';
 import { mapAddress, optionsOf, type AddressMap } from './node-redis-options.js';
-import {
-  destroyQuietly,
-  NodeRedisSocket,
-  nodeRedisPrefix,
-  type NodeRedisClient,
-  type NodeRedisLogin,
-} from './node-redis.driver.js';
+import { nodeRedisPrefix } from './node-redis.driver.js';
+import { destroyQuietly, NodeRedisSocket, type NodeRedisClient, type NodeRedisLogin } from './node-redis-socket.js';
 
 interface ClusterOptions {
   rootNodes?: object[];

@@ -1,27 +1,17 @@
 import type { Address } from '../cluster/cluster-slots.js';
-import type { Command, NamePrefix, OpenOptions, RedisConnection, RedisDriver } from '../driver.js';
+import type { NamePrefix, OpenOptions, RedisConnection, RedisDriver } from '../driver.js';
 import type { RedisSocket, RedisSocketOptions } from '../redis-socket.js';
 import { mapAddress, optionsOf, type AddressMap } from './node-redis-options.js';
-import { destroyQuietly, NodeRedisSocket, nodeRedisPrefix, type NodeRedisClient } from './node-redis.driver.js';
+import { nodeRedisPrefix } from './node-redis.driver.js';
+import { NodeRedisSocket, type NodeRedisClient } from './node-redis-socket.js';
+import { NodeRedisMasterSearch, type NodeRedisSentinel } from './node-redis-master-search.js';
+import { NodeRedisSentinelSocket } from './node-redis-sentinel-socket.js';
 import { needsOf } from '../reconnecting-connection.js';
 import { SentinelConnection } from '../sentinel/sentinel-connection.js';
 import { SentinelWatch } from '../sentinel/sentinel-watch.js';
 
-/** Milliseconds in which sockets that are opened share one search for the master. */
-const SHARED_SEARCH_MS = 1_000;
 /** Milliseconds after which a search leaves a sentinel, or a master, that says nothing. Less than a connection has to be opened. */
 const SEARCH_SILENCE_MS = 3_000;
-
-/** What a client of node-redis, made with `createSentinel`, offers and this package uses. */
-export interface NodeRedisSentinel {
-  connect(): Promise<unknown>;
-  /** Since node-redis 6. */
-  duplicate?(overrides?: object): NodeRedisSentinel;
-  /** Runs a function with the client of the master. Within node-redis itself all commands go this way. */
-  _execute<T>(isReadonly: boolean, run: (master: NodeRedisClient) => Promise<T>): Promise<T>;
-  destroy(): Promise<unknown>;
-  on(event: string, listener: (...args: never[]) => void): unknown;
-}
 
 interface SentinelOptions {
   name?: string;
@@ -39,7 +29,7 @@ export class NodeRedisSentinelDriver implements RedisDriver {
   readonly prefix: NamePrefix;
   readonly database: number;
 
-  private readonly search = new MasterSearch(() => this.createSeed());
+  private readonly search = new NodeRedisMasterSearch(() => this.createSeed());
   private readonly watch: SentinelWatch;
   /** A client for the master, made by the sentinel client. */
   private template: NodeRedisClient | undefined;
@@ -70,7 +60,8 @@ export class NodeRedisSentinelDriver implements RedisDriver {
   }
 
   open(options: OpenOptions): RedisConnection {
-    const connect = (socket: RedisSocketOptions): RedisSocket => new SentinelSocket(() => this.findMaster(), socket);
+    const connect = (socket: RedisSocketOptions): RedisSocket =>
+      new NodeRedisSentinelSocket(() => this.findMaster(), socket);
     return new SentinelConnection(this.watch, connect, { ...options, ...needsOf(options) });
   }
 
@@ -115,94 +106,4 @@ export function redisSentinelDriver<T extends object>(
   options: T,
 ): RedisDriver {
   return new NodeRedisSentinelDriver((given) => createSentinel(given as T) as NodeRedisSentinel, options);
-}
-
-/**
- * Finds the master for connections that are opened together, at the start and after a failover, once for all of them: to
- * make a sentinel client keeps node-redis busy for a tenth of a second and more. A connection that is opened later begins
- * a search of its own: what an older one has seen may be past.
- */
-class MasterSearch {
-  /** The search that is under way, and when it was begun by `performance.now()`. */
-  private running: { startedAt: number; master: Promise<NodeRedisClient> } | undefined;
-
-  constructor(private readonly createSeed: () => NodeRedisSentinel) {}
-
-  /** A client for the master. */
-  findMaster(): Promise<NodeRedisClient> {
-    const startedAt = performance.now();
-    if (!this.running || startedAt - this.running.startedAt > SHARED_SEARCH_MS) {
-      const search = { startedAt, master: this.ask() };
-      const forget = (): void => {
-        if (this.running === search) {
-          this.running = undefined;
-        }
-      };
-      search.master.then(forget, forget);
-      this.running = search;
-    }
-    return this.running.master;
-  }
-
-  private async ask(): Promise<NodeRedisClient> {
-    const seed = this.createSeed();
-    let lastError: Error | undefined;
-    seed.on('error', (error: Error) => (lastError = error));
-    // Errors of the client of the master, which are not among the former.
-    seed.on('client-error', ({ error }: { error: Error }) => (lastError = error));
-    try {
-      await seed.connect();
-      return await seed._execute(false, (client) => Promise.resolve(client));
-    } catch (error) {
-      throw lastError ?? error; // the library's says only that no sentinel is available
-    } finally {
-      destroyQuietly(seed);
-    }
-  }
-}
-
-/** A socket to the server that the sentinels name as the master when it is opened. */
-class SentinelSocket implements RedisSocket {
-  /** The socket to the master; undefined until that is known. */
-  private inner: NodeRedisSocket | undefined;
-  /** Set by `destroy`: a master that is found later is not connected to. */
-  private isDestroyed = false;
-
-  constructor(
-    private readonly findMaster: () => Promise<NodeRedisClient>,
-    private readonly options: RedisSocketOptions,
-  ) {}
-
-  async open(): Promise<void> {
-    const master = await this.findMaster();
-    if (!this.isDestroyed) {
-      this.inner = new NodeRedisSocket(master, this.options);
-      await this.inner.open();
-    }
-  }
-
-  call(command: Command): Promise<unknown> {
-    return this.inner!.call(command);
-  }
-
-  read(command: Command): Promise<unknown> {
-    return this.inner!.read(command);
-  }
-
-  send(commands: readonly Command[]): Promise<unknown>[] {
-    return this.inner!.send(commands);
-  }
-
-  subscribe(channels: readonly string[]): Promise<unknown> {
-    return this.inner!.subscribe(channels);
-  }
-
-  unsubscribe(channels: readonly string[]): Promise<unknown> {
-    return this.inner!.unsubscribe(channels);
-  }
-
-  destroy(): void {
-    this.isDestroyed = true;
-    this.inner?.destroy();
-  }
 }
