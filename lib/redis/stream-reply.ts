@@ -1,5 +1,5 @@
 import { RESP, RespCursor } from './resp/resp-cursor.js';
-import { RawReply } from './resp/resp-pipe.js';
+import { RawReply } from './resp/raw-reply.js';
 
 /** An entry as Redis returns it: its id and its fields, names and values by turns. */
 export interface RawEntry {

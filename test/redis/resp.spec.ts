@@ -2,7 +2,8 @@ import { describe, expect, jest, test } from '@jest/globals';
 import fc from 'fast-check';
 import { encodeCommand, type EncodedCommands } from '../../lib/redis/resp/encode-command.js';
 import { ReplySplitter } from '../../lib/redis/resp/reply-splitter.js';
-import { RESP, RespCursor, RespError } from '../../lib/redis/resp/resp-cursor.js';
+import { RESP, RespCursor } from '../../lib/redis/resp/resp-cursor.js';
+import { RespError } from '../../lib/redis/resp/resp-error.js';
 
 /** A reply, as Redis would send it, and what it means in RESP2. */
 interface Sample {

@@ -1,4 +1,5 @@
-import { RESP, RespError } from './resp-cursor.js';
+import { RESP } from './resp-cursor.js';
+import { RespError } from './resp-error.js';
 
 const CR = '\r'.charCodeAt(0);
 const LF = '\n'.charCodeAt(0);

@@ -23,12 +23,6 @@ const CR = '\r'.charCodeAt(0);
 /** Bytes of the marker before the text of a verbatim string: `txt:`. */
 const VERBATIM_MARKER_BYTES = 4;
 
-/** What came is not RESP, or a form of it that Redis does not use. */
-export class RespError extends Error {
-  override readonly name = 'RespError';
-  readonly code = 'REDIS_STREAMS_INVALID_REPLY';
-}
-
 /**
  * Walks through a reply, value by value, without making anything of what it passes: the bytes between `from` and `to` are
  * the value that it stands on.

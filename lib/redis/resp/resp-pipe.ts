@@ -2,6 +2,7 @@ import { Fifo } from '../../queue/fifo.js';
 import type { Command } from '../driver.js';
 import { isProtocolError } from '../reply-code.js';
 import { encodeCommand, type EncodedCommands } from './encode-command.js';
+import { RawReply } from './raw-reply.js';
 import { ReplySplitter } from './reply-splitter.js';
 import { RESP, RespCursor } from './resp-cursor.js';
 
@@ -12,18 +13,6 @@ export interface ByteStream {
   uncork(): void;
   on(event: 'data', listener: (piece: Buffer) => void): unknown;
   removeAllListeners(event: 'data'): unknown;
-}
-
-/** The bytes of a reply, complete and not looked at. */
-export class RawReply {
-  constructor(
-    readonly bytes: Buffer,
-    readonly start: number,
-  ) {}
-
-  cursor(): RespCursor {
-    return new RespCursor(this.bytes, this.start);
-  }
 }
 
 /** What became of a transaction. */
