@@ -1,7 +1,8 @@
 import { isTooLarge } from '../redis/size-refusal.js';
 import type { PendingWrites } from './pending-writes.js';
 import type { SessionClaim } from './session-claim.js';
-import { fingerprint, SessionTooLargeError, type SessionEncoder } from './session-encoder.js';
+import { fingerprint, type SessionEncoder } from './session-encoder.js';
+import { SessionTooLargeError } from './session-too-large-error.js';
 import type { SessionRecords } from './session-records.js';
 
 /** Milliseconds from one write of changed sessions to the next. */
