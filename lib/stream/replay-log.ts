@@ -1,6 +1,7 @@
 import { encodeCut, isInCut, type Cut } from '../wire/cut.js';
 import { EntryType, weightOf, type LogEntry, type Origin, type UnreadEntry } from '../wire/entry.js';
 import { BackwardCheck } from './backward-check.js';
+import { OlderBatches } from './older-batches.js';
 import { OwnEntries } from './own-entries.js';
 import { isFor, RoomIndex, type EntryIdentity, type Recipient } from './room-index.js';
 import type { LastGiven } from '../wire/session.js';
@@ -322,7 +323,7 @@ export class ReplayLog {
     const { generation } = this;
     const joint = this.floor!;
     const wanted = waiting.map(({ offset }) => offset).reduce(earlier);
-    const kept = new Older(this.options.maxEntries - this.size, this.options.maxBytes - this.byteCount);
+    const kept = new OlderBatches(this.options.maxEntries - this.size, this.options.maxBytes - this.byteCount);
     const numbers = new BackwardCheck(this.numbers);
     let numbersKept = this.numbers;
     let known = joint; // all entries after this one, and up to the joint, have been read
@@ -406,38 +407,6 @@ export class ReplayLog {
 
 function toItem(entry: LogEntry): ReplayItem {
   return { entry, offset: entry.id };
-}
-
-/** Batches that were read backwards, the newest of them as far as there is room. */
-class Older {
-  /** Newest first, each oldest first. */
-  private readonly batches: LogEntry[][] = [];
-  /** Entries after this one are here. */
-  floor: StreamId | undefined;
-  /** Whether there is no room for more: older batches are counted only. */
-  private full = false;
-
-  constructor(
-    private room: number,
-    private bytes: number,
-  ) {}
-
-  /** Returns whether there was room for it. */
-  add(batch: LogEntry[], floor: StreamId): boolean {
-    this.room -= batch.length;
-    this.bytes -= batch.reduce((sum, entry) => sum + weightOf(entry), 0);
-    this.full ||= this.room < 0 || this.bytes < 0;
-    if (!this.full) {
-      this.batches.push(batch);
-      this.floor = floor;
-    }
-    return !this.full;
-  }
-
-  /** Oldest first. */
-  entries(): LogEntry[] {
-    return this.batches.reverse().flat();
-  }
 }
 
 /** Entries, oldest first, without those that were appended a second time because the first answer was lost. */
