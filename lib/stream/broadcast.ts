@@ -1,13 +1,13 @@
 import {
   decodeEntry,
   EntryType,
-  InvalidEntryError,
   type EventPacket,
   type LogEntry,
   type UnreadEntry,
   type WireOptions,
   sizeOfData,
 } from '../wire/entry.js';
+import { InvalidEntryError } from '../wire/invalid-entry-error.js';
 
 export interface Broadcast {
   packet: EventPacket;

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { hasBinary, ofFiniteDepth, toPlain } from './binary.js';
 import { exceedsJson } from './carried.js';
+import { InvalidEntryError } from './invalid-entry-error.js';
 import { decodeMsgpack, encodeMsgpack } from './msgpack.js';
 import { EVENT, problemOfEventName } from './requests.js';
 import type { StreamId } from './stream-id.js';
@@ -125,12 +126,6 @@ export function weightOf(entry: Pick<LogEntry, 'size' | 'data' | 'rooms'>): numb
 
 export function sizeOfText(text: string): number {
   return text.length * (WIDE.test(text) ? 2 : 1);
-}
-
-/** A message that cannot be understood. It is passed over. */
-export class InvalidEntryError extends Error {
-  override readonly name = 'InvalidEntryError';
-  readonly code = 'REDIS_STREAMS_INVALID_ENTRY';
 }
 
 /** How a message is encoded. */
