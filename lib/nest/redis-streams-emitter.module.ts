@@ -1,20 +1,9 @@
-import {
-  Inject,
-  Injectable,
-  Logger,
-  Module,
-  type DynamicModule,
-  type FactoryProvider,
-  type OnApplicationShutdown,
-  type OnModuleInit,
-} from '@nestjs/common';
-import { ModulesContainer } from '@nestjs/core';
+import { Logger, Module, type DynamicModule, type FactoryProvider } from '@nestjs/common';
 import { checkFlag, InvalidOptionError } from '../cluster/options.js';
 import { logEvent } from '../cluster/describe-event.js';
 import { RedisStreamsEmitter } from '../emitter/redis-streams.emitter.js';
-import { closeOnFailure } from './app-lifecycle.js';
 import { clientOf } from './redis-client.provider.js';
-import { closeClient } from './redis-connection.js';
+import { RedisStreamsEmitterOwner } from './redis-streams-emitter.owner.js';
 import { RedisStreamsEmitterHealthIndicator } from './redis-streams-emitter.health.js';
 import {
   ConfigurableModuleClass,
@@ -44,31 +33,6 @@ const emitterProvider: FactoryProvider<RedisStreamsEmitter> = {
   },
 };
 
-/** Opens the emitter with the application, and closes it after all that may emit as the application shuts down. */
-@Injectable()
-class EmitterOwner implements OnModuleInit, OnApplicationShutdown {
-  constructor(
-    private readonly emitter: RedisStreamsEmitter,
-    @Inject(EMITTER_CLIENT) private readonly client: object | undefined,
-    modules: ModulesContainer,
-  ) {
-    closeOnFailure(modules, this);
-  }
-
-  onModuleInit(): void {
-    this.emitter.open();
-  }
-
-  async onApplicationShutdown(): Promise<void> {
-    await this.close();
-  }
-
-  async close(): Promise<void> {
-    await this.emitter.close();
-    await closeClient(this.client);
-  }
-}
-
 /**
  * Makes `RedisStreamsEmitter` a provider: broadcasts to the clients of a cluster from an application that serves no
  * sockets, such as a worker or a microservice. What waits is sent when the application is closed.
@@ -96,7 +60,7 @@ class EmitterOwner implements OnModuleInit, OnApplicationShutdown {
  * @publicApi
  */
 @Module({
-  providers: [clientProvider, emitterProvider, EmitterOwner, RedisStreamsEmitterHealthIndicator],
+  providers: [clientProvider, emitterProvider, RedisStreamsEmitterOwner, RedisStreamsEmitterHealthIndicator],
   exports: [RedisStreamsEmitter, RedisStreamsEmitterHealthIndicator],
 })
 export class RedisStreamsEmitterModule extends ConfigurableModuleClass {
