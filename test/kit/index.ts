@@ -1,3 +1,4 @@
+// Not here, for it loads every client library of Redis: `Fleet` of `fleet.ts`, and what it consists of.
 export { closeAfterwards, closeFrom, closed, openCount, type Closable } from './cleanup.js';
 export { freePort } from './free-port.js';
 export { LocalServer } from './local-server.js';
