@@ -9,7 +9,10 @@ import { childOptions, serve } from '../kit/node-process-child.js';
 import { RedisServer } from '../kit/redis-server.js';
 import { until } from '../kit/until.js';
 
-/** Listeners of an application throw while others are given the same. A process of its own: an uncaught exception would end another. */
+/**
+ * Listeners of an application throw while others are given the same. A process of its own: an uncaught exception would end
+ * another.
+ */
 const { mode } = childOptions<{ mode: 'in-memory' | 'local-first' | 'log' }>();
 const uncaught: string[] = [];
 process.on('uncaughtException', (error) => uncaught.push(error.message));

@@ -1,7 +1,8 @@
-/**
- * The side of a process that `NodeProcess` has started. Such a script, `*.child.ts`, reads its options by `childOptions`, starts
- * what it is about, and calls `serve` when that is there; it ends with the process that started it.
+/*
+ * What a process has that `NodeProcess` has started. Such a script, `*.child.ts`, reads its options by `childOptions`, starts
+ * what it is about, and calls `serve` when that is there. It ends with the process that started it.
  */
+
 export type ToChild = { type: 'call'; id: number; method: string; args: unknown[] } | { type: 'release' };
 
 export type FromChild =

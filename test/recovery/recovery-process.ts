@@ -20,8 +20,8 @@ export interface RecoveryProcessOptions {
 }
 
 /**
- * A node with connection state recovery in a process of its own, which can be killed and suspended. `recovery-node.child.ts` has
- * the methods that it can be asked for.
+ * A node with connection state recovery in a process of its own, which can be killed and suspended.
+ * `recovery-node.child.ts` has the methods that it can be asked for.
  */
 export function startRecoveryProcess(
   options: RecoveryProcessOptions,
