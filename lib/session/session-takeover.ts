@@ -44,6 +44,12 @@ export interface TakeOptions {
  */
 export type TakeRefusal = 'unknown' | 'taken' | 'redis-away';
 
+/** What Redis has of sessions, as far as it is needed to take one. */
+type TakeoverRecords = Pick<
+  SessionRecords,
+  'find' | 'claim' | 'claimsOf' | 'removeClaims' | 'removeStored' | 'removeLiveOf' | 'forgetNodes'
+>;
+
 export interface SessionTakeoverOptions {
   nodeId: string;
   retry<T>(run: () => Promise<T>): Promise<T>;
@@ -95,7 +101,7 @@ export class SessionTakeover {
   private isLooking = false;
 
   constructor(
-    private readonly records: SessionRecords,
+    private readonly records: TakeoverRecords,
     private readonly options: SessionTakeoverOptions,
   ) {}
 
