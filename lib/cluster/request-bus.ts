@@ -51,7 +51,7 @@ export class RequestBus {
   private readonly refusedSize = new RefusedSize();
 
   constructor(
-    private readonly commands: RedisConnection,
+    private readonly commands: Pick<RedisConnection, 'ready' | 'publish' | 'countSubscribers'>,
     private readonly subscriptions: Pick<Subscriptions, 'add' | 'remove'>,
     private readonly options: RequestBusOptions,
   ) {}
