@@ -7,7 +7,7 @@ import { clusterRows, outcomeOf, Probe, type Address } from './rows.js';
 
 const valkeyRows = ['ioredis 6', 'redis 5'];
 
-describe.each(clusterRows)('$name with a cluster', ({ name, create, hasKeyPrefix }) => {
+describe.each(clusterRows)('ClusterConnection of $name', ({ name, create, hasKeyPrefix }) => {
   let cluster: RedisCluster;
   const unhandled: unknown[] = [];
   const onUnhandled = (error: unknown): number => unhandled.push(error);

@@ -1,6 +1,5 @@
 import { describe, expect, jest, test } from '@jest/globals';
 import fc from 'fast-check';
-import { encodeCommand, type EncodedCommands } from '../../lib/redis/resp/encode-command.js';
 import { ReplySplitter } from '../../lib/redis/resp/reply-splitter.js';
 import { RESP, RespCursor } from '../../lib/redis/resp/resp-cursor.js';
 import { RespError } from '../../lib/redis/resp/resp-error.js';
@@ -57,7 +56,7 @@ function cut(bytes: Buffer, places: number[]): Buffer[] {
   return [0, ...at].map((from, i) => Buffer.from(bytes.subarray(from, at[i] ?? bytes.length)));
 }
 
-describe('replies of Redis', () => {
+describe('ReplySplitter and RespCursor: replies of Redis', () => {
   test('are distinguished and read, however they are cut into pieces', () => {
     fc.assert(
       fc.property(fc.array(reply, { maxLength: 6 }), fc.array(fc.nat(), { maxLength: 30 }), (samples, places) => {
@@ -110,26 +109,5 @@ describe('replies of Redis', () => {
     expect(cursor.text()).toBe('12');
     cursor.next();
     expect(cursor.isNull).toBe(true);
-  });
-});
-
-describe('commands', () => {
-  test('are arrays of strings of bytes, whatever their words are', () => {
-    const word = fc.oneof(
-      text,
-      fc.uint8Array().map((bytes) => Buffer.from(bytes)),
-    );
-    fc.assert(
-      fc.property(fc.array(fc.array(word, { minLength: 1 }), { minLength: 1 }), (commands) => {
-        const out: EncodedCommands = [];
-        for (const command of commands) {
-          encodeCommand(command, out);
-        }
-        const read: unknown[] = [];
-        const splitter = new ReplySplitter((bytes, start) => read.push(new RespCursor(bytes, start).decode(true)));
-        splitter.push(Buffer.concat(out.map((part) => Buffer.from(part as string))));
-        expect(read).toEqual(commands.map((command) => command.map((one) => Buffer.from(one as string))));
-      }),
-    );
   });
 });
