@@ -21,6 +21,10 @@ export class FieldsInReply {
   cursor(): RespCursor {
     return new RespCursor(this.bytes, this.at);
   }
+
+  copyTo(target: Buffer, offset: number): void {
+    this.bytes.copy(target, offset, this.at, this.at + this.size);
+  }
 }
 
 /** The entries of a reply to `XRANGE` or `XREVRANGE`. */

@@ -1,4 +1,5 @@
-import type { EntryIdentity, Recipient } from '../stream/room-index.js';
+import type { Recipient } from '../stream/recipient.js';
+import type { EntryIdentity } from '../stream/room-index.js';
 import { isInCut, type Cut } from '../wire/cut.js';
 import type { Session } from '../wire/session.js';
 

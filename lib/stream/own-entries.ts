@@ -1,14 +1,14 @@
 import { weightOf, type Origin, type UnreadEntry } from '../wire/entry.js';
 import { isInCut, type Cut } from '../wire/cut.js';
-import { STREAM_START, type StreamId } from '../wire/stream-id.js';
 import { Fifo } from '../queue/fifo.js';
-import { RoomIndex, type Recipient } from './room-index.js';
+import { isFor, type Recipient } from './recipient.js';
+import { RoomIndex } from './room-index.js';
 
 /** An entry of this node that was given to its own clients, and has not been read back. */
 export interface OwnEntry extends UnreadEntry {
   readonly origin: Origin;
-  /** Its place among the own entries, in the form of an id. */
-  readonly place: StreamId;
+  /** Its place among the own entries. */
+  readonly place: number;
   readonly bytes: number;
   /** Whether the outbox has dropped it: it will never be read back. */
   isDropped: boolean;
@@ -33,7 +33,7 @@ export class OwnEntries {
   /** How many entries were ever pushed: the place of the last one. */
   private places = 0;
   /** Made by the first question, and kept until there are no entries. */
-  private index: RoomIndex<OwnEntry> | undefined;
+  private index: RoomIndex | undefined;
   /** The newest entries, which are not in the index yet. */
   private unindexed: OwnEntry[] = [];
   /** Entries up to this number are not here though they may be unread: there were too many. */
@@ -65,7 +65,7 @@ export class OwnEntries {
   push(entry: Omit<UnreadEntry, 'origin'> & { readonly origin: Origin }): OwnEntry {
     const { uid, nsp, type, data, origin, rooms } = entry;
     const bytes = weightOf(entry);
-    const place = `${++this.places}-0`;
+    const place = ++this.places;
     const own: OwnEntry = { uid, nsp, type, data, origin, rooms, place, bytes, isDropped: false };
     this.entries.push(own);
     this.byteCount += bytes;
@@ -113,9 +113,11 @@ export class OwnEntries {
 
   /** What a recipient is to be given of the entries that are not in a cut, oldest first. */
   entriesFor(recipient: Recipient, cut: Cut): OwnEntry[] {
-    return this.indexed()
-      .entriesFor(recipient, STREAM_START)
-      .filter((entry) => !entry.isDropped && !isInCut(entry, cut));
+    const index = this.indexed();
+    return index
+      .placesFor(recipient.nsp, recipient.rooms)
+      .map((place) => this.at(place))
+      .filter((entry) => isFor(entry, recipient) && !entry.isDropped && !isInCut(entry, cut));
   }
 
   /** The newest entry for a recipient's rooms. */
@@ -124,21 +126,33 @@ export class OwnEntries {
       return undefined;
     }
     const index = this.indexed();
-    let last = index.newestFor(nsp, '');
+    let last = index.newestFor(nsp, '') ?? 0;
     for (const room of rooms) {
-      const newest = index.newestFor(nsp, room);
-      last = newest && (!last || newest.origin.seq > last.origin.seq) ? newest : last;
+      last = Math.max(last, index.newestFor(nsp, room) ?? 0);
     }
-    return last;
+    return last === 0 ? undefined : this.at(last);
   }
 
-  private indexed(): RoomIndex<OwnEntry> {
-    this.index ??= new RoomIndex<OwnEntry>((entry) => entry.place, this.entries);
+  private indexed(): RoomIndex {
+    const index = (this.index ??= this.indexOfAll());
     for (const entry of this.unindexed) {
-      this.index.add(entry);
+      index.add(entry.place, entry);
     }
     this.unindexed = [];
-    return this.index;
+    return index;
+  }
+
+  private indexOfAll(): RoomIndex {
+    const index = new RoomIndex();
+    for (const entry of this.entries) {
+      index.add(entry.place, entry);
+    }
+    return index;
+  }
+
+  /** @param place - of an entry that is here */
+  private at(place: number): OwnEntry {
+    return this.entries.at(place - this.entries.peek()!.place)!;
   }
 
   private shift(): OwnEntry | undefined {
@@ -151,7 +165,7 @@ export class OwnEntries {
       this.index = undefined;
       this.unindexed = [];
     } else if (this.index) {
-      this.indexed().removeOldest(entry);
+      this.indexed().removeOldest({ origin: entry.origin });
     }
     return entry;
   }

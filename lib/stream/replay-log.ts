@@ -3,7 +3,9 @@ import { EntryType, weightOf, type LogEntry, type Origin, type UnreadEntry } fro
 import { BackwardCheck } from './backward-check.js';
 import { OlderBatches } from './older-batches.js';
 import { OwnEntries } from './own-entries.js';
-import { isFor, RoomIndex, type EntryIdentity, type Recipient } from './room-index.js';
+import { PackedEntries } from './packed-entries.js';
+import { isFor, type Recipient } from './recipient.js';
+import { RoomIndex, type EntryIdentity } from './room-index.js';
 import type { LastGiven } from '../wire/session.js';
 import { compareStreamIds, earlier, later, predecessor, STREAM_START, type StreamId } from '../wire/stream-id.js';
 
@@ -89,14 +91,10 @@ const MAX_BEYOND_ENTRIES = 10_000;
  * find out whether anything that a quiet client should have received is gone.
  */
 export class ReplayLog {
-  /** Oldest first, behind places that are empty already. */
-  private entries: LogEntry[] = [];
-  /** Where the oldest entry is. */
-  private head = 0;
-  /** About how many bytes the entries take. */
-  private byteCount = 0;
+  /** The entries, oldest first. */
+  private entries = new PackedEntries();
   /** The entries by room; it remembers the last ids of those that have left the log. */
-  private index = new RoomIndex<LogEntry>(idOf);
+  private index = new RoomIndex();
   /** Entries up to this id are not here. */
   private floor: StreamId | undefined;
   /** Entries up to this one may have been lost. */
@@ -122,11 +120,11 @@ export class ReplayLog {
   ) {}
 
   get size(): number {
-    return this.entries.length - this.head;
+    return this.entries.length;
   }
 
   get bytes(): number {
-    return this.byteCount;
+    return this.entries.bytes;
   }
 
   /** From now on it is given what is read, which begins at a position if that is known already, and what is taken. */
@@ -139,18 +137,7 @@ export class ReplayLog {
 
   /** The entry with this id, if it is here. */
   find(id: StreamId): LogEntry | undefined {
-    let low = this.head;
-    let high = this.entries.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (compareStreamIds(this.entries[middle]!.id, id) < 0) {
-        low = middle + 1;
-      } else {
-        high = middle;
-      }
-    }
-    const entry = this.entries[low];
-    return entry?.id === id ? entry : undefined;
+    return this.entries.find(id);
   }
 
   /** Entries with ids up to this one may have been lost. */
@@ -163,8 +150,8 @@ export class ReplayLog {
    * have missed what nobody can give it any more.
    */
   restart(position: StreamId, lostUpTo = STREAM_START): void {
-    this.setEntries([]);
-    this.index = new RoomIndex(idOf, [], position, this.own.node);
+    this.entries = new PackedEntries();
+    this.index = new RoomIndex(position, this.own.node);
     this.floor = this.position = position;
     this.numbers = new BackwardCheck();
     this.lostUpTo = later(this.lostUpTo, lostUpTo);
@@ -181,9 +168,7 @@ export class ReplayLog {
     if (this.collecting.size > 0 && !this.own.includes(entry.origin)) {
       this.collect(entry, () => offsetOf(entry)); // own ones were collected when they were taken
     }
-    this.entries.push(entry);
-    this.index.add(entry);
-    this.byteCount += weightOf(entry);
+    this.index.add(this.entries.push(entry), entry);
     this.evict();
   }
 
@@ -199,7 +184,7 @@ export class ReplayLog {
   replay(cut: Cut, recipient: Recipient): Replay {
     const offset = cut.position;
     const upTo = this.floor;
-    const recent = this.index.entriesFor(recipient, offset);
+    const recent = this.entriesFor(recipient, offset);
     const items: ReplayItem[] = recent.map(toItem);
     for (const entry of this.own.entriesFor(recipient, cut)) {
       items.push({ entry, offset: encodeCut({ position: this.position, ahead: [entry.origin] }) });
@@ -306,7 +291,7 @@ export class ReplayLog {
       resolve('lost');
       return true;
     }
-    parts.push(this.index.entriesFor(recipient, offset, upTo));
+    parts.push(this.entriesFor(recipient, offset, upTo));
     if (this.mayMiss(cut, recipient)) {
       return false;
     }
@@ -323,7 +308,7 @@ export class ReplayLog {
     const { generation } = this;
     const joint = this.floor!;
     const wanted = waiting.map(({ offset }) => offset).reduce(earlier);
-    const kept = new OlderBatches(this.options.maxEntries - this.size, this.options.maxBytes - this.byteCount);
+    const kept = new OlderBatches(this.options.maxEntries - this.size, this.options.maxBytes - this.bytes);
     const numbers = new BackwardCheck(this.numbers);
     let numbersKept = this.numbers;
     let known = joint; // all entries after this one, and up to the joint, have been read
@@ -345,9 +330,10 @@ export class ReplayLog {
       const relevant = batch.entries.filter((entry) => isBroadcast(entry) && isRelevant(entry)).reverse();
       batch.entries.forEach((entry) => numbers.addOlder(entry, compareStreamIds(entry.id, wanted) <= 0));
       if (relevant.length > 0) {
-        const index = new RoomIndex(idOf, relevant);
+        const index = indexOf(relevant);
         for (const { recipient, upTo, parts } of waiting) {
-          parts.push(index.entriesFor(recipient, STREAM_START, upTo));
+          const found = index.placesFor(recipient.nsp, recipient.rooms).map((place) => relevant[place]!);
+          parts.push(found.filter((entry) => compareStreamIds(entry.id, upTo) <= 0 && isFor(entry, recipient)));
         }
       }
       if (kept.add(batch.entries.filter(isBroadcast).reverse(), known)) {
@@ -376,33 +362,37 @@ export class ReplayLog {
   }
 
   private prepend(older: LogEntry[], floor: StreamId): void {
-    this.setEntries([...firstCopies(older), ...this.entries.slice(this.head)]);
-    this.index.replace(this.entries);
+    this.entries = new PackedEntries([...firstCopies(older), ...this.entries]);
+    this.index.replace(this.entries.first, this.entries);
     this.index.forgotten = earlier(this.index.forgotten, floor);
     this.floor = floor;
     this.evict();
   }
 
-  private setEntries(entries: LogEntry[]): void {
-    this.entries = entries;
-    this.head = 0;
-    this.byteCount = entries.reduce((sum, entry) => sum + weightOf(entry), 0);
-  }
-
   private evict(): void {
     const { maxEntries, maxBytes } = this.options;
-    while (this.size > maxEntries || (this.byteCount > maxBytes && this.size > 0)) {
-      const entry = this.entries[this.head]!;
-      this.entries[this.head++] = undefined as never;
-      this.index.removeOldest(entry);
-      this.byteCount -= weightOf(entry);
-      this.floor = entry.id;
-    }
-    if (this.head > 1_024 && this.head * 2 > this.entries.length) {
-      this.entries = this.entries.slice(this.head);
-      this.head = 0;
+    while (this.size > maxEntries || (this.bytes > maxBytes && this.size > 0)) {
+      const removed = this.entries.shift();
+      this.index.removeOldest(removed);
+      this.floor = removed.id;
     }
   }
+
+  /** What a recipient is given of the entries with ids in `(after, upTo]`, oldest first. */
+  private entriesFor(recipient: Recipient, after: StreamId, upTo?: StreamId): LogEntry[] {
+    const { entries, index } = this;
+    const end = upTo === undefined ? Infinity : entries.placeAfter(upTo);
+    const places = index.placesFor(recipient.nsp, recipient.rooms, entries.placeAfter(after));
+    const found = places.filter((place) => place < end).map((place) => entries.at(place));
+    return found.filter((entry) => isFor(entry, recipient));
+  }
+}
+
+/** By their places in the array. */
+function indexOf(entries: readonly LogEntry[]): RoomIndex {
+  const index = new RoomIndex();
+  entries.forEach((entry, place) => index.add(place, entry));
+  return index;
 }
 
 function toItem(entry: LogEntry): ReplayItem {

@@ -1,16 +1,7 @@
-import { EntryType, type LogEntry, type Origin, type UnreadEntry } from '../wire/entry.js';
+import { Fifo } from '../queue/fifo.js';
 import { isInCut, type Cut } from '../wire/cut.js';
-import { compareStreamIds, later, STREAM_START, type StreamId } from '../wire/stream-id.js';
-import { targetOf } from './broadcast.js';
-
-/** A client of a namespace, as far as it decides what it would have been given. */
-export interface Recipient {
-  readonly nsp: string;
-  /** All rooms that it was in at some time. */
-  readonly rooms: Iterable<string>;
-  /** Whether it was in a room when the entry was delivered, which has no id as long as it has not been read back. */
-  wasIn(room: string, entry: EntryIdentity): boolean;
-}
+import type { LogEntry, Origin, UnreadEntry } from '../wire/entry.js';
+import { later, STREAM_START, type StreamId } from '../wire/stream-id.js';
 
 /** What decides whether an entry came before another event. */
 export interface EntryIdentity {
@@ -20,22 +11,25 @@ export interface EntryIdentity {
 
 /** How many rooms are remembered after their last entry was removed. */
 const MAX_EMPTY = 20_000;
-/** The rooms of an entry for all sockets, or whose rooms only decoding shows. */
-const EVERYBODY: readonly string[] = [''];
-const NOTHING: never[] = [];
+/** The room of an entry for all sockets, or whose rooms only decoding shows. */
+const EVERYBODY = '';
+const NOTHING: number[] = [];
 
-/** An entry of the log, or one that is on its way there. */
-type Indexed = LogEntry | UnreadEntry;
+/** What of an entry says where it is found: an entry of the log, or one that is on its way there. */
+type Indexed = Pick<LogEntry | UnreadEntry, 'nsp' | 'rooms' | 'id' | 'origin'>;
 
-/** The entries for one room of a namespace, oldest first; those before `head` are gone. */
-interface Shelf<E> {
+/** The entries for one room of a namespace. */
+interface Shelf {
   readonly nsp: string;
   readonly room: string;
-  entries: E[];
+  /** This shelf, as all that an entry for one room is on. */
+  readonly alone: readonly Shelf[];
+  /** Their places, in order; those before `head` are gone. */
+  places: number[];
   head: number;
   /** The last entry that was removed. */
-  removed: { id: StreamId; origin: Origin | undefined } | undefined;
-  /** The place of the last one that was removed before it, of another publisher. */
+  removed: EntryIdentity | undefined;
+  /** The id of the last one that was removed before it, of another publisher. */
   removedOfOther: StreamId | undefined;
   /** The last entry there has ever been, of the index's own publisher and of the others. */
   lastOwn: EntryIdentity | undefined;
@@ -43,52 +37,69 @@ interface Shelf<E> {
 }
 
 /**
- * Entries by the rooms that they are for, so that a client's are found without looking at the others: most entries of
- * a busy cluster are for a single socket. Entries for all are in the room ''.
+ * The places of entries by the rooms that they are for, so that a client's are found without looking at the others: most
+ * entries of a busy cluster are for a single socket. Entries for all are in the room ''. A place is a number: whoever has the
+ * entries counts them.
  *
  * Of what was removed, the last id for each room is remembered.
  */
-export class RoomIndex<E extends Indexed> {
-  private readonly namespaces = new Map<string, Map<string, Shelf<E>>>();
+export class RoomIndex {
+  private readonly namespaces = new Map<string, Map<string, Shelf>>();
+  /** The shelves of each entry, the oldest first. */
+  private additions = new Fifo<readonly Shelf[]>();
   /** The rooms without entries; the one that has been so for longest first. */
-  private readonly empty = new Set<Shelf<E>>();
+  private readonly empty = new Set<Shelf>();
 
   /**
-   * @param placeOf - where an entry comes in the order of all: its id, or something of that form
-   * @param entries - oldest first
-   * @param forgotten - what was removed before, and is not known here, had places up to this one
+   * @param forgotten - what was removed before, and is not known here, had ids up to this one
+   * @param ownNode - the publisher whose entries {@link lastFor} keeps apart from those of others
    */
   constructor(
-    private readonly placeOf: (entry: E) => StreamId,
-    entries: Iterable<E> = [],
     public forgotten: StreamId = STREAM_START,
-    /** The publisher whose entries {@link lastFor} keeps apart from those of others. */
     private readonly ownNode = '',
-  ) {
-    this.addAll(entries);
-  }
+  ) {}
 
-  /** Adds an entry that comes after all that are here. */
-  add(entry: E): void {
-    const isOwn = entry.origin?.node === this.ownNode;
-    for (const room of roomsOf(entry)) {
-      const shelf = this.find(entry.nsp, room) ?? this.create(entry.nsp, room);
-      this.note(shelf, entry, isOwn);
-      if (shelf.entries.length === 0) {
-        this.empty.delete(shelf);
-        shelf.entries = [entry];
-      } else if (shelf.entries.at(-1) !== entry) {
-        shelf.entries.push(entry);
-      } // else the room was named twice
+  /** Adds an entry whose place, and id, come after those of all that are here. */
+  add(place: number, entry: Indexed): void {
+    const shelves = this.shelvesOf(entry);
+    this.additions.push(shelves);
+    for (const shelf of shelves) {
+      this.put(shelf, place, entry);
     }
   }
 
-  private note(shelf: Shelf<E>, entry: E, isOwn: boolean): void {
-    const { origin } = entry;
-    if (!isOwn) {
-      shelf.lastOther = later(shelf.lastOther ?? STREAM_START, this.placeOf(entry));
-    } else if (!shelf.lastOwn || origin!.seq > shelf.lastOwn.origin!.seq) {
-      shelf.lastOwn = { id: entry.id, origin };
+  /** Removes the oldest entry of all. There must be one. @param entry - what it was */
+  removeOldest(entry: EntryIdentity): void {
+    for (const shelf of this.additions.shift()!) {
+      this.take(shelf, entry);
+    }
+    if (this.empty.size > MAX_EMPTY) {
+      this.forgetSome();
+    }
+  }
+
+  /** Puts others in the place of the entries that are here, oldest first; what was removed is remembered. */
+  replace(firstPlace: number, entries: Iterable<Indexed>): void {
+    const kept: [Shelf, StreamId | undefined][] = [];
+    for (const rooms of this.namespaces.values()) {
+      for (const shelf of rooms.values()) {
+        if (shelf.removed !== undefined) {
+          this.clear(shelf);
+          kept.push([shelf, shelf.lastOther]);
+        } else {
+          this.drop(shelf);
+        }
+      }
+    }
+    this.additions = new Fifo();
+    let place = firstPlace;
+    for (const entry of entries) {
+      this.add(place++, entry);
+    }
+    for (const [shelf, lastOther] of kept) {
+      if (lastOther !== undefined) {
+        shelf.lastOther = later(shelf.lastOther ?? STREAM_START, lastOther);
+      }
     }
   }
 
@@ -96,40 +107,6 @@ export class RoomIndex<E extends Indexed> {
   lastFor(nsp: string, room: string): { own: EntryIdentity | undefined; other: StreamId | undefined } {
     const shelf = this.find(nsp, room);
     return { own: shelf?.lastOwn, other: shelf?.lastOther };
-  }
-
-  /** Removes the oldest entry of all. */
-  removeOldest(entry: E): void {
-    for (const room of roomsOf(entry)) {
-      const shelf = this.find(entry.nsp, room);
-      if (shelf?.entries[shelf.head] !== entry) {
-        continue; // the room was named twice
-      }
-      this.noteRemoved(shelf, entry);
-      shelf.entries[shelf.head++] = undefined as never;
-      if (shelf.head === shelf.entries.length) {
-        this.clear(shelf);
-      } else if (shelf.head > 64 && shelf.head * 2 > shelf.entries.length) {
-        shelf.entries = shelf.entries.slice(shelf.head);
-        shelf.head = 0;
-      }
-    }
-    if (this.empty.size > MAX_EMPTY) {
-      this.forgetSome();
-    }
-  }
-
-  private noteRemoved(shelf: Shelf<E>, entry: E): void {
-    const { removed } = shelf;
-    if (!removed) {
-      shelf.removed = { id: this.placeOf(entry), origin: entry.origin };
-      return;
-    }
-    if (removed.origin?.node !== entry.origin?.node) {
-      shelf.removedOfOther = removed.id;
-    }
-    removed.id = this.placeOf(entry);
-    removed.origin = entry.origin;
   }
 
   /** Whether entries for a room that are not in a cut may have been removed, but for what is {@link forgotten}. */
@@ -142,101 +119,99 @@ export class RoomIndex<E extends Indexed> {
     return !isInCut(removed, cut) || (removedOfOther !== undefined && !isInCut({ id: removedOfOther }, cut));
   }
 
-  /** Puts others in the place of the entries that are here; what was removed is remembered. */
-  replace(entries: Iterable<E>): void {
-    for (const rooms of this.namespaces.values()) {
-      for (const shelf of rooms.values()) {
-        if (shelf.removed !== undefined) {
-          this.clear(shelf);
-        } else {
-          this.drop(shelf);
-        }
+  /** The place of the newest entry for a room. */
+  newestFor(nsp: string, room: string): number | undefined {
+    return this.find(nsp, room)?.places.at(-1);
+  }
+
+  /** The places, from `from` on, of the entries for rooms and of those for all, in order. */
+  placesFor(nsp: string, rooms: Iterable<string>, from = -Infinity): number[] {
+    const parts: number[][] = [];
+    for (const room of new Set([EVERYBODY, ...rooms])) {
+      const shelf = this.find(nsp, room);
+      const first = shelf ? firstFrom(shelf, from) : 0;
+      if (shelf && first < shelf.places.length) {
+        parts.push(shelf.places.slice(first));
       }
     }
-    this.addAll(entries);
+    return parts.length > 1 ? inOrder(parts) : (parts[0] ?? []);
   }
 
-  /** The newest entry for a room. */
-  newestFor(nsp: string, room: string): E | undefined {
-    return this.find(nsp, room)?.entries.at(-1);
-  }
-
-  /** What a recipient is given of the entries with places in `(after, upTo]`, oldest first. */
-  entriesFor(recipient: Recipient, after: StreamId, upTo?: StreamId): E[] {
-    const parts: E[][] = [];
-    for (const room of new Set(['', ...recipient.rooms])) {
-      const shelf = this.find(recipient.nsp, room);
-      if (shelf) {
-        const first = this.firstAfter(shelf, after);
-        if (first < shelf.entries.length) {
-          parts.push(shelf.entries.slice(first));
-        }
-      }
-    }
-    const found = parts.length > 1 ? this.inOrder(parts) : (parts[0] ?? []);
-    return found.filter(
-      (entry) => (upTo === undefined || compareStreamIds(this.placeOf(entry), upTo) <= 0) && isFor(entry, recipient),
-    );
-  }
-
-  private find(nsp: string, room: string): Shelf<E> | undefined {
+  private find(nsp: string, room: string): Shelf | undefined {
     return this.namespaces.get(nsp)?.get(room);
   }
 
-  private create(nsp: string, room: string): Shelf<E> {
-    const shelf: Shelf<E> = {
+  private shelfOf(nsp: string, room: string): Shelf {
+    return this.find(nsp, room) ?? this.create(nsp, room);
+  }
+
+  private shelvesOf({ nsp, rooms }: Indexed): readonly Shelf[] {
+    if (!rooms || rooms.length < 2) {
+      return this.shelfOf(nsp, rooms?.[0] ?? EVERYBODY).alone;
+    }
+    return [...new Set(rooms)].map((room) => this.shelfOf(nsp, room));
+  }
+
+  private create(nsp: string, room: string): Shelf {
+    const alone: Shelf[] = [];
+    const shelf: Shelf = {
       nsp,
       room,
-      entries: NOTHING,
+      alone,
+      places: NOTHING,
       head: 0,
       removed: undefined,
       removedOfOther: undefined,
       lastOwn: undefined,
       lastOther: undefined,
     };
-    const rooms = this.namespaces.get(nsp) ?? new Map<string, Shelf<E>>();
+    alone.push(shelf);
+    const rooms = this.namespaces.get(nsp) ?? new Map<string, Shelf>();
     this.namespaces.set(nsp, rooms.set(room, shelf));
     return shelf;
   }
 
-  private addAll(entries: Iterable<E>): void {
-    for (const entry of entries) {
-      this.add(entry);
+  private put(shelf: Shelf, place: number, { id, origin }: Indexed): void {
+    if (shelf.places.length === 0) {
+      this.empty.delete(shelf);
+      shelf.places = [place];
+    } else {
+      shelf.places.push(place);
+    }
+    if (origin?.node !== this.ownNode) {
+      shelf.lastOther = id;
+    } else if (!shelf.lastOwn || origin.seq > shelf.lastOwn.origin!.seq) {
+      shelf.lastOwn = { id, origin };
     }
   }
 
-  private clear(shelf: Shelf<E>): void {
-    shelf.entries = NOTHING;
+  private take(shelf: Shelf, entry: EntryIdentity): void {
+    const { removed } = shelf;
+    if (removed && removed.origin?.node !== entry.origin?.node) {
+      shelf.removedOfOther = removed.id;
+    }
+    shelf.removed = entry;
+    shelf.head++;
+    if (shelf.head === shelf.places.length) {
+      this.clear(shelf);
+    } else if (shelf.head > 64 && shelf.head * 2 > shelf.places.length) {
+      shelf.places = shelf.places.slice(shelf.head);
+      shelf.head = 0;
+    }
+  }
+
+  private clear(shelf: Shelf): void {
+    shelf.places = NOTHING;
     shelf.head = 0;
     this.empty.add(shelf);
   }
 
-  private drop({ nsp, room }: Shelf<E>): void {
+  private drop({ nsp, room }: Shelf): void {
     const rooms = this.namespaces.get(nsp)!;
     rooms.delete(room);
     if (rooms.size === 0) {
       this.namespaces.delete(nsp);
     }
-  }
-
-  private firstAfter({ entries, head }: Shelf<E>, place: StreamId): number {
-    let low = head;
-    let high = entries.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (compareStreamIds(this.placeOf(entries[middle]!), place) <= 0) {
-        low = middle + 1;
-      } else {
-        high = middle;
-      }
-    }
-    return low;
-  }
-
-  /** Merges sorted parts; an entry for several rooms is in several of them. */
-  private inOrder(parts: E[][]): E[] {
-    const merged = parts.flat().sort((a, b) => compareStreamIds(this.placeOf(a), this.placeOf(b)));
-    return merged.filter((entry, i) => entry !== merged[i - 1]);
   }
 
   /** Many at once, for finding the first of a set passes over all that were deleted before it. */
@@ -245,7 +220,7 @@ export class RoomIndex<E extends Indexed> {
     for (const shelf of this.empty) {
       this.empty.delete(shelf);
       this.drop(shelf);
-      this.forgotten = later(this.forgotten, shelf.removed!.id);
+      this.forgotten = later(this.forgotten, shelf.removed!.id ?? STREAM_START);
       if (--surplus <= 0) {
         break;
       }
@@ -253,19 +228,23 @@ export class RoomIndex<E extends Indexed> {
   }
 }
 
-function roomsOf({ rooms }: Indexed): readonly string[] {
-  return rooms?.length ? rooms : EVERYBODY;
+/** Where the first place from `from` on is. */
+function firstFrom({ places, head }: Shelf, from: number): number {
+  let low = head;
+  let high = places.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (places[middle]! < from) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
 }
 
-/** Whether a recipient of these rooms is given this entry. */
-export function isFor(entry: Indexed, recipient: Recipient): boolean {
-  const isIn = (room: string): boolean => recipient.wasIn(room, entry);
-  if (entry.nsp !== recipient.nsp || entry.type !== EntryType.Broadcast) {
-    return false;
-  }
-  if (entry.rooms?.length && !entry.rooms.some(isIn)) {
-    return false; // known without decoding
-  }
-  const target = targetOf(entry);
-  return target !== null && (target.rooms.length === 0 || target.rooms.some(isIn)) && !target.except.some(isIn);
+/** Merges sorted parts; an entry for several rooms is in several of them. */
+function inOrder(parts: number[][]): number[] {
+  const merged = parts.flat().sort((a, b) => a - b);
+  return merged.filter((place, i) => place !== merged[i - 1]);
 }

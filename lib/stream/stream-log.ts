@@ -19,7 +19,7 @@ import { OwnLanes } from './own-lanes.js';
 import { ReadProgress } from './read-progress.js';
 import { ReplayLog, type Replay, type ReplayLogOptions } from './replay-log.js';
 import { ReplayMemory } from './replay-memory.js';
-import type { Recipient } from './room-index.js';
+import type { Recipient } from './recipient.js';
 import { StoredStream } from './stored-stream.js';
 import { sizeOfFields, StreamPublisher } from './stream-publisher.js';
 import { StreamReader } from './stream-reader.js';

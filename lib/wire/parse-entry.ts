@@ -21,6 +21,8 @@ export interface FieldsInBytes {
   /** How many bytes they take. */
   readonly size: number;
   cursor(): StringCursor;
+  /** Copies them, as they are. */
+  copyTo(target: Buffer, offset: number): void;
 }
 
 /** The type of what has none. */
@@ -45,10 +47,28 @@ export function parseEntry(id: StreamId, fields: readonly unknown[] | FieldsInBy
   }
   if (isInBytes(fields)) {
     find(fields);
-    return assemble(id, fields.size);
+    return assemble(id, fields.size, fields);
   }
   findAmong(fields);
-  return assemble(id, sizeOfText(data.toString()));
+  return assemble(id, sizeOfText(data.toString()), undefined);
+}
+
+/** The bytes from which an entry was parsed, if it was parsed from bytes. */
+export function fieldsInBytes(entry: LogEntry): FieldsInBytes | undefined {
+  return entry instanceof ParsedEntry ? entry.fields : undefined;
+}
+
+/** The fields from which an entry that can be understood would be parsed as it is, names and values by turns. */
+export function toFields(entry: LogEntry): string[] {
+  const { origin, rooms: targets } = entry;
+  const isSaid = targets === undefined ? origin !== undefined : targets.length > 0 || !origin;
+  const values: Record<(typeof NAMES)[number], unknown> = {
+    ...{ uid: entry.uid, nsp: entry.nsp, type: entry.type, data: entry.data },
+    rooms: isSaid ? JSON.stringify(targets ?? null) : undefined,
+    seq: origin && (origin.node.endsWith(DIRECT_LANE) ? `${DIRECT_LANE}${origin.seq}` : origin.seq),
+    ...{ prev: entry.prev, resent: entry.isResent ? 1 : undefined, bus: entry.bus, trace: entry.trace },
+  };
+  return NAMES.filter((field) => values[field] !== undefined).flatMap((field) => [field, String(values[field])]);
 }
 
 function isInBytes(fields: readonly unknown[] | FieldsInBytes): fields is FieldsInBytes {
@@ -90,7 +110,7 @@ function indexOfField(expected: number): number {
   return -1;
 }
 
-function assemble(id: StreamId, size: number): LogEntry {
+function assemble(id: StreamId, size: number, fields: FieldsInBytes | undefined): LogEntry {
   const publisher = publisherOf();
   const origin = seq.isSet ? originOf(publisher) : undefined;
   const number = type.isSet ? type.toWholeNumber() : NaN;
@@ -118,6 +138,7 @@ function assemble(id: StreamId, size: number): LogEntry {
     problem,
     resent.isSet,
     trace.isSet ? trace.toString() : undefined,
+    fields,
   );
 }
 
@@ -144,6 +165,8 @@ class ParsedEntry implements LogEntry {
     readonly problem: string | undefined,
     readonly isResent: boolean,
     readonly trace: string | undefined,
+    /** What it was parsed from, if that was bytes. */
+    readonly fields: FieldsInBytes | undefined,
   ) {}
 
   get data(): string {
@@ -159,17 +182,33 @@ interface Publisher {
   direct: string;
 }
 
-let lastPublisher: Publisher = { uid: '', node: undefined, direct: '' };
+/** How many publishers are known, at most: entries of several come by turns. */
+const MAX_KNOWN_PUBLISHERS = 16;
+const MAX_KNOWN_UID_LENGTH = 256;
+/** The one that was met last is the first to be looked at. */
+const knownPublishers: Publisher[] = [];
 let lastNamespace = '';
 
-/** Entries come in runs of one publisher, and many are kept for a while: they share these strings. */
+/** The same publishers recur, and strings are made of bytes at a cost: entries share these. */
 function publisherOf(): Publisher {
-  if (!uid.is(lastPublisher.uid)) {
-    const text = uid.toString();
-    const node = nodeOf(text);
-    lastPublisher = { uid: text, node: isNodeId(node) ? node : undefined, direct: node + DIRECT_LANE };
+  for (let i = 0; i < knownPublishers.length; i++) {
+    const known = knownPublishers[i]!;
+    if (uid.is(known.uid)) {
+      if (i > 0) {
+        knownPublishers[i] = knownPublishers[0]!;
+        knownPublishers[0] = known;
+      }
+      return known;
+    }
   }
-  return lastPublisher;
+  const text = uid.toString();
+  const node = nodeOf(text);
+  const publisher = { uid: text, node: isNodeId(node) ? node : undefined, direct: node + DIRECT_LANE };
+  if (text.length <= MAX_KNOWN_UID_LENGTH) {
+    knownPublishers.unshift(publisher);
+    knownPublishers.length = Math.min(knownPublishers.length, MAX_KNOWN_PUBLISHERS);
+  }
+  return publisher;
 }
 
 function namespaceOf(): string {

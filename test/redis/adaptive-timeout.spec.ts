@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { AdaptiveTimeout } from '../../lib/redis/adaptive-timeout.js';
-import { RedisTimeoutError } from '../../lib/redis/driver.js';
+import { RedisTimeoutError } from '../../lib/redis/errors.js';
 
 test('AdaptiveTimeout doubles with each reply that did not come in time, up to 16 times, until one comes', () => {
   const timeout = new AdaptiveTimeout(100);

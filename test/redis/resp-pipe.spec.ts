@@ -1,7 +1,8 @@
 import { describe, expect, jest, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { Command } from '../../lib/redis/driver.js';
-import { type RawReply, RespPipe, type ByteStream, type TransactionOutcome } from '../../lib/redis/resp/resp-pipe.js';
+import type { RawReply } from '../../lib/redis/resp/raw-reply.js';
+import { RespPipe, type ByteStream, type TransactionOutcome } from '../../lib/redis/resp/resp-pipe.js';
 
 /** A socket of which the test writes what the server sends. */
 class Stream implements ByteStream {

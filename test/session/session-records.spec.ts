@@ -1,7 +1,8 @@
 import { afterEach, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { driverFor } from '../../lib/redis/driver-for.js';
-import { RedisTimeoutError, type RedisConnection } from '../../lib/redis/driver.js';
+import type { RedisConnection } from '../../lib/redis/driver.js';
+import { RedisTimeoutError } from '../../lib/redis/errors.js';
 import { NOBODY } from '../../lib/session/ownership.js';
 import { SessionRecords, type FoundSession, type SessionRecordsOptions } from '../../lib/session/session-records.js';
 import { encodeClaim, encodeSession, type Session } from '../../lib/wire/session.js';

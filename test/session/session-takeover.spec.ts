@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
-import { RedisClientError } from '../../lib/redis/driver.js';
+import { RedisClientError } from '../../lib/redis/errors.js';
 import { SessionClaim, type SessionHolder } from '../../lib/session/session-claim.js';
 import type { FoundSession, SessionRecord } from '../../lib/session/session-records.js';
 import { SessionTakeover, type TakeRefusal } from '../../lib/session/session-takeover.js';

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { OwnEntries, type OwnEntriesLimits } from '../../lib/stream/own-entries.js';
-import type { Recipient } from '../../lib/stream/room-index.js';
+import type { Recipient } from '../../lib/stream/recipient.js';
 import { NOTHING, type Cut } from '../../lib/wire/cut.js';
 import { EntryType, weightOf, type Origin, type UnreadEntry } from '../../lib/wire/entry.js';
 

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { cutAt } from '../../lib/wire/cut.js';
 import { EntryType, type LogEntry } from '../../lib/wire/entry.js';
 import { ReplayLog, type OlderEntries, type ReplayItem } from '../../lib/stream/replay-log.js';
-import type { Recipient } from '../../lib/stream/room-index.js';
+import type { Recipient } from '../../lib/stream/recipient.js';
 import { compareStreamIds } from '../../lib/wire/stream-id.js';
 
 interface Sent {
@@ -233,7 +233,7 @@ describe('ReplayLog', () => {
   test('knows the numbers of what came while it read what is older', async () => {
     const { log, stream } = logOf([{}, {}], { before: 2, limits: { ...LARGE, maxEntries: 3 } });
     const push = (n: number, seq: number): void => {
-      const one = { ...entry(n), origin: { node: 'publisher', seq } };
+      const one = { ...entry(n), uid: 'publisher', origin: { node: 'publisher', seq } };
       stream.append(one);
       log.push(one);
     };

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, test } from '@jest/globals';
 import { OwnLanes } from '../../lib/stream/own-lanes.js';
 import { ReplayLog } from '../../lib/stream/replay-log.js';
 import { ReplayMemory } from '../../lib/stream/replay-memory.js';
-import type { Recipient } from '../../lib/stream/room-index.js';
+import type { Recipient } from '../../lib/stream/recipient.js';
 import { cutAt } from '../../lib/wire/cut.js';
 import { EntryType, type LogEntry, type LogMessage } from '../../lib/wire/entry.js';
 

@@ -4,7 +4,7 @@ import { driverFor } from '../../lib/redis/driver-for.js';
 import type { ConnectionListener, ConnectionRole, RedisConnection } from '../../lib/redis/driver.js';
 import type { StreamEvent } from '../../lib/stream/events.js';
 import { StreamLog, type AppendOptions, type StreamLogOptions } from '../../lib/stream/stream-log.js';
-import type { Recipient } from '../../lib/stream/room-index.js';
+import type { Recipient } from '../../lib/stream/recipient.js';
 import { cutAt, decodeCut, type Cut } from '../../lib/wire/cut.js';
 import { EntryType, type LogEntry, type LogMessage, type Origin } from '../../lib/wire/entry.js';
 import { closeAfterwards, RedisServer, TcpProxy, until } from '../kit/index.js';

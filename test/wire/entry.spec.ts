@@ -62,6 +62,7 @@ function inBytes(fields: readonly string[]): FieldsInBytes {
   return {
     count: fields.length,
     size: bytes.length,
+    copyTo: (target, offset) => void bytes.copy(target, offset),
     cursor: () => {
       let n = 0;
       const cursor = {
