@@ -2,7 +2,16 @@ import { describe, expect, test } from '@jest/globals';
 import { encode } from '@msgpack/msgpack';
 import fc from 'fast-check';
 import { Decoder, Encoder, PacketType } from 'socket.io-parser';
-import { decodeEntry, encodeBus, DIRECT_LANE, encodeMessage, encodeOrigin, EntryType, type LogEntry, type LogMessage } from '../../lib/wire/entry.js';
+import {
+  decodeEntry,
+  encodeBus,
+  DIRECT_LANE,
+  encodeMessage,
+  encodeOrigin,
+  EntryType,
+  type LogEntry,
+  type LogMessage,
+} from '../../lib/wire/entry.js';
 import { InvalidEntryError } from '../../lib/wire/invalid-entry-error.js';
 import { parseEntry, type FieldsInBytes } from '../../lib/wire/parse-entry.js';
 
