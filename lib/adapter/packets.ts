@@ -2,6 +2,7 @@ import type { StreamLog } from '../stream/stream-log.js';
 import { toPlain } from '../wire/binary.js';
 import { carry } from '../wire/carried.js';
 import type { EventPacket, LoggedPacket } from '../wire/entry.js';
+import { copyOf } from '../wire/msgpack.js';
 
 export interface PacketsOptions {
   /** Whether values are meant as they are: the server's parser may carry more than Socket.IO's default parser does. */
@@ -30,6 +31,11 @@ export class Packets {
   /** The packet as it is now, and as the other servers are given it. @throws TypeError */
   onBus(packet: EventPacket): EventPacket {
     return this.areExact ? packet : { ...packet, data: toPlain(packet.data) as unknown[] };
+  }
+
+  /** The same, whatever becomes of the buffers in it. @throws TypeError */
+  asItIsNow(packet: EventPacket): EventPacket {
+    return copyOf(this.onBus(packet));
   }
 
   /**

@@ -373,7 +373,8 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
         this.perform(change, opts);
       } else {
         const kept = this.asItIsNow(change);
-        this.afterOwnEntries(() => this.perform(kept, opts));
+        const meant = { ...opts, rooms: new Set(opts.rooms), except: new Set(opts.except) };
+        this.afterOwnEntries(() => this.perform(kept, meant));
       }
       return false;
     }
@@ -389,9 +390,14 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
 
   /** What can be done later, whatever becomes of its objects meanwhile. */
   private asItIsNow(change: Change): Change {
-    return change.type === EntryType.Broadcast
-      ? { type: change.type, data: { packet: this.packets.onBus(change.data.packet) } }
-      : change;
+    switch (change.type) {
+      case EntryType.Broadcast:
+        return { type: change.type, data: { packet: this.packets.asItIsNow(change.data.packet) } };
+      case EntryType.DisconnectSockets:
+        return change;
+      default:
+        return { type: change.type, data: { rooms: [...change.data.rooms] } };
+    }
   }
 
   private changeRooms(

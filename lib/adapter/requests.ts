@@ -4,7 +4,7 @@ import type { BusMessage } from '../cluster/request-bus.js';
 import { PayloadTooLargeError } from '../redis/errors.js';
 import { carry, type NotCarried } from '../wire/carried.js';
 import type { EventPacket, WireOptions } from '../wire/entry.js';
-import { decodeMsgpack } from '../wire/msgpack.js';
+import { copyOf, decodeMsgpack } from '../wire/msgpack.js';
 import { parseRequest, type Request, type Response } from '../wire/request-data.js';
 import { RequestType } from '../wire/requests.js';
 import { callApp } from './app-code.js';
@@ -49,7 +49,8 @@ interface Pending {
   early: Set<string>;
   /** Takes a response. Returns whether it was the last one of its server; `again`: some are lost, and are to be asked for. */
   take(response: Response, uid: string): boolean | 'again';
-  readonly request: Request;
+  /** What is asked, as it was at the call. */
+  request: Request;
   /** Called at the end: with an error if answers are missing. */
   end(error: Error | undefined): void;
   timer: NodeJS.Timeout;
@@ -211,6 +212,7 @@ export class Requests {
     this.pending.set(requestId, pending);
     const started = this.server.bus.whenStarted();
     if (started) {
+      pending.request = copyOf(pending.request);
       void started.then(() => this.send(requestId));
     } else {
       this.send(requestId);

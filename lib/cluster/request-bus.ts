@@ -102,8 +102,7 @@ export class RequestBus {
 
   /** Sends to one server. @throws if Redis cannot be reached now; PayloadTooLargeError */
   async respond(uid: string, message: BusMessage): Promise<void> {
-    const { channels } = this.options;
-    await this.send(channels.responses(message.nsp, uid), encodeBusMessage(message));
+    await this.send(this.options.channels.responses(message.nsp, uid), encodeBusMessage(message));
   }
 
   /**
@@ -112,7 +111,9 @@ export class RequestBus {
    * @throws if Redis stays away; PayloadTooLargeError
    */
   async respondSurely(uid: string, message: BusMessage): Promise<void> {
-    await this.options.retry(() => this.respond(uid, message));
+    const { channels } = this.options;
+    const payload = encodeBusMessage(message); // as it is now
+    await this.options.retry(() => this.send(channels.responses(message.nsp, uid), payload));
   }
 
   private async send(channel: string, payload: Buffer): Promise<void> {

@@ -111,6 +111,11 @@ export function encodeMsgpack(value: unknown): Buffer {
   return encodePlain(carry(value));
 }
 
+/** What {@link carry} makes of a value, whatever becomes of the value and its buffers afterwards. @throws TypeError */
+export function copyOf<T>(value: T): T {
+  return decodeMsgpack(encodeMsgpack(value)) as T;
+}
+
 /** @param value - from {@link carry} */
 function encodePlain(value: unknown): Buffer {
   try {

@@ -57,21 +57,23 @@ describe('Survey', () => {
 
 describe('Requests', () => {
   const opts = { rooms: [], except: [], flags: {} };
+  const unused = (): never => {
+    throw new Error('not asked for');
+  };
   let present: Census;
   let sent: Request[];
   let sending: () => Promise<void>;
+  let started: Promise<void> | undefined;
   let requests: Requests;
 
   beforeEach(() => {
     present = census(['a', 'b']);
     sent = [];
     sending = () => Promise.resolve();
-    const unused = (): never => {
-      throw new Error('not asked for');
-    };
+    started = undefined;
     const server: RequestServer = {
       bus: {
-        whenStarted: () => undefined,
+        whenStarted: () => started,
         census: async () => present,
         send: (request) => {
           sent.push(request);
@@ -99,6 +101,25 @@ describe('Requests', () => {
   test('ask the others at the call', () => {
     void requests.fetchSockets(opts);
     expect(sent).toMatchObject([{ type: RequestType.FetchSockets, data: { pieces: true } }]);
+  });
+
+  test('ask what was to be asked at the call, if it is sent when the node has started', async () => {
+    let start!: () => void;
+    started = new Promise((resolve) => (start = resolve));
+    const [bytes, room] = [Buffer.from([1, 2, 3]), 'room'];
+    const packet = { type: 2, data: ['event', { within: bytes }] };
+    const target = { ...opts, rooms: [room] };
+    requests.serverSideEmit(['event', bytes], () => undefined);
+    requests.broadcastWithAck({ packet, opts: target, timeout: 60_000 }, unused, () => undefined);
+    bytes.fill(255);
+    target.rooms[0] = 'another';
+    start();
+    await settled();
+    const now = new Uint8Array([1, 2, 3]);
+    expect(sent).toMatchObject([
+      { type: RequestType.ServerSideEmit, data: { packet: ['event', now] } },
+      { type: RequestType.Broadcast, data: { packet: { data: ['event', { within: now }] }, opts: { rooms: [room] } } },
+    ]);
   });
 
   test('take the first answer of each server, also before it is known who is to answer', async () => {

@@ -210,6 +210,15 @@ describe('RequestBus', () => {
       expect(sent).toHaveLength(2);
     });
 
+    test('sends a response again as it was at the call, whatever has become of its buffers meanwhile', async () => {
+      const bytes = Buffer.from([1, 2, 3]);
+      failures.push(new Error('lost'));
+      const responding = bus.respondSurely('other', request('me', { data: bytes }));
+      bytes.fill(255);
+      await responding;
+      expect(lastSent().data).toEqual(new Uint8Array([1, 2, 3]));
+    });
+
     test('sends a control message on the channel of all nodes, and gives one to who handles it', async () => {
       const goodbye: Goodbye = {
         kind: 'goodbye',
