@@ -215,11 +215,18 @@ export class SessionStore implements ClaimKeeper {
 
   finish(claim: SessionClaim): void {
     this.checkpoints.delete(claim);
-    const encoded = claim.mode === 'saving' ? this.encoder.encode('save', claim) : undefined;
-    if (claim.mode === 'saving' && encoded === undefined) {
-      claim.mode = 'discarding'; // an older record is not the session either
-    }
-    const finished = this.writeEnd(claim, encoded).then(
+    let encoded: string | undefined;
+    const written = async (): Promise<void> => {
+      if (claim.mode === 'saving') {
+        await turn(); // listeners of `disconnect` may change the data: Socket.IO calls them next
+        encoded = this.encoder.encode('save', claim);
+        if (encoded === undefined && claim.mode === 'saving') {
+          claim.mode = 'discarding'; // an older record is not the session either
+        }
+      }
+      await this.writeEnd(claim, encoded);
+    };
+    const finished = written().then(
       () => {
         if (claim.mode === 'saving') {
           this.former.addStored(claim); // a failover may lose what was written
@@ -311,4 +318,9 @@ export class SessionStore implements ClaimKeeper {
       this.claims.delete(claim.pid);
     }
   }
+}
+
+/** Resolves in the next turn of the event loop. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }

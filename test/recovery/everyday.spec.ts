@@ -135,6 +135,31 @@ describe('a socket whose data cannot all be kept', () => {
   });
 });
 
+describe('a socket whose data are changed when it is disconnected', () => {
+  test('is recovered with the changes that listeners of disconnecting and disconnect have made', async () => {
+    const redis = await RedisServer.start();
+    const [a, b] = [await startNode({ port: redis.port }), await startNode({ port: redis.port })];
+    a.io.on('connection', (socket) => {
+      const data = socket.data as Record<string, unknown>;
+      socket.on('disconnecting', (reason) => (data['disconnecting'] = reason));
+      socket.on('disconnect', async (reason) => {
+        data['disconnect'] = reason;
+        await Promise.resolve();
+        data['afterwards'] = true;
+      });
+    });
+    const visitor = await visit(a);
+    a.io.emit('msg', 0);
+    await receives(visitor, 1);
+    await visitor.stayAway('close');
+    visitor.comeBack(b.url);
+    await visits(visitor, 2);
+    expect(socketsOf(b, visitor)[0]!.data).toEqual({
+      ...{ disconnecting: 'transport close', disconnect: 'transport close', afterwards: true },
+    });
+  });
+});
+
 describe('an offset that is not in the log', () => {
   test.each([
     ['of another history', (id: string) => `${BigInt(id.split('-')[0]!) - 5n}-0`],
