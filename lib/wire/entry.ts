@@ -156,24 +156,18 @@ export function encodeMessage(message: LogMessage, { onlyPlaintext, trace }: Enc
   return fields;
 }
 
-/** From how many characters on the JSON of a broadcast is used again. To make that of a short one again costs less. */
-const MIN_REUSED = 1_024;
-
-/** Of a broadcast that is not short, the JSON of the packet's data is kept with the packet. */
+/**
+ * Of a broadcast, the JSON of the packet's data is kept with the packet: the clients here are given what all others are, also if
+ * a getter or `toJSON` gives something else each time.
+ */
 function encodeJson(message: LogMessage): string {
   if (message.type !== EntryType.Broadcast) {
     return JSON.stringify(message.data);
   }
   const { packet, opts } = message.data;
-  if (packet.json !== undefined) {
-    packet.json = undefined; // of an earlier call
-  }
-  const before = untilData(opts, packet.type);
-  const text = `${before}${ofFiniteDepth(() => JSON.stringify(packet.data))}${AFTER_DATA}`;
-  if (text.length >= MIN_REUSED && !message.exact) {
-    packet.json = text.slice(before.length, -AFTER_DATA.length);
-  }
-  return text;
+  const json = ofFiniteDepth(() => JSON.stringify(packet.data));
+  packet.json = message.exact ? undefined : json;
+  return `${untilData(opts, packet.type)}${json}${AFTER_DATA}`;
 }
 
 /** The JSON of a broadcast up to the data of its packet, as {@link encodeJson} writes it. */
@@ -291,6 +285,9 @@ export function decodeEntry(
       return { uid, nsp, type, data: { rooms: toNames(data.rooms), opts } };
   }
 }
+
+/** From how many characters on it is worth while to look for the JSON of the data in that of a broadcast. */
+const MIN_REUSED = 1_024;
 
 function toLoggedPacket(data: Record<string, unknown>, text: string): LoggedPacket {
   const packet: LoggedPacket = toPacket(data.packet);

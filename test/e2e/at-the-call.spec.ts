@@ -120,3 +120,30 @@ describe('What waits for the own node in the ordering "log"', () => {
     expect(io.of('/').adapter.rooms.has('joined')).toBe(true);
   });
 });
+
+describe('What is computed when it is sent', () => {
+  test('is the same for the clients of all nodes', async () => {
+    const redis = await RedisServer.start();
+    const members = [
+      await Member.start({ port: redis.port, client: false, server }),
+      await Member.start({ port: redis.port, client: false, server }),
+    ];
+    const clients = await Promise.all(members.map(async ({ url }) => closeAfterwards(await TestClient.connect(url))));
+    let count = 0;
+    const next = { toJSON: () => ++count };
+    const { io } = members[0]!;
+    io.emit(
+      'event',
+      next,
+      {
+        get count() {
+          return ++count;
+        },
+      },
+      'x'.repeat(2_000),
+    );
+    io.emit('event', next);
+    const [own, remote] = await Promise.all(clients.map((client) => client.receives(2)));
+    expect(remote).toEqual(own);
+  });
+});
