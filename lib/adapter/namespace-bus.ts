@@ -1,6 +1,7 @@
 import type { ClusterNode } from '../cluster/cluster-node.js';
 import type { NamespaceMember } from '../cluster/local-namespaces.js';
 import type { Census } from '../cluster/request-bus.js';
+import { PayloadTooLargeError } from '../redis/driver.js';
 import { checkBytes } from '../stream/message-size.js';
 import { encodeMsgpack } from '../wire/msgpack.js';
 import type { Request, Response } from '../wire/request-data.js';
@@ -36,16 +37,26 @@ export class NamespaceBus {
     await this.counted(() => node.bus.publish({ uid, nsp, ...request, ...(trace !== undefined && { trace }) }));
   }
 
-  /** Sends to one server. @throws as {@link send}; PayloadTooLargeError */
-  async respond(to: string, response: Response): Promise<void> {
-    const { uid, name: nsp } = this.member;
-    await this.counted(() => this.node.bus.respond(to, { uid, nsp, ...response }));
-  }
-
-  /** The same, also if the connection is lost meanwhile: for what does no harm if it comes twice. @throws as {@link respond} */
+  /**
+   * Sends to one server, again if the connection is lost meanwhile: what does no harm if it comes twice.
+   *
+   * @throws as {@link send}; PayloadTooLargeError
+   */
   async respondSurely(to: string, response: Response): Promise<void> {
     const { uid, name: nsp } = this.member;
     await this.counted(() => this.node.bus.respondSurely(to, { uid, nsp, ...response }));
+  }
+
+  /**
+   * To be called with why something could not be sent, if nobody is told by an error: what is too large will never be.
+   *
+   * @param message - what it was
+   */
+  onUnsent(error: unknown, message: string): void {
+    if (error instanceof PayloadTooLargeError) {
+      const { bytes } = error;
+      this.node.counters.refuseMessage({ stream: this.stream, namespace: this.member.name, message, bytes, error });
+    }
   }
 
   /** The number of the last request, for the next entry of the log; see `LogEntry.bus`. */

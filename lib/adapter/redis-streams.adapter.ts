@@ -16,7 +16,9 @@ import {
   type LoggedPacket,
   type LogMessage,
 } from '../wire/entry.js';
+import type { Request } from '../wire/request-data.js';
 import { RequestType } from '../wire/requests.js';
+import { describeEvent } from '../stream/message-size.js';
 import type { StreamLog } from '../stream/stream-log.js';
 import { callApp } from './app-code.js';
 import { toMessage, type Change } from './change.js';
@@ -161,7 +163,7 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
           data: { packet: this.packets.onBus(exact), opts: elsewhere },
         } as const;
         this.bus.checkSize(exact.data, request.data);
-        this.bus.send(request).catch(() => undefined); // it may be lost
+        this.sendUnasked(request, exact.data); // it may be lost
       }
       super.broadcast(this.packets.toSend(exact), opts);
     } else if (packet.id !== undefined) {
@@ -250,8 +252,13 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
     } else {
       const request = { type: RequestType.ServerSideEmit, data: { packet: carry(event) as unknown[] } } as const;
       this.bus.checkSize(event, request.data);
-      this.bus.send(request).catch(() => undefined); // it is lost while Redis is away, which is counted
+      this.sendUnasked(request, event); // it is lost while Redis is away, which is counted
     }
+  }
+
+  /** Sends an event that nobody answers. */
+  private sendUnasked(request: Request, [name]: readonly unknown[]): void {
+    this.bus.send(request).catch((error: unknown) => this.bus.onUnsent(error, describeEvent(name)));
   }
 
   // ── what the log brings ─────────────────────────────────────────────────────────────────────────────────────────
@@ -345,6 +352,10 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
 
   onPeersChanged(): void {
     void this.requests.recheck();
+  }
+
+  onSubscribed(): void {
+    this.requests.askAgain();
   }
 
   // ── connection state recovery ───────────────────────────────────────────────────────────────────────────────────

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { BroadcastOptions } from 'socket.io-adapter';
 import type { BusMessage } from '../cluster/request-bus.js';
 import { PayloadTooLargeError } from '../redis/errors.js';
+import { describeEvent } from '../stream/message-size.js';
 import { carry, type NotCarried } from '../wire/carried.js';
 import type { EventPacket, WireOptions } from '../wire/entry.js';
 import { copyOf, decodeMsgpack } from '../wire/msgpack.js';
@@ -24,7 +25,7 @@ const RECHECK_INTERVAL_MS = 250;
 /** What requests need of the server that makes and answers them. */
 export interface RequestServer {
   /** The other servers. */
-  readonly bus: Pick<NamespaceBus, 'whenStarted' | 'census' | 'send' | 'respond' | 'respondSurely'>;
+  readonly bus: Pick<NamespaceBus, 'whenStarted' | 'census' | 'send' | 'respondSurely' | 'onUnsent'>;
   /** Called with what an answer had to leave out. */
   readonly onLeftOut: (what: NotCarried) => void;
   /** What is asked, done on the sockets of this server. */
@@ -153,14 +154,14 @@ export class Requests {
     onAll: (count: number) => void,
   ): void {
     let received = 0;
-    const clients = new Map<string, { expected: number | undefined; received: number }>();
+    const clients = new Map<string, { expected: number | undefined; received: number; numbers: Set<number> }>();
     this.ask((requestId) => ({ type: RequestType.Broadcast, data: { packet, opts, requestId } }), timeout, {
       take: (response, uid) => {
-        const of = clients.get(uid) ?? { expected: undefined, received: 0 };
+        const of = clients.get(uid) ?? { expected: undefined, received: 0, numbers: new Set() };
         clients.set(uid, of);
         if (response.type === RequestType.BroadcastClientCount) {
           of.expected = response.data.clientCount;
-        } else if (response.type === RequestType.BroadcastAck) {
+        } else if (response.type === RequestType.BroadcastAck && isFirst(response.data.n, of.numbers)) {
           of.received++;
           received++;
           callApp(() => onAck(response.data.packet));
@@ -170,7 +171,10 @@ export class Requests {
       end: (error) => {
         if (!error) {
           callApp(() => onAll(received));
-        } // else Socket.IO notices by itself that the time is over
+        } else {
+          // Socket.IO notices by itself that the time is over, and only that.
+          this.server.bus.onUnsent(error.cause, describeEvent(packet.data[0]));
+        }
       },
     });
   }
@@ -236,6 +240,18 @@ export class Requests {
       pending.early.forEach((uid) => pending.survey!.answer(uid));
       this.endIfComplete(requestId);
     });
+  }
+
+  /**
+   * To be called when this node hears the others again: answers may have been lost meanwhile. What does no harm if it is asked
+   * twice is asked again.
+   */
+  askAgain(): void {
+    for (const [requestId, { request, survey }] of this.pending) {
+      if (survey && request.type === RequestType.FetchSockets) {
+        this.sendAgain(requestId);
+      }
+    }
   }
 
   /** Servers that have answered answer again, and are not heard. */
@@ -330,11 +346,13 @@ export class Requests {
       here.broadcast(packet, toBroadcastOptions(opts));
       return;
     }
+    const type = RequestType.BroadcastClientCount;
+    let n = 0;
     here.broadcastWithAck(
       packet,
       toBroadcastOptions(opts),
-      (clientCount) => this.respond(uid, { type: RequestType.BroadcastClientCount, data: { requestId, clientCount } }),
-      (response) => this.respond(uid, { type: RequestType.BroadcastAck, data: { requestId, packet: response } }),
+      (clientCount) => this.respondSurely(uid, { type, data: { requestId, clientCount } }),
+      (response) => this.acknowledge(uid, { requestId, packet: response, n: ++n }),
     );
   }
 
@@ -350,7 +368,7 @@ export class Requests {
         await answerInPieces(sockets, { bus, uid, requestId, onLeftOut });
       } else {
         const described = sockets.map((socket) => describeSocket(socket, onLeftOut));
-        await bus.respond(uid, { type, data: { requestId, sockets: described } });
+        await bus.respondSurely(uid, { type, data: { requestId, sockets: described } });
       }
     } catch {
       // Redis is away, which is counted; who asked waits no longer than it wants to
@@ -387,8 +405,12 @@ export class Requests {
     this.respondSurely(uid, answer, refused);
   }
 
-  private respond(uid: string, response: Response): void {
-    this.server.bus.respond(uid, response).catch(() => undefined); // who asked notices by its time
+  /** The answer of a client. One that is too large is missed by who asked, as one of a client that does not answer. */
+  private acknowledge(uid: string, data: { requestId: string; packet: unknown; n: number }): void {
+    const { bus } = this.server;
+    bus
+      .respondSurely(uid, { type: RequestType.BroadcastAck, data })
+      .catch((error: unknown) => bus.onUnsent(error, 'an acknowledgement of a client'));
   }
 
   /** @param instead - of an answer that is too large */
@@ -401,6 +423,11 @@ export class Requests {
     });
     answered.catch(() => undefined); // who asked notices by its time
   }
+}
+
+/** Whether something with this number comes for the first time; without one, it comes once. */
+function isFirst(n: number | undefined, numbers: Set<number>): boolean {
+  return n === undefined || numbers.size < numbers.add(n).size;
 }
 
 export function toBroadcastOptions({ rooms, except, flags }: WireOptions): BroadcastOptions {

@@ -10,6 +10,8 @@ export interface NamespaceMember extends BusMember {
   deliverAtOnce(message: LogMessage): void;
   /** A node has come or gone: those that have the namespace may have changed. */
   onPeersChanged(): void;
+  /** This node hears the others, for the first time or again: what they have answered meanwhile may be lost. */
+  onSubscribed(): void;
   readonly socketCount: number;
 }
 

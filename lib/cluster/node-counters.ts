@@ -1,3 +1,4 @@
+import type { MessageRefused } from '../stream/events.js';
 import type { NotCarried } from '../wire/carried.js';
 import type { EventPublisher } from './event-publisher.js';
 import { noCounts, noRefusals, type ClusterNodeStatus, type RecoveryRefusal } from './events.js';
@@ -32,6 +33,11 @@ export class NodeCounters {
   /** A socket has something that other nodes cannot be given. Not counted; the first of each kind is an event. */
   leaveOut(namespace: string, { path, reason }: NotCarried): void {
     this.events.emitOnce({ type: 'data-left-out', namespace, path, reason }, `${path} ${reason}`);
+  }
+
+  /** A message that went by PUB/SUB was refused for its size. Not counted; the first of each kind is an event. */
+  refuseMessage(refused: Omit<MessageRefused, 'type'>): void {
+    this.events.emitOnce({ type: 'message-refused', ...refused }, `${refused.message} ${refused.namespace}`);
   }
 
   status(): Pick<ClusterNodeStatus, 'counters' | 'refusedRecoveries'> {

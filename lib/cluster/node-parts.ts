@@ -161,6 +161,7 @@ export class NodeParts {
   private onSubscribed(): void {
     this.verifySessions(); // what was asked of this node meanwhile was not heard
     this.heartbeats.ping(); // who was not heard meanwhile answers
+    this.node.namespaces.all().forEach((member) => member.onSubscribed());
     this.node.events.notifyStatus();
   }
 

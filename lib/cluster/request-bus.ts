@@ -100,13 +100,8 @@ export class RequestBus {
     return this.options.order.mark({ uid, nsp: name });
   }
 
-  /** Sends to one server. @throws if Redis cannot be reached now; PayloadTooLargeError */
-  async respond(uid: string, message: BusMessage): Promise<void> {
-    await this.send(this.options.channels.responses(message.nsp, uid), encodeBusMessage(message));
-  }
-
   /**
-   * The same, again when the connection is back if that is lost meanwhile: for what does no harm if it comes twice.
+   * Sends to one server, again when the connection is back if that is lost meanwhile: what does no harm if it comes twice.
    *
    * @throws if Redis stays away; PayloadTooLargeError
    */

@@ -3,10 +3,11 @@ import { logEvent } from '../cluster/describe-event.js';
 import { namesInRedis, type Names } from '../cluster/names.js';
 import { resolveOptions, type RedisStreamsAdapterOptions, type ResolvedOptions } from '../cluster/options.js';
 import { driverFor } from '../redis/driver-for.js';
-import type { RedisConnection, RedisDriver } from '../redis/driver.js';
+import { PayloadTooLargeError, type RedisConnection, type RedisDriver } from '../redis/driver.js';
 import { outsideContext } from '../redis/outside-context.js';
-import type { StreamEvent } from '../stream/events.js';
-import { checkBytes, checkSize } from '../stream/message-size.js';
+import { RefusedSize } from '../redis/refused-size.js';
+import type { MessageRefused, StreamEvent } from '../stream/events.js';
+import { checkBytes, checkSize, describeEvent } from '../stream/message-size.js';
 import { Lane } from '../stream/lane.js';
 import type { TelemetryRecorder } from '../stream/telemetry.js';
 import { sizeOfFields, StreamPublisher } from '../stream/stream-publisher.js';
@@ -21,6 +22,8 @@ import type { DefaultEventsMap, EventArgs, EventNames } from './typed-events.js'
 
 /** How many events for the servers wait for the first connection, at most. */
 const MAX_EARLY = 10_000;
+/** How many kinds of messages that are too large are reported, at most. */
+const MAX_REPORTED = 200;
 
 /** Options of the emitter: those of the cluster's nodes that say where broadcasts go, and how many may wait. */
 export type RedisStreamsEmitterOptions = Pick<
@@ -128,6 +131,10 @@ export class RedisStreamsEmitter<
       resolve();
     };
   });
+  /** What is too large for Redis. */
+  private readonly refusedSize = new RefusedSize();
+  /** Kinds of messages that were reported to be. */
+  private readonly refused = new Set<string>();
   /** Events for the servers that wait, or are under way. */
   private readonly published = new PendingPromises();
 
@@ -340,6 +347,36 @@ export class RedisStreamsEmitter<
     const isAwaited = type === RequestType.ServerSideEmit && !this.isOpened && this.published.size < MAX_EARLY;
     const channel = this.names.channels.requests(nsp);
     const isReady = isAwaited ? this.opened : Promise.resolve();
-    this.published.add(isReady.then(() => this.connection?.publish(channel, message)));
+    const sent = isReady
+      .then(() => this.send(channel, message))
+      .catch((error: unknown) => {
+        if (error instanceof PayloadTooLargeError) {
+          this.onTooLarge(error, { stream: this.names.streams[index]!, namespace: nsp, message: describeEvent(event) });
+        } // else it is lost, as it may be
+      });
+    this.published.add(sent);
+  }
+
+  private async send(channel: string, message: Buffer): Promise<void> {
+    const { refusedSize } = this;
+    refusedSize.check(message.length);
+    try {
+      await this.connection?.publish(channel, message);
+    } catch (error) {
+      throw refusedSize.onFailed(message.length, error as Error);
+    }
+    refusedSize.onSent(message.length);
+  }
+
+  /** The first of each kind is an event. */
+  private onTooLarge(
+    error: PayloadTooLargeError,
+    what: Pick<MessageRefused, 'stream' | 'namespace' | 'message'>,
+  ): void {
+    const kind = `${what.message} ${what.namespace}`;
+    if (!this.refused.has(kind) && this.refused.size < MAX_REPORTED) {
+      this.refused.add(kind);
+      this.onEvent({ type: 'message-refused', ...what, bytes: error.bytes, error });
+    }
   }
 }

@@ -65,6 +65,7 @@ export function nameOf(fields: readonly string[]): string {
   }
 }
 
-function describeEvent(name: unknown): string {
+/** What an event is called. @param name - its name */
+export function describeEvent(name: unknown): string {
   return `the event ${JSON.stringify(name)}`;
 }

@@ -40,7 +40,15 @@ export type Response =
       };
     }
   | { type: typeof RequestType.BroadcastClientCount; data: { requestId: string; clientCount: number } }
-  | { type: typeof RequestType.BroadcastAck; data: { requestId: string; packet: unknown } };
+  | {
+      type: typeof RequestType.BroadcastAck;
+      data: {
+        requestId: string;
+        packet: unknown;
+        /** Which of the server's acknowledgements it is, counted from 1: it may come twice. */
+        n?: number;
+      };
+    };
 
 /**
  * Reads what a message of a channel contains, which anybody may have published.
@@ -82,8 +90,13 @@ export function parseRequest({ type, data }: { type: number; data?: unknown }): 
       }
       return { type, data: { requestId: toRequestId(fields), clientCount: clientCount as number } };
     }
-    case RequestType.BroadcastAck:
-      return { type, data: { requestId: toRequestId(fields), packet: fields.packet } };
+    case RequestType.BroadcastAck: {
+      const { packet, n } = fields;
+      return {
+        type,
+        data: { requestId: toRequestId(fields), packet, ...(Number.isSafeInteger(n) && { n: n as number }) },
+      };
+    }
     default:
       throw new Error(`the type ${type} is not known to this version`);
   }

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import { NamespaceBus } from '../../lib/adapter/namespace-bus.js';
+import { PayloadTooLargeError } from '../../lib/redis/driver.js';
 import type { Request } from '../../lib/wire/request-data.js';
 import { RequestType } from '../../lib/wire/requests.js';
 
@@ -9,12 +10,13 @@ describe('NamespaceBus', () => {
   let state: string;
   let sent: unknown[];
   let dropped: number;
+  let reported: unknown[];
   let failure: Error | undefined;
   let listeners: Set<{ onStatus(): void }>;
   let bus: NamespaceBus;
 
   beforeEach(() => {
-    [state, sent, dropped, failure, listeners] = ['running', [], 0, undefined, new Set()];
+    [state, sent, dropped, reported, failure, listeners] = ['running', [], 0, [], undefined, new Set()];
     const send = async (...args: unknown[]): Promise<void> => {
       if (failure) {
         throw failure;
@@ -22,9 +24,16 @@ describe('NamespaceBus', () => {
       sent.push(args);
     };
     const node = {
-      bus: { publish: send, respond: send, mark: ({ uid }: { uid: string }) => (uid === 'node.1' ? 4 : undefined) },
+      bus: {
+        publish: send,
+        respondSurely: send,
+        mark: ({ uid }: { uid: string }) => (uid === 'node.1' ? 4 : undefined),
+      },
       telemetry: { inject: (stream: string) => `trace of ${stream}` },
-      counters: { count: (what: string) => (dropped += Number(what === 'droppedRequests')) },
+      counters: {
+        count: (what: string) => (dropped += Number(what === 'droppedRequests')),
+        refuseMessage: (refused: unknown) => reported.push(refused),
+      },
       status: () => ({ state }),
       census: async ({ name }: { name: string }) => ({ named: new Set([name]), others: 1 }),
       subscribe: (listener: { onStatus(): void }) => {
@@ -37,7 +46,7 @@ describe('NamespaceBus', () => {
 
   test('sends requests with the uid, the namespace and the trace, and responses to one server', async () => {
     await bus.send(request);
-    await bus.respond('other', { type: RequestType.BroadcastAck, data: { requestId: 'r', packet: 1 } });
+    await bus.respondSurely('other', { type: RequestType.BroadcastAck, data: { requestId: 'r', packet: 1 } });
     expect(sent).toEqual([
       [{ uid: 'node.1', nsp: '/chat', ...request, trace: 'trace of log' }],
       ['other', { uid: 'node.1', nsp: '/chat', type: RequestType.BroadcastAck, data: { requestId: 'r', packet: 1 } }],
@@ -49,6 +58,13 @@ describe('NamespaceBus', () => {
     failure = new Error('Redis is away');
     await expect(bus.send(request)).rejects.toThrow('Redis is away');
     expect(dropped).toBe(1);
+  });
+
+  test('reports what is too large, and nothing else', () => {
+    const error = new PayloadTooLargeError(7);
+    bus.onUnsent(new Error('Redis is away'), 'the event "x"');
+    bus.onUnsent(error, 'the event "x"');
+    expect(reported).toEqual([{ stream: 'log', namespace: '/chat', message: 'the event "x"', bytes: 7, error }]);
   });
 
   test('knows nobody once it is closed', async () => {

@@ -64,6 +64,9 @@ describe('Requests', () => {
   let sent: Request[];
   let sending: () => Promise<void>;
   let started: Promise<void> | undefined;
+  let answered: Response[];
+  let answering: () => Promise<void>;
+  let unsent: unknown[];
   let requests: Requests;
 
   beforeEach(() => {
@@ -71,6 +74,8 @@ describe('Requests', () => {
     sent = [];
     sending = () => Promise.resolve();
     started = undefined;
+    [answered, unsent] = [[], []];
+    answering = () => Promise.resolve();
     const server: RequestServer = {
       bus: {
         whenStarted: () => started,
@@ -79,11 +84,21 @@ describe('Requests', () => {
           sent.push(request);
           return sending();
         },
-        respond: unused,
-        respondSurely: unused,
+        respondSurely: async (_uid, response) => {
+          answered.push(response);
+          await answering();
+        },
+        onUnsent: (error, message) => unsent.push([(error as Error).message, message]),
       },
       onLeftOut: unused,
-      here: { broadcast: unused, broadcastWithAck: unused, fetchSockets: unused, serverSideEmit: unused },
+      here: {
+        ...{ broadcast: unused, fetchSockets: unused, serverSideEmit: unused },
+        broadcastWithAck: (_packet, _opts, onCount, onAck) => {
+          onCount(2);
+          onAck('first');
+          onAck('second');
+        },
+      },
     };
     requests = new Requests(server);
   });
@@ -166,6 +181,21 @@ describe('Requests', () => {
     answer('a', piece({ count: 3 }, 'a3'));
     expect(await fetching).toEqual(['b1', 'a1', 'a3', 'a2'].map((id) => ({ id })));
     expect(requests.size).toBe(0);
+  });
+
+  test('that do no harm if they are asked twice are asked again when this node hears the others again', async () => {
+    const fetching = requests.fetchSockets(opts);
+    requests.serverSideEmit(['event'], () => undefined);
+    requests.askAgain();
+    expect(sent).toHaveLength(2); // it is not known yet who is to answer
+    await settled();
+    answer('a', sockets('a'), sent[0]);
+    requests.askAgain();
+    expect(sent.slice(2)).toEqual([sent[0]]);
+    answer('b', sockets('b'), sent[0]);
+    expect(await fetching).toEqual(['a', 'b']);
+    requests.askAgain();
+    expect(sent).toHaveLength(3);
   });
 
   test('take 200,000 sockets in one answer', async () => {
@@ -255,5 +285,37 @@ describe('Requests', () => {
     present = census(['a']);
     await requests.recheck();
     expect(counts).toEqual([3]);
+  });
+
+  test('of a broadcast take each acknowledgement once, also if it comes twice', async () => {
+    const responses: unknown[] = [];
+    const counts: number[] = [];
+    const packet = { type: 2, data: ['ask'] };
+    present = census(['a']);
+    requests.broadcastWithAck(
+      { packet, opts, timeout: 60_000 },
+      (response) => responses.push(response),
+      (count) => counts.push(count),
+    );
+    const ack = (n: number): Answer => ({ type: RequestType.BroadcastAck, data: { packet: n, n } });
+    await settled();
+    [ack(1), ack(2), ack(1), ack(2)].forEach((one) => answer('a', one));
+    answer('a', { type: RequestType.BroadcastClientCount, data: { clientCount: 3 } });
+    answer('a', ack(3));
+    expect([responses, counts]).toEqual([[1, 2, 3], [3]]);
+  });
+
+  test('of a broadcast are answered with numbered acknowledgements; those that cannot be sent are reported', async () => {
+    const refused = new Error('too large');
+    answering = () => (answered.length === 3 ? Promise.reject(refused) : Promise.resolve());
+    const data = { packet: { type: 2, data: ['ask'] }, opts, requestId: 'r' };
+    requests.receive({ uid: 'asking', nsp: '/', type: RequestType.Broadcast, data });
+    await settled();
+    expect(answered.map((response) => response.data)).toEqual([
+      { requestId: 'r', clientCount: 2 },
+      { requestId: 'r', packet: 'first', n: 1 },
+      { requestId: 'r', packet: 'second', n: 2 },
+    ]);
+    expect(unsent).toEqual([['too large', 'an acknowledgement of a client']]);
   });
 });

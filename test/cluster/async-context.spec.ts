@@ -67,5 +67,6 @@ function namespace(name: string, uid: string): Parameters<ClusterNode['attach']>
     deliverAtOnce: () => {},
     onMessage: () => {},
     onPeersChanged: () => {},
+    onSubscribed: () => {},
   };
 }

@@ -6,6 +6,7 @@ const member = (name: string, uid: string, socketCount = 0): NamespaceMember => 
   deliver: () => true,
   deliverAtOnce: () => undefined,
   onPeersChanged: () => undefined,
+  onSubscribed: () => undefined,
   onMessage: () => undefined,
 });
 

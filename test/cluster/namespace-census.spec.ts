@@ -9,7 +9,7 @@ const info = (id: string, servers = 1): NodeInfo => ({
 });
 const member = (uid: string): NamespaceMember => ({
   ...{ name: '/', uid, socketCount: 0, onMessage: () => undefined, deliver: () => false },
-  ...{ deliverAtOnce: () => undefined, onPeersChanged: () => undefined },
+  ...{ deliverAtOnce: () => undefined, onPeersChanged: () => undefined, onSubscribed: () => undefined },
 });
 
 describe('NamespaceCensus', () => {

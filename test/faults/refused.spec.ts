@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { MessageTooLargeError } from '../../lib/adapter/index.js';
+import type { StreamEvent } from '../../lib/stream/events.js';
 import { RedisStreamsEmitter } from '../../lib/emitter/index.js';
 import { allReceived, closeAfterwards, Member, numbers, RedisServer, TcpProxy, until } from '../kit/index.js';
 
@@ -122,7 +123,8 @@ describe('an answer that Redis refuses because of its size', () => {
 
   async function twoNodes(): Promise<{ asking: Member; answering: Member; connections: () => Promise<number> }> {
     const redis = await RedisServer.start({ config: ['proto-max-bulk-len 1mb'] });
-    const [asking, answering] = [await Member.start({ port: redis.port }), await Member.start({ port: redis.port })];
+    const options = { port: redis.port, server: { maxHttpBufferSize: 10 * 1024 * 1024 } };
+    const [asking, answering] = [await Member.start(options), await Member.start(options)];
     const connections = async (): Promise<number> => Number((await redis.info('stats'))['total_connections_received']);
     return { asking, answering, connections };
   }
@@ -183,5 +185,68 @@ describe('an answer that Redis refuses because of its size', () => {
     }
     expect(performance.now() - since).toBeLessThan(4_000); // one that is not answered takes 5 s
     expect((await connections()) - before).toBeLessThanOrEqual(2);
+  });
+
+  test('of a client, to a broadcast of another node, is reported; who asked has those of the others in time', async () => {
+    const { asking, answering } = await twoNodes();
+    const [all, odd] = [asking.connect(), answering.connect()];
+    [all, odd].forEach((socket) => closeAfterwards(socket));
+    for (const socket of [asking.socket, answering.socket, all]) {
+      socket.on('question', (answer: (value: unknown) => void) => answer('fits'));
+    }
+    odd.on('question', (answer: (value: unknown) => void) => answer(large));
+    await until(() => all.connected && odd.connected, { what: 'the clients to be connected' });
+    const outcome = await new Promise((resolve) =>
+      asking.io
+        .timeout(2_000)
+        .emit('question', (error: Error, answers: unknown[]) => resolve([error.message, answers])),
+    );
+    expect(outcome).toEqual(['operation has timed out', ['fits', 'fits', 'fits']]);
+    const message = 'an acknowledgement of a client';
+    expect(answering.eventsOf('message-refused')).toMatchObject([{ message, namespace: '/', stream: 'socket.io' }]);
+  });
+});
+
+describe('what goes by PUB/SUB and Redis refuses because of its size', () => {
+  test.each<[string, (io: Member['io'], event: string, text: string) => void]>([
+    ['a volatile event', (io, event, text) => io.volatile.emit(event, text)],
+    [
+      'an event that asks for acknowledgements',
+      (io, event, text) => io.timeout(500).emit(event, text, () => undefined),
+    ],
+    ['an event for the servers', (io, event, text) => io.serverSideEmit(event, text)],
+  ])('is reported once if nobody is told otherwise: %s', async (_what, emit) => {
+    const redis = await RedisServer.start({ config: ['proto-max-bulk-len 1mb'] });
+    const sender = await Member.start({ port: redis.port, client: false });
+    await Member.start({ port: redis.port, client: false });
+    const reported = (): unknown[] => sender.eventsOf('message-refused');
+    await until(
+      () => {
+        emit(sender.io, 'large', 'x'.repeat(2 * 1024 * 1024));
+        return reported().length > 0;
+      },
+      { what: 'the report', interval: 100 },
+    );
+    emit(sender.io, 'large', 'x'.repeat(2 * 1024 * 1024));
+    expect(reported()).toMatchObject([{ message: 'the event "large"', namespace: '/', stream: 'socket.io' }]);
+  });
+
+  test('is reported once by an emitter, too', async () => {
+    const redis = await RedisServer.start({ config: ['proto-max-bulk-len 1mb'] });
+    const client = new Redis({ port: redis.port, host: '127.0.0.1' });
+    closeAfterwards({ close: () => client.disconnect() });
+    const events: StreamEvent[] = [];
+    const emitter = closeAfterwards(new RedisStreamsEmitter(client, {}, (event) => events.push(event)));
+    emitter.open();
+    await until(
+      () => {
+        emitter.volatile.emit('large', 'x'.repeat(2 * 1024 * 1024));
+        return events.length > 0;
+      },
+      { what: 'the report', interval: 100 },
+    );
+    emitter.volatile.emit('large', 'x'.repeat(2 * 1024 * 1024));
+    await emitter.close();
+    expect(events).toMatchObject([{ type: 'message-refused', message: 'the event "large"', namespace: '/' }]);
   });
 });
