@@ -94,7 +94,8 @@ export class ConnectedClient {
    * @returns whether there were any
    */
   noteRooms(rooms: ReadonlySet<string>, before: readonly string[]): boolean {
-    const joined = [...rooms].filter((room) => !before.includes(room));
+    const known = new Set(before);
+    const joined = [...rooms].filter((room) => !known.has(room));
     const left = before.filter((room) => !rooms.has(room));
     joined.forEach((room) => this.joined.set(room, this.arrived));
     left.forEach((room) => this.leave(room));

@@ -133,6 +133,14 @@ describe('ConnectedClient', () => {
     });
   });
 
+  test('comes back in 100,000 rooms without keeping its node busy', () => {
+    const rooms = Array.from({ length: 100_000 }, (_, i) => `room ${i}`);
+    const client = connect({ rooms });
+    const since = performance.now();
+    expect(client.noteRooms(new Set(rooms), rooms)).toBe(false);
+    expect(performance.now() - since).toBeLessThan(1_000); // 11 s, where each was looked for in a list
+  });
+
   test('has been given something if it missed something, or the log has had something for it since', () => {
     expect(connect().hasBeenGiven([SOCKET])).toBe(false);
     expect(connect({}, { missed: [missed('8-0', 1)] }).hasBeenGiven([SOCKET])).toBe(true);
