@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
+import { Cluster } from 'ioredis';
 import { observe } from '../faults/record.js';
-import { Member, RedisServer, until } from '../kit/index.js';
+import { Member, RedisCluster, RedisServer, until } from '../kit/index.js';
 
 const NAMESPACES = 5_000;
 
@@ -62,6 +63,42 @@ describe('Subscriptions', () => {
     },
     90_000,
   );
+
+  test('of 5,000 namespaces are back within seconds after all masters of a cluster were restarted (sharded)', async () => {
+    const redis = await RedisCluster.start({ replicas: 0 });
+    const Client = class extends Cluster {
+      constructor() {
+        super(redis.rootNodes);
+      }
+    };
+    const options = { port: 0, Client, adapter: { useShardedPubSub: true, heartbeatTimeout: 5_000 }, client: false };
+    const members = [await Member.start(options), await Member.start(options)];
+    const [asking, other] = members as [Member, Member];
+    for (const { io } of members) {
+      for (let i = 0; i < NAMESPACES; i++) io.of(`/${i}`);
+    }
+    const areSubscribed = (): Promise<unknown> =>
+      until(
+        async () => {
+          const channels = await Promise.all(redis.alive.map((server) => channelsOf(server, 'sharded')));
+          return (
+            members.every(({ node }) => node.status().state === 'running') &&
+            channels.reduce((sum, count) => sum + count) === 3 * (NAMESPACES + 1) + 1
+          );
+        },
+        { what: 'all channels', timeout: 30_000, interval: 50 },
+      );
+    await areSubscribed();
+    other.io.of('/77').on('who?', (answer: (name: string) => void) => answer('other'));
+    const masters = [...redis.alive];
+    await Promise.all(masters.map((server) => server.kill()));
+    await until(() => members.every(({ node }) => node.status().state === 'degraded'), { what: 'the loss' });
+    await Promise.all(masters.map((server) => server.restart()));
+    const since = performance.now();
+    await areSubscribed();
+    expect(performance.now() - since).toBeLessThan(15_000); // measured: 3 s
+    expect(await asking.io.of('/77').serverSideEmitWithAck('who?')).toEqual(['other']);
+  }, 90_000);
 
   test('that Redis refuses are named by the status, affect no other, and are subscribed once permitted', async () => {
     const redis = await RedisServer.start({
