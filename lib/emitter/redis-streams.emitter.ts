@@ -135,6 +135,8 @@ export class RedisStreamsEmitter<
   private readonly refusedSize = new RefusedSize();
   /** Kinds of messages that were reported to be. */
   private readonly refused = new Set<string>();
+  /** How many events for the servers wait for the first connection, by the number of the stream. */
+  private readonly early: number[];
   /** Events for the servers that wait, or are under way. */
   private readonly published = new PendingPromises();
 
@@ -154,6 +156,7 @@ export class RedisStreamsEmitter<
     this.names = namesInRedis(this.driver ?? {}, this.options);
     this.lanes = this.names.streams.map(() => new Lane(this.uid));
     this.droppedUnopened = this.names.streams.map(() => 0);
+    this.early = this.names.streams.map(() => 0);
     this.root = new BroadcastOperator(this, '/');
   }
 
@@ -288,6 +291,7 @@ export class RedisStreamsEmitter<
         ...this.publishers.map((publisher) => publisher.close(closeTimeout)),
         within(closeTimeout, this.published.whenDone()),
       ]);
+      this.reportEarly();
       await this.connection?.close();
       this.recorder?.close();
     })();
@@ -344,9 +348,15 @@ export class RedisStreamsEmitter<
     });
     checkBytes(event, message, this.options.maxMessageBytes);
     this.open();
+    if (!this.driver) {
+      return;
+    }
     const isAwaited = type === RequestType.ServerSideEmit && !this.isOpened && this.published.size < MAX_EARLY;
     const channel = this.names.channels.requests(nsp);
-    const isReady = isAwaited ? this.opened : Promise.resolve();
+    if (isAwaited) {
+      this.early[index]!++;
+    }
+    const isReady = isAwaited ? this.opened.then(() => void this.early[index]!--) : Promise.resolve();
     const sent = isReady
       .then(() => this.send(channel, message))
       .catch((error: unknown) => {
@@ -355,6 +365,15 @@ export class RedisStreamsEmitter<
         } // else it is lost, as it may be
       });
     this.published.add(sent);
+  }
+
+  /** What has waited in vain for the first connection. */
+  private reportEarly(): void {
+    this.early.forEach((dropped, i) => {
+      if (dropped > 0) {
+        this.onEvent({ type: 'outbox-dropped', stream: this.names.streams[i]!, reason: 'closed', dropped });
+      }
+    });
   }
 
   private async send(channel: string, message: Buffer): Promise<void> {

@@ -118,3 +118,23 @@ test('what it is given after it was closed, opened before or not, is counted as 
     ]);
   }
 });
+
+test('events for servers that wait in vain for the first connection are reported when it is closed', async () => {
+  await redis.close();
+  const events: unknown[] = [];
+  const closed = new RedisStreamsEmitter(client, { closeTimeout: 100 }, (event) => events.push(event));
+  for (let i = 0; i < 3; i++) closed.of('/chat').serverSideEmit('hello', i);
+  await closed.close();
+  expect(events).toEqual([{ type: 'outbox-dropped', stream: 'socket.io', reason: 'closed', dropped: 3 }]);
+});
+
+test('events for servers of an emitter that sends nothing are not reported, and do not delay its end', async () => {
+  const events: unknown[] = [];
+  const nowhere = new RedisStreamsEmitter(null, { closeTimeout: 5_000 }, (event) => events.push(event));
+  nowhere.serverSideEmit('hello', 1);
+  nowhere.volatile.emit('hello', 1);
+  const since = performance.now();
+  await nowhere.close();
+  expect(performance.now() - since).toBeLessThan(1_000);
+  expect(events).toEqual([]);
+});
