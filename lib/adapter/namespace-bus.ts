@@ -1,7 +1,7 @@
 import type { ClusterNode } from '../cluster/cluster-node.js';
 import type { NamespaceMember } from '../cluster/local-namespaces.js';
 import type { Census } from '../cluster/request-bus.js';
-import { PayloadTooLargeError } from '../redis/driver.js';
+import { PayloadTooLargeError } from '../redis/errors.js';
 import { checkBytes } from '../stream/message-size.js';
 import { encodeMsgpack } from '../wire/msgpack.js';
 import type { Request, Response } from '../wire/request-data.js';

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import { NamespaceBus } from '../../lib/adapter/namespace-bus.js';
-import { PayloadTooLargeError } from '../../lib/redis/driver.js';
+import { PayloadTooLargeError } from '../../lib/redis/errors.js';
 import type { Request } from '../../lib/wire/request-data.js';
 import { RequestType } from '../../lib/wire/requests.js';
 

@@ -2,9 +2,8 @@ import { describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import type { Server } from 'socket.io';
 import { RedisStreamsEmitter } from '../../lib/emitter/index.js';
-import { Member } from '../faults/fleet.js';
-import { closeAfterwards, RedisServer, TcpProxy, until } from '../kit/index.js';
-import { TestClient } from './test-client.js';
+import { closeAfterwards, Member, RedisServer, TcpProxy, until } from '../kit/index.js';
+import { TestClient } from '../kit/test-client.js';
 
 const server = { connectionStateRecovery: { maxDisconnectionDuration: 60_000 } };
 const BYTES = [1, 2, 3, 4, 5, 6, 7, 8];
