@@ -54,11 +54,6 @@ export class Batch {
     return this.entries[0];
   }
 
-  /** Whether it is sent for the first time, and whole. */
-  get isFresh(): boolean {
-    return !this.isResent && this.sendCount === this.entries.length;
-  }
-
   /** Whether another command must be answered before the entries are sent, to show that the connection is good. */
   get needsProof(): boolean {
     return this.losses > 0;

@@ -168,7 +168,7 @@ export class StreamLog {
     this.ages = new AgeMeter(stream, telemetry);
     const forAppending = { stream, maxLen, maxHoldMs, commandTimeout, outbox, telemetry, emit: events.emit };
     const onDropped = ({ lane, seq }: OutboxEntry): void => this.onDropped(lane, seq);
-    this.publisher = new StreamPublisher(commands, { ...forAppending, onDropped }, this.flow, this.reader);
+    this.publisher = new StreamPublisher(commands, { ...forAppending, onDropped }, this.flow);
   }
 
   get name(): string {

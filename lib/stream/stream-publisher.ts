@@ -9,7 +9,6 @@ import type { FlowControl } from './flow-control.js';
 import { nameOf } from './message-size.js';
 import { Outbox, type OutboxEntry, type OutboxLimits } from './outbox.js';
 import { Pacer } from './pacer.js';
-import type { StreamReader } from './stream-reader.js';
 import type { TelemetryRecorder } from './telemetry.js';
 
 /** Entries come fast if there are more than this many milliseconds' worth of them in one, on average. */
@@ -88,15 +87,11 @@ export class StreamPublisher {
   /** Those who wait until all entries up to an order have left. */
   private readonly waiters = new Fifo<{ order: number; resolve: () => void }>();
 
-  /**
-   * @param flow - absent for a publisher that knows nothing of the readers
-   * @param reader - of the same stream: a batch and a read that were both delayed leave together, as one write
-   */
+  /** @param flow - absent for a publisher that knows nothing of the readers */
   constructor(
     private readonly connection: RedisConnection,
     private readonly options: StreamPublisherOptions,
     private readonly flow?: FlowControl,
-    private readonly reader?: Pick<StreamReader, 'join'>,
   ) {
     this.outbox = new Outbox(options.outbox);
     const { stream } = options;
@@ -241,8 +236,7 @@ export class StreamPublisher {
   }
 
   private async send(): Promise<void> {
-    const { batch } = this;
-    const connection = (batch.isFresh && this.reader?.join()) || this.connection;
+    const { batch, connection } = this;
     const { telemetry, stream, maxLen } = this.options;
     const commands = batch.commands(stream, maxLen);
     const sentAt = performance.now();

@@ -72,8 +72,6 @@ export class StreamReader {
   private readonly idlePause: IdlePause;
   /** Milliseconds before the next read, by {@link idlePause}. */
   private idleMs = 0;
-  /** Whether the next read is being delayed by {@link pacer}. */
-  private isHolding = false;
   /** Whether continuity is to be checked before the next read. */
   private isCheckDue = false;
   /** When it was checked last, by the clock of `performance`. */
@@ -165,19 +163,6 @@ export class StreamReader {
     }
   }
 
-  /**
-   * For a command that is sent in this turn of the event loop: the connection on which the next read leaves right behind it,
-   * in the same write, if that read is being delayed. It is not any longer.
-   */
-  join(): RedisConnection | undefined {
-    if (!this.isHolding || !this.connection.ready || this.stopping.signal.aborted) {
-      return undefined;
-    }
-    this.isHolding = false;
-    this.wake!();
-    return this.connection;
-  }
-
   /** What distinguishes the entry from another with the same id, if it was fetched lately; see {@link Continuity.markAt}. */
   markAt(id: StreamId): string | undefined {
     return this.continuity.markAt(id);
@@ -208,15 +193,12 @@ export class StreamReader {
         while (this.deliveries.isFull && !signal.aborted) {
           await this.progress.changed.wait(LOOK_AGAIN_MS);
         }
-        const holdMs = this.progress.mode === 'following' ? this.pacer.wait(performance.now()) : 0;
-        if (holdMs > 0 && this.idleMs === 0) {
-          this.isHolding = true;
+        const holdMs =
+          this.progress.mode === 'following' ? Math.max(this.pacer.wait(performance.now()), this.idleMs) : 0;
+        if (holdMs > 0) {
           await this.pause(holdMs);
-          this.isHolding = false;
-        } else if (this.idleMs > 0) {
-          await this.pause(this.idleMs);
         }
-        await this.fetch(); // in the turn in which the pause ended: see join
+        await this.fetch();
       } catch (error) {
         if (signal.aborted) {
           break;

@@ -121,30 +121,6 @@ describe('StreamLog', () => {
     proxy = await TcpProxy.start(redis.port);
   });
 
-  test('sends delayed appends and a delayed read as one, and receives all entries once and in order', async () => {
-    const a = await Opened.start(redis.port, 'a', { maxHoldMs: 20 });
-    const b = await Opened.start(redis.port, 'b');
-    const client = new Redis({ port: redis.port });
-    const monitor = await client.monitor();
-    closeAfterwards({ close: () => [client, monitor].forEach((one) => one.disconnect()) });
-    const sent: { source: string; name: string }[] = [];
-    monitor.on('monitor', (_time, [name]: string[], source: string) =>
-      sent.push({ source, name: name!.toUpperCase() }),
-    );
-
-    let n = 0;
-    const timer = setInterval(() => count(1, 5).forEach(() => a.append(message(++n))), 1);
-    closeAfterwards({ close: () => clearInterval(timer) });
-    const isTogether = ({ source, name }: (typeof sent)[number], i: number): boolean =>
-      name === 'XREAD' && sent[i - 1]?.name === 'EXEC' && sent[i - 1]!.source === source;
-    await until(() => sent.filter(isTogether).length >= 5, { what: 'appends and reads to leave together' });
-    clearInterval(timer);
-
-    await until(() => [a, b].every(({ delivered }) => delivered.length >= n), { what: 'all to be delivered' });
-    expect([a.numbers, b.numbers]).toEqual([count(1, n), count(1, n)]);
-    expect([...a.events, ...b.events]).toEqual([]);
-  });
-
   test('numbers entries when they are taken, and has them in its cut before Redis has', async () => {
     const a = await Opened.start(proxy.port, 'a');
     expect(a.log.offset()).toBe('0-0');
