@@ -111,14 +111,8 @@ export class RequestBus {
     await this.options.retry(() => this.send(channels.responses(message.nsp, uid), payload));
   }
 
-  private async send(channel: string, payload: Buffer): Promise<void> {
-    this.refusedSize.check(payload.length);
-    try {
-      await this.commands.publish(channel, payload, this.timeout);
-    } catch (error) {
-      throw this.refusedSize.onFailed(payload.length, error as Error);
-    }
-    this.refusedSize.onSent(payload.length);
+  private send(channel: string, payload: Buffer): Promise<void> {
+    return this.refusedSize.guard(payload.length, () => this.commands.publish(channel, payload, this.timeout));
   }
 
   /** Sends to all nodes. As it has a deadline, it also finds out whether the connection still answers. */

@@ -377,15 +377,8 @@ export class RedisStreamsEmitter<
     });
   }
 
-  private async send(channel: string, message: Buffer): Promise<void> {
-    const { refusedSize } = this;
-    refusedSize.check(message.length);
-    try {
-      await this.connection?.publish(channel, message);
-    } catch (error) {
-      throw refusedSize.onFailed(message.length, error as Error);
-    }
-    refusedSize.onSent(message.length);
+  private send(channel: string, message: Buffer): Promise<void> {
+    return this.refusedSize.guard(message.length, async () => this.connection?.publish(channel, message));
   }
 
   /** The first of each kind is an event. */

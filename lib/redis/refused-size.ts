@@ -18,6 +18,21 @@ export class RefusedSize {
   /** How many bytes that were, the last time. */
   private lost = Infinity;
 
+  /**
+   * Sends so many bytes, unless they are known to be refused.
+   *
+   * @throws PayloadTooLargeError if they are, or are found to be; what `send` throws otherwise
+   */
+  async guard(bytes: number, send: () => Promise<void>): Promise<void> {
+    this.check(bytes);
+    try {
+      await send();
+    } catch (error) {
+      throw this.onFailed(bytes, error as Error);
+    }
+    this.onSent(bytes);
+  }
+
   /** @throws PayloadTooLargeError if so many bytes are known to be refused */
   check(bytes: number): void {
     if (bytes >= this.bytes && performance.now() < this.until) {

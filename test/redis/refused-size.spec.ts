@@ -46,4 +46,18 @@ describe('RefusedSize', () => {
     expect(size.onFailed(100, loss)).toBe(loss);
     expect(isKnown(100)).toBe(false);
   });
+
+  test('sends nothing that is known to be refused, and notes what becomes of the rest', async () => {
+    const sent: number[] = [];
+    const send = (bytes: number, outcome: Promise<void>): Promise<void> =>
+      size.guard(bytes, () => {
+        sent.push(bytes);
+        return outcome;
+      });
+    await expect(send(MEGABYTE, Promise.reject(refusal))).rejects.toThrow(PayloadTooLargeError);
+    await expect(send(MEGABYTE, Promise.resolve())).rejects.toThrow(PayloadTooLargeError);
+    await expect(send(100, Promise.reject(loss))).rejects.toBe(loss);
+    await send(MEGABYTE - 1, Promise.resolve());
+    expect(sent).toEqual([MEGABYTE, 100, MEGABYTE - 1]);
+  });
 });
