@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { isTooLarge } from '../redis/size-refusal.js';
 import type { PendingWrites } from './pending-writes.js';
 import type { SessionClaim } from './session-claim.js';
@@ -80,7 +81,7 @@ export class Checkpoints {
           claim.touch();
         }
         if (++compared % MAX_COMPARED_AT_ONCE === 0) {
-          await new Promise((resolve) => setImmediate(resolve));
+          await nextTurn();
         }
       }
     } finally {

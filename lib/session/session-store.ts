@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { performance } from 'node:perf_hooks';
 import type { RedisConnection } from '../redis/driver.js';
 import type { NotCarried } from '../wire/carried.js';
@@ -218,7 +219,7 @@ export class SessionStore implements ClaimKeeper {
     let encoded: string | undefined;
     const written = async (): Promise<void> => {
       if (claim.mode === 'saving') {
-        await turn(); // listeners of `disconnect` may change the data: Socket.IO calls them next
+        await nextTurn(); // listeners of `disconnect` may change the data: Socket.IO calls them next
         encoded = this.encoder.encode('save', claim);
         if (encoded === undefined && claim.mode === 'saving') {
           claim.mode = 'discarding'; // an older record is not the session either
@@ -318,9 +319,4 @@ export class SessionStore implements ClaimKeeper {
       this.claims.delete(claim.pid);
     }
   }
-}
-
-/** Resolves in the next turn of the event loop. */
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { RedisClientError } from '../redis/errors.js';
 import { within } from '../time/within.js';
 import { decodeSession, encodeSession, takenOver, type Session } from '../wire/session.js';
@@ -405,7 +406,7 @@ export class SessionTakeover {
     }
     this.isLooking = true;
     while (this.looks.length > 0) {
-      await new Promise((resolve) => setImmediate(resolve));
+      await nextTurn();
       const batch = this.looks.splice(0, BATCH_SESSIONS);
       try {
         const found = await this.records.find(batch.map(({ take }) => take));
