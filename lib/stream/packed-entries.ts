@@ -1,14 +1,16 @@
+import { encodeText } from '../redis/resp/encode-command.js';
 import { FieldsInReply } from '../redis/stream-reply.js';
 import { weightOf, type LogEntry, type Origin } from '../wire/entry.js';
 import { fieldsInBytes, parseEntry, toFields, type FieldsInBytes } from '../wire/parse-entry.js';
 import { compareStreamIds, type StreamId } from '../wire/stream-id.js';
+import { binarySearch } from './binary-search.js';
 
 /** Bytes of the pieces of memory in which entries lie, one behind the other. */
 const SLAB_BYTES = 128 * 1024;
 /** An entry of more bytes has a piece of its own. */
 const LARGE_BYTES = SLAB_BYTES / 8;
-/** For how many entries there are slots at first: a power of two. */
-const FIRST_CAPACITY = 1_024;
+/** For how many entries there are slots at first: a power of two, and few, for without recovery there are none. */
+const FIRST_CAPACITY = 64;
 
 /** The numbers that are kept of each entry, by their places in its part of {@link PackedEntries.numbers}. */
 const OFFSET = 0;
@@ -18,12 +20,6 @@ const COUNT = 3;
 const SEQ = 4;
 const WEIGHT = 5;
 const NUMBERS = 6;
-
-/** What is left of an entry that was removed. */
-export interface Removed {
-  readonly id: StreamId;
-  readonly origin: Origin | undefined;
-}
 
 /**
  * Entries in the order of their ids, as the bytes that they consist of.
@@ -103,8 +99,8 @@ export class PackedEntries {
     return place;
   }
 
-  /** Removes the oldest. There must be one. */
-  shift(): Removed {
+  /** Removes the oldest. There must be one. Returns what is left of it. */
+  shift(): Pick<LogEntry, 'id' | 'origin'> {
     const place = this.begin;
     const slot = this.slotOf(place);
     const removed = { id: this.idAt(place), origin: this.originAt(slot) };
@@ -128,17 +124,7 @@ export class PackedEntries {
 
   /** The place of the first entry with a larger id than this; that of the next which is pushed if there is none. */
   placeAfter(id: StreamId): number {
-    let low = this.begin;
-    let high = this.end;
-    while (low < high) {
-      const middle = low + Math.floor((high - low) / 2);
-      if (compareStreamIds(this.idAt(middle), id) <= 0) {
-        low = middle + 1;
-      } else {
-        high = middle;
-      }
-    }
-    return low;
+    return binarySearch(this.begin, this.end, (place) => compareStreamIds(this.idAt(place), id) <= 0);
   }
 
   /** The entry with this id, if it is here. */
@@ -209,6 +195,6 @@ function slots<T>(count: number): (T | undefined)[] {
 
 /** Fields as they lie in a reply: some clients return them as values only. */
 function inBytes(fields: readonly string[]): FieldsInBytes {
-  const bytes = Buffer.from(fields.map((field) => `$${Buffer.byteLength(field)}\r\n${field}\r\n`).join(''));
+  const bytes = Buffer.from(fields.map(encodeText).join(''));
   return new FieldsInReply(bytes, 0, fields.length, bytes.length);
 }

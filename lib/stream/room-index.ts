@@ -2,6 +2,7 @@ import { Fifo } from '../queue/fifo.js';
 import { isInCut, type Cut } from '../wire/cut.js';
 import type { LogEntry, Origin, UnreadEntry } from '../wire/entry.js';
 import { later, STREAM_START, type StreamId } from '../wire/stream-id.js';
+import { binarySearch } from './binary-search.js';
 
 /** What decides whether an entry came before another event. */
 export interface EntryIdentity {
@@ -230,17 +231,7 @@ export class RoomIndex {
 
 /** Where the first place from `from` on is. */
 function firstFrom({ places, head }: Shelf, from: number): number {
-  let low = head;
-  let high = places.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (places[middle]! < from) {
-      low = middle + 1;
-    } else {
-      high = middle;
-    }
-  }
-  return low;
+  return binarySearch(head, places.length, (i) => places[i]! < from);
 }
 
 /** Merges sorted parts; an entry for several rooms is in several of them. */

@@ -22,6 +22,7 @@ export function encodeCommand(command: Command, out: EncodedCommands): void {
   }
 }
 
-function encodeText(arg: Extract<CommandArg, string>): string {
+/** A text as a bulk string, in a command or a reply. */
+export function encodeText(arg: Extract<CommandArg, string>): string {
   return `$${Buffer.byteLength(arg)}\r\n${arg}\r\n`;
 }
