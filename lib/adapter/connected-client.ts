@@ -44,6 +44,8 @@ export class ConnectedClient {
   private sent: LastGiven;
   /** Whether it had missed some of them. */
   private readonly hasMissed: boolean;
+  /** Up to where in the log it had been given everything when it came here, by its offset. */
+  private readonly cameWith: StreamId;
   /** See {@link Session.owners}. */
   private readonly owners: string[] | undefined;
   /** See {@link Session.joined}. */
@@ -65,6 +67,7 @@ export class ConnectedClient {
     this.forgotten = session?.forgotten;
     this.sent = lastOf(missed) ?? { other: cut.position };
     this.hasMissed = missed.length > 0;
+    this.cameWith = cut.position;
     this.owners = session?.owners;
     this.joined = new Map(session?.joined);
     this.left = [...(session?.left ?? [])];
@@ -144,6 +147,11 @@ export class ConnectedClient {
     const { log, nsp, arrived, joined, left, hasMissed } = this;
     const recipient = new SessionRecipient(nsp, { rooms: [...rooms], joined: [...joined], left });
     return hasMissed || log.lastGivenTo(recipient, arrived) !== undefined;
+  }
+
+  /** Whether other nodes have given it anything that is in the log after a position. */
+  wasGivenElsewhereAfter(position: StreamId): boolean {
+    return compareStreamIds(this.cameWith, position) > 0;
   }
 
   /** The history of the log was replaced by one that is the same up to a position. */

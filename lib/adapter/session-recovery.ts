@@ -53,7 +53,7 @@ export class SessionRecovery {
   ) {
     this.clientsAhead = new ClientsAhead(log);
     node.sessions.keepFor(duration);
-    this.stopListening = log.onReplaced((position) => this.onReplaced(position));
+    this.stopListening = log.onReplaced((position, isAllKnown) => this.onReplaced(position, isAllKnown));
   }
 
   /** To be called when the namespace or its server is closed. */
@@ -193,11 +193,18 @@ export class SessionRecovery {
   /**
    * The history of the log was replaced by one that is the same up to a position. What this node delivered after it is not in
    * the log any more; what the log brings from now on comes after all that has happened here.
+   *
+   * A client that was given by another node what this one does not know of is sent away, since its publisher may send it
+   * again: when the client comes back, its offset is not in the log, and it begins anew.
    */
-  private onReplaced(position: StreamId): void {
-    for (const client of this.connected.values()) {
+  private onReplaced(position: StreamId, isAllKnown: boolean): void {
+    for (const client of [...this.connected.values()]) {
+      const isDoubtful = !isAllKnown && client.wasGivenElsewhereAfter(position);
       client.cutBackTo(position);
       client.claim?.touch();
+      if (isDoubtful) {
+        this.namespace.sockets.get(client.sid)?.conn.close(true);
+      }
     }
     for (const client of [...this.recovering.values()]) {
       client.outdate();

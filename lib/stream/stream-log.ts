@@ -78,6 +78,15 @@ export interface LastAppended {
   id: StreamId;
 }
 
+/**
+ * Called when the history of the log was replaced by another.
+ *
+ * @param position - up to which they are the same: what this node has delivered after it is not in the log any more
+ * @param isAllKnown - whether this node knows all that was in the former history after that, and may be sent again: if not,
+ *   clients may have been given it by other nodes, and would be given it again here
+ */
+export type ReplacementListener = (position: StreamId, isAllKnown: boolean) => void;
+
 /** Milliseconds for which a node is behind another without being late. */
 const USUAL_DELAY_MS = 200;
 
@@ -126,7 +135,7 @@ export class StreamLog {
   /** Those who wait until the end of the stream is known. */
   private opened: (() => void)[] = [];
   /** See {@link onReplaced}. */
-  private readonly replacementListeners = new Set<(position: StreamId) => void>();
+  private readonly replacementListeners = new Set<ReplacementListener>();
 
   /**
    * @param commands - the connection on which entries are appended
@@ -334,11 +343,8 @@ export class StreamLog {
     return this.position && this.reader.markAt(this.position);
   }
 
-  /**
-   * Calls back whenever the history was replaced by another, with the position up to which they are the same: what this
-   * node has delivered after it is not in the log any more. Returns what ends that.
-   */
-  onReplaced(listener: (position: StreamId) => void): () => void {
+  /** Calls back whenever the history was replaced by another. Returns what ends that. */
+  onReplaced(listener: ReplacementListener): () => void {
     this.replacementListeners.add(listener);
     return () => this.replacementListeners.delete(listener);
   }
@@ -490,7 +496,8 @@ export class StreamLog {
       this.replayLog.lose(this.publisher.lastAppendedId);
     }
     this.flow.onStreamReplaced();
-    this.replacementListeners.forEach((listener) => listener(position));
+    const isAllKnown = this.reader.hasKnownAllAfter(position);
+    this.replacementListeners.forEach((listener) => listener(position, isAllKnown));
     this.onProgress();
   }
 

@@ -1,21 +1,21 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command, RedisConnection } from '../redis/driver.js';
 import { Retry } from '../redis/retry.js';
-import { toEntries, toStreamEntries, type RawEntry } from '../redis/stream-reply.js';
+import { toEntries, toStreamEntries } from '../redis/stream-reply.js';
 import { sizeOfData, type LogEntry } from '../wire/entry.js';
 import { parseEntry } from '../wire/parse-entry.js';
-import { ageOf, STREAM_START, type StreamId } from '../wire/stream-id.js';
+import { ageOf, compareStreamIds, STREAM_START, type StreamId } from '../wire/stream-id.js';
 import { Continuity, type ReplacedReason } from './continuity.js';
 import { DeliveryQueue, type DueWork } from './delivery-queue.js';
 import type { EntryAdmission } from './entry-admission.js';
 import type { StreamEvent } from './events.js';
+import { LONGEST_RESEND } from './former-numbers.js';
 import { IdlePause } from './idle-pause.js';
+import { lookBack } from './look-back.js';
 import { Pacer } from './pacer.js';
 import type { ReadProgress, StreamReaderMode } from './read-progress.js';
 import { ReadSize } from './read-size.js';
 
-/** How many of the latest entries are looked at when reading begins, so that one sent again is known. */
-const INITIAL_ENTRIES = 16;
 /** Entries come fast if there are less than this many milliseconds between them. */
 const FAST_BELOW_MS = 1;
 /** Milliseconds after which somebody who waits for room in the delivery queue looks again, whatever happened. */
@@ -78,6 +78,10 @@ export class StreamReader {
   private checkedAt = 0;
   /** Aborted by {@link stop}: the loop ends. */
   private readonly stopping = new AbortController();
+  /** Up to where was looked back when reading began; see {@link LatestEntries.completeAfter}. */
+  private completeAfter: StreamId = STREAM_START;
+  /** When reading began, by the clock of `performance`. */
+  private openedAt = 0;
   /** Ends the loop's present wait: for the connection, or for the next read. */
   private wake: (() => void) | undefined;
   /** Resolves when the loop has ended. */
@@ -168,6 +172,15 @@ export class StreamReader {
     return this.continuity.markAt(id);
   }
 
+  /**
+   * Whether all entries after a position that their publishers may send again are known here, in a history that has been
+   * replaced: they were read, or looked at when reading began.
+   */
+  hasKnownAllAfter(position: StreamId): boolean {
+    const hasReadForLong = performance.now() - this.openedAt > LONGEST_RESEND;
+    return hasReadForLong || compareStreamIds(position, this.completeAfter) >= 0;
+  }
+
   /** A node says that it appended its entry number `seq` with this id; 0 if it has appended nothing. */
   announce(node: string, seq: number, id: StreamId): void {
     if (this.admission.announce(node, seq, id)) {
@@ -221,9 +234,11 @@ export class StreamReader {
   }
 
   private async open(): Promise<void> {
-    const { stream } = this.options;
-    const reply = await this.read(['XREVRANGE', stream, '+', '-', 'COUNT', String(INITIAL_ENTRIES)]);
-    this.admission.skip(this.parse(toEntries(reply).reverse()));
+    const { entries, completeAfter } = await lookBack((upTo, count) => this.readBackwards(upTo, count));
+    this.note(entries);
+    this.admission.skip(entries);
+    this.completeAfter = completeAfter;
+    this.openedAt = performance.now();
     if (this.continuity.newest === undefined) {
       this.continuity.restart(STREAM_START);
     }
@@ -259,7 +274,9 @@ export class StreamReader {
     if (raw.length > 0) {
       this.pacer.onEntries(raw.length, performance.now());
       this.progress.fetched = raw.at(-1)!.id;
-      this.deliveries.push(this.parse(raw));
+      const entries = raw.map(({ id, fields }) => parseEntry(id, fields));
+      this.note(entries);
+      this.deliveries.push(entries);
     } else if (block && this.idleMs === 0) {
       this.isCheckDue = true;
     }
@@ -271,20 +288,23 @@ export class StreamReader {
     return this.connection.read(command, timeout);
   }
 
-  private parse(raw: readonly RawEntry[]): LogEntry[] {
-    const entries: LogEntry[] = [];
+  /** Newest first. */
+  private async readBackwards(upTo: string, count: number): Promise<LogEntry[]> {
+    const reply = await this.read(['XREVRANGE', this.options.stream, upTo, '-', 'COUNT', String(count)]);
+    return toEntries(reply).map(({ id, fields }) => parseEntry(id, fields));
+  }
+
+  /** Entries were read, oldest first. */
+  private note(entries: readonly LogEntry[]): void {
     let dataLength = 0;
-    for (const { id, fields } of raw) {
-      const entry = parseEntry(id, fields);
+    for (const entry of entries) {
       dataLength += sizeOfData(entry);
-      entries.push(entry);
       this.continuity.add(entry);
     }
-    if (raw.length > 0) {
-      this.readSize.onEntries(raw.length, dataLength);
+    if (entries.length > 0) {
+      this.readSize.onEntries(entries.length, dataLength);
       this.continuity.onRead(entries.at(-1)!);
     }
-    return entries;
   }
 
   /** Asks whether the stream is still the one that was read, and goes on where the answer says. */

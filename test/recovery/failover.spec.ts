@@ -321,3 +321,51 @@ test('a client whose move a failover lost is not recovered from before it if it 
   expect(visitor.visits.map(({ recovered }) => recovered)).toEqual([false, true, false]);
   expect(c.member.node.status().refusedRecoveries).toMatchObject({ unknown: 1 });
 });
+
+describe('a message that a failover loses is not given again to a client that was recovered since by a node which began to read', () => {
+  /**
+   * The client of `b` has message 0, and 1, of which its publisher `a` does not know that it was appended; then it goes to a new
+   * node, which begins to read after `others` more entries. The replica, which has message 0 only, takes over.
+   */
+  async function comeToNewNode(others: number) {
+    const { master, replica, a, b, c, fallsBehind, promote } = await setUp();
+    const visitor = await visit(b, { rooms: ['red'] });
+    b.io.emit('msg', 0);
+    await receives(visitor, 1);
+    await fallsBehind(1);
+    a.loseAnswers();
+    a.io.to('red').emit('msg', 1);
+    await receives(visitor, 2);
+    a.isolate(...BOTH);
+    for (let i = 0; i < others; i++) {
+      c.io.to('nobody').emit('msg', i);
+    }
+    await until(() => c.appended === others, { what: 'other entries' });
+    const d = await FailingNode.start(master);
+    await settled(master, d);
+    await moveTo(visitor, d, 2);
+    const stranger = await visit(d, { rooms: ['red'] });
+    await promote();
+    await failOver(replica, d);
+    await a.connectTo(replica, ...BOTH);
+    await a.hasSentAgain();
+    a.io.to('red').emit('msg', 2);
+    await receives(stranger, stranger.values.includes(1) ? 2 : 1);
+    return { visitor, stranger, d };
+  }
+
+  test('shortly after it', async () => {
+    const { visitor } = await comeToNewNode(200);
+    await receives(visitor, 3);
+    expect([visitor.values, visitor.visits.map(({ recovered }) => recovered)]).toEqual([numbers(3), [false, true]]);
+  });
+
+  test('long after it: the client begins anew', async () => {
+    const { visitor, stranger, d } = await comeToNewNode(3_000);
+    await visits(visitor, 3);
+    expect(visitor.visits.map(({ recovered }) => recovered)).toEqual([false, true, false]);
+    expect(d.member.node.status().refusedRecoveries).toMatchObject({ offset: 1 });
+    expect(visitor.values.slice(0, visitor.visits[2]!.after)).toEqual(numbers(2));
+    expect(stranger.visits).toHaveLength(1); // it has been nowhere else
+  });
+});
