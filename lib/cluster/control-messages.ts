@@ -1,8 +1,10 @@
+import type { SessionStore } from '../session/session-store.js';
 import type { StreamLog } from '../stream/stream-log.js';
 import { decodeControlMessage, type Heartbeat, type NodeInfo } from '../wire/control.js';
 import type { Heartbeats } from './heartbeats.js';
 import type { NodeCounters } from './node-counters.js';
 import type { NodeRegistry } from './node-registry.js';
+import type { ReturningPeers } from './returning-peers.js';
 import type { SessionHandover } from './session-handover.js';
 import type { Subscriptions } from './subscriptions.js';
 
@@ -20,6 +22,8 @@ export interface ControlMessagesOptions {
   subscriptions: Pick<Subscriptions, 'isComplete'>;
   heartbeats: Pick<Heartbeats, 'onOwn' | 'onPing'>;
   registry: Pick<NodeRegistry, 'onHeartbeat' | 'onGoodbye'>;
+  returning: Pick<ReturningPeers, 'onBack' | 'onLeft'>;
+  sessions: Pick<SessionStore, 'isVerified'>;
   handover: Pick<SessionHandover, 'onRequest' | 'onResponse'>;
   counters: Pick<NodeCounters, 'count'>;
   /** What this node says of itself. */
@@ -32,7 +36,7 @@ export class ControlMessages {
 
   /** What a heartbeat says now. */
   heartbeat(): Omit<Heartbeat, 'kind'> {
-    const { nodeId, logs, subscriptions, observer } = this.options;
+    const { nodeId, logs, subscriptions, sessions, observer } = this.options;
     const streams: Heartbeat['streams'] = {};
     for (const log of logs) {
       const { seq, id, direct } = log.lastAppended;
@@ -41,12 +45,12 @@ export class ControlMessages {
     }
     // Whoever waits for this node to be back waits for both: it reads, and hears what it is asked.
     const reading = logs.every((log) => log.isReading) && subscriptions.isComplete;
-    return { node: this.options.info(), reading, streams, observer };
+    return { node: this.options.info(), reading, settled: sessions.isVerified, streams, observer };
   }
 
   /** A message, this node's own among them. @throws Error if it is none */
   receive(payload: Uint8Array): void {
-    const { nodeId, logs, heartbeats, registry, handover } = this.options;
+    const { nodeId, logs, heartbeats, registry, returning, handover } = this.options;
     const message = decodeControlMessage(
       payload,
       logs.map(({ name }) => name),
@@ -62,6 +66,7 @@ export class ControlMessages {
         break;
       case 'goodbye':
         registry.onGoodbye(message.node.id);
+        returning.onLeft(message.node.id);
         logs.forEach((log) => log.onNodeLeft(message.node.id));
         break;
       case 'session-request':
@@ -73,11 +78,14 @@ export class ControlMessages {
     }
   }
 
-  private onHeartbeat({ kind, node, reading, streams, observer }: Heartbeat): void {
-    const { logs, heartbeats, registry, counters } = this.options;
+  private onHeartbeat({ kind, node, reading, settled, streams, observer }: Heartbeat): void {
+    const { logs, heartbeats, registry, returning, counters } = this.options;
     counters.count('receivedHeartbeats');
     if (!observer) {
       registry.onHeartbeat(node);
+    }
+    if (reading && settled) {
+      returning.onBack(node.id);
     }
     for (const log of logs) {
       if (reading) {

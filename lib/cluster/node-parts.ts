@@ -20,6 +20,7 @@ import { readerOf, type NodeReport } from './node-report.js';
 import type { ResolvedOptions } from './options.js';
 import { RequestBus } from './request-bus.js';
 import { RequestOrder } from './request-order.js';
+import { ReturningPeers } from './returning-peers.js';
 import { SessionHandover } from './session-handover.js';
 import { Subscriptions } from './subscriptions.js';
 import type { TelemetryRecorder } from './telemetry.js';
@@ -65,6 +66,8 @@ export class NodeParts {
   readonly handover: SessionHandover;
   /** The sessions of the clients here. */
   readonly sessions: SessionStore;
+  /** Which other nodes are on their way back to Redis. */
+  private readonly returning: ReturningPeers;
   /** Since when this node does not hear others, if it does not. */
   private readonly deafness = new Deafness();
   /** What nodes say to each other. */
@@ -79,6 +82,7 @@ export class NodeParts {
   constructor(private readonly node: NodePartsOptions) {
     this.names = namesInRedis(node.driver, node.options);
     this.connections = this.makeConnections();
+    this.returning = this.makeReturningPeers();
     this.subscriptions = this.makeSubscriptions();
     this.commands = this.connections.open('commands', COMMANDS, {
       onReady: () => this.onCommandsReady(),
@@ -98,8 +102,8 @@ export class NodeParts {
     this.logs = node.role === 'node' ? this.names.streams.map((stream) => this.makeLog(stream, this.router)) : [];
     this.heartbeats = this.makeHeartbeats();
     this.handover = this.makeHandover();
-    this.control = this.makeControl();
     this.sessions = this.makeSessions();
+    this.control = this.makeControl();
     node.namespaces.all().forEach((member) => this.bus.join(member));
   }
 
@@ -145,14 +149,16 @@ export class NodeParts {
   // ── what happens ────────────────────────────────────────────────────────────────────────────────────────────────
 
   private onCommandsReady(): void {
-    const { logs, sessions, heartbeats } = this;
+    const { logs, sessions, returning, heartbeats } = this;
     logs.forEach((log) => log.onCommandsReady());
+    returning.onReady();
     sessions.onReady();
     this.verifySessions();
     heartbeats.ping();
   }
 
   private onCommandsLost(): void {
+    this.returning.onLost();
     if (!this.commands.ready) {
       this.logs.forEach((log) => log.onCommandsLost());
     } // else a master of a cluster is away, and perhaps not that of any stream
@@ -166,16 +172,24 @@ export class NodeParts {
   }
 
   private verifySessions(): void {
-    this.sessions.verify().then(
+    const verified = this.sessions.verify().then(
       (isDone) => isDone && this.subscriptions.isComplete && this.deafness.end(),
       () => undefined, // tried again when Redis is back
     );
+    void verified.then(() => this.announceReturn());
   }
 
   /** The reader of a stream begins to read, at first or again. */
   private onReading(): void {
-    if (this.node.isRunning() && this.logs.every((log) => log.isReading)) {
-      this.heartbeats.beat(); // whoever waits for this node need not wait longer
+    if (this.logs.every((log) => log.isReading)) {
+      this.announceReturn();
+    }
+  }
+
+  /** Whoever waits for this node need not wait longer. */
+  private announceReturn(): void {
+    if (this.node.isRunning()) {
+      this.heartbeats.beat();
     }
   }
 
@@ -204,6 +218,12 @@ export class NodeParts {
       warn: (text) => events.warnOnce(text),
       onChange: () => events.notifyStatus(),
     });
+  }
+
+  private makeReturningPeers(): ReturningPeers {
+    const { options, registry } = this.node;
+    const { heartbeatTimeout } = options;
+    return new ReturningPeers({ heartbeatTimeout, present: () => registry.present().map(({ id }) => id) });
   }
 
   private makeSubscriptions(): Subscriptions {
@@ -274,8 +294,7 @@ export class NodeParts {
   private makeHandover(): SessionHandover {
     return new SessionHandover({
       ...{ nodeId: this.node.id, bus: this.bus, info: () => this.info() },
-      // Resolves when a node is not on its way back to Redis any more, or Redis is away again.
-      whenNodeBack: async (node) => void (await Promise.all(this.logs.map((log) => log.whenNodeBack(node)))),
+      returning: this.returning,
       release: (pid, epoch) => this.sessions.release(pid, epoch),
       onResponse: (pid, session) => this.sessions.onReleased(pid, session),
     });
@@ -283,10 +302,10 @@ export class NodeParts {
 
   private makeControl(): ControlMessages {
     const { id, role, registry, counters } = this.node;
-    const { logs, subscriptions, heartbeats, handover } = this;
+    const { logs, subscriptions, heartbeats, returning, sessions, handover } = this;
     return new ControlMessages({
       ...{ nodeId: id, observer: role === 'observer', registry, counters },
-      ...{ logs, subscriptions, heartbeats, handover, info: () => this.info() },
+      ...{ logs, subscriptions, heartbeats, returning, sessions, handover, info: () => this.info() },
     });
   }
 

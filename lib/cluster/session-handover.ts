@@ -2,14 +2,14 @@ import type { SessionPeers } from '../session/session-takeover.js';
 import type { ControlMessage, NodeInfo, SessionRequest, SessionResponse } from '../wire/control.js';
 import { serverUid } from '../wire/server-uid.js';
 import type { RequestBus } from './request-bus.js';
+import type { ReturningPeers } from './returning-peers.js';
 
 export interface SessionHandoverOptions {
   nodeId: string;
   bus: Pick<RequestBus, 'control' | 'isSubscribedTo'>;
   /** What this node says of itself. */
   info(): NodeInfo;
-  /** Resolves when a node is not on its way back to Redis, or Redis is away again. */
-  whenNodeBack(node: string): Promise<void>;
+  returning: Pick<ReturningPeers, 'whenBack' | 'whenAllBack'>;
   /** Releases a session. Resolves to it as it was, encoded; to undefined if it was not here. */
   release(pid: string, epoch: number): Promise<string | undefined>;
   /** Gives the answer to who asked for a session. */
@@ -25,7 +25,11 @@ export class SessionHandover implements SessionPeers {
   }
 
   whenBack(node: string): Promise<void> {
-    return this.options.whenNodeBack(node);
+    return this.options.returning.whenBack(node);
+  }
+
+  whenAllBack(): Promise<void> {
+    return this.options.returning.whenAllBack();
   }
 
   canHear(nsp: string, node: string): Promise<boolean> {

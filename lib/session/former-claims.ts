@@ -3,15 +3,15 @@ import type { SessionClaim } from './session-claim.js';
 /** Milliseconds for which a session that another node has claimed is kept, for that to ask for it. */
 const YIELDED_TIME_MS = 10_000;
 /** For how many milliseconds the sessions of clients that have left are kept here too, and how many at most. */
-const STORED_TIME_MS = 20_000;
-const MAX_STORED = 5_000;
+const LEFT_TIME_MS = 60_000;
+const MAX_LEFT = 5_000;
 
 /** Claims that are done with, for a while: a node that claims the session next may ask for it as it was here. */
 export class FormerClaims {
   /** Of sessions that another node has claimed, and was not given yet, by private session id. */
   private readonly yielded = new Map<string, SessionClaim>();
-  /** Of sessions that were stored when their client left, which a failover may lose, by private session id. */
-  private readonly stored = new Map<string, SessionClaim>();
+  /** Of clients that have left, by private session id: a failover may lose what was written of them. */
+  private readonly left = new Map<string, SessionClaim>();
 
   /** @param onForgotten - called with the id of a session that another node has claimed, when it is not kept any more */
   constructor(private readonly onForgotten: (pid: string) => void = () => undefined) {}
@@ -20,12 +20,18 @@ export class FormerClaims {
     keep(this.yielded, claim, YIELDED_TIME_MS, this.onForgotten);
   }
 
-  addStored(claim: SessionClaim): void {
-    keep(this.stored, claim, STORED_TIME_MS);
-    if (this.stored.size > MAX_STORED) {
-      const [oldest] = this.stored.keys();
-      this.stored.delete(oldest!);
+  /** The session was stored or, if the client said goodbye, deleted. */
+  addLeft(claim: SessionClaim): void {
+    keep(this.left, claim, LEFT_TIME_MS);
+    if (this.left.size > MAX_LEFT) {
+      const [oldest] = this.left.keys();
+      this.left.delete(oldest!);
     }
+  }
+
+  /** Of clients that have left lately, the oldest first. */
+  get ofThoseWhoLeft(): readonly SessionClaim[] {
+    return [...this.left.values()];
   }
 
   hasYielded(pid: string): boolean {
@@ -39,7 +45,8 @@ export class FormerClaims {
    */
   before(epoch: number, pid: string): SessionClaim | undefined {
     // What was stored when its client left is not asked for, unless Redis has lost that and has something older.
-    return [this.yielded.get(pid), this.stored.get(pid)].find((claim) => claim?.epochFor(epoch) === epoch - 1);
+    const claims = [this.yielded.get(pid), this.left.get(pid)];
+    return claims.find((claim) => claim?.epochFor(epoch) === epoch - 1 && !claim.isDiscarded);
   }
 }
 

@@ -71,6 +71,8 @@ export class SessionClaim {
   isCopyDropped: boolean;
   /** Whether a later claim has it. */
   isReleased = false;
+  /** Whether nothing is kept of it any more, for its client said goodbye, or it cannot be written. */
+  isDiscarded = false;
   /** Whether the node where the client seemed connected has let it go; true if it seemed connected nowhere. */
   isAnswered = true;
   /** `socket.data` as it was last written; undefined as long as the session has not been. */
@@ -200,6 +202,7 @@ export class SessionClaim {
   /** It is done with, or a later claim has the session. */
   end(): void {
     const wasHeld = this.mode === 'held';
+    this.isDiscarded ||= this.mode === 'discarding';
     this.mode = 'ended';
     if (wasHeld) {
       this.isReleased = true;

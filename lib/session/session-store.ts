@@ -81,6 +81,7 @@ export class SessionStore implements ClaimKeeper {
     this.checkpoints = new Checkpoints({ records, claims, encoder, writes, isEnabled });
     this.verification = new SessionVerification({
       ...{ records, claims, encoder, writes, former, nodeId, isReady, yield: yieldClaim },
+      endSession: (claim) => this.endSession(claim),
     });
     this.takeover = new SessionTakeover(records, {
       ...{ ...options, isReady, claims, keeper: this, yield: yieldClaim },
@@ -89,6 +90,11 @@ export class SessionStore implements ClaimKeeper {
       write: (operation, write) => writes.add(operation, write),
       writeNow: (claim) => this.checkpoints.writeNow(claim),
     });
+  }
+
+  /** Whether all that Redis may have lost of sessions, when it was lost, is written again. */
+  get isVerified(): boolean {
+    return this.verification.isDone;
   }
 
   /** How many clients are connected whose sessions are kept in Redis. */
@@ -229,10 +235,13 @@ export class SessionStore implements ClaimKeeper {
     };
     const finished = written().then(
       () => {
-        if (claim.mode === 'saving') {
-          this.former.addStored(claim); // a failover may lose what was written
+        const { mode } = claim;
+        if (mode !== 'yielded') {
+          this.end(claim);
         }
-        return claim.mode === 'yielded' || this.end(claim);
+        if (mode === 'saving' || mode === 'discarding') {
+          this.former.addLeft(claim); // a failover may lose what was written
+        }
       },
       (error: Error) => {
         if (encoded !== undefined) {
@@ -266,13 +275,18 @@ export class SessionStore implements ClaimKeeper {
         await this.records.dropCopy(pid, nsp, epoch);
       }
     } else if (epoch > 0 && (claim.isConfirmed || (await this.verification.isOurs(claim))) && !isOver()) {
-      const claims = await this.records.endClaims(pid, nsp, epoch + 1);
-      if (standingOf(claims, epoch + 1, NOBODY) === 'current') {
-        await this.records.removeStored(pid);
-      }
+      await this.endSession(claim);
     }
     if (this.options.checkpoints && !isOver()) {
       await this.records.removeLive(pid);
+    }
+  }
+
+  /** Claims the epoch after a claim for nobody, and deletes what is stored. */
+  private async endSession({ pid, nsp, epoch }: SessionClaim): Promise<void> {
+    const claims = await this.records.endClaims(pid, nsp, epoch + 1);
+    if (standingOf(claims, epoch + 1, NOBODY) === 'current') {
+      await this.records.removeStored(pid);
     }
   }
 

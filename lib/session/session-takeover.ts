@@ -25,6 +25,8 @@ export interface SessionPeers {
   askRelease(pid: string, at: string, epoch: number): Promise<void>;
   /** Resolves when a node is not on its way back to Redis, after that was away: it may have more to say then. */
   whenBack(node: string): Promise<void>;
+  /** Resolves when no node is: Redis may have lost what one of them wrote, which it writes again. */
+  whenAllBack(): Promise<void>;
   /** Whether a node can be asked at all. */
   canHear(nsp: string, node: string): Promise<boolean>;
 }
@@ -165,7 +167,7 @@ export class SessionTakeover {
   private async attempt(take: Take, isFirst: boolean): Promise<SessionClaim | TakeRefusal | 'again'> {
     const { pid, nsp } = take;
     const { nodeId } = this.options;
-    const { records, claims } = await this.options.retry(() => this.look(take));
+    const { records, claims } = await this.lookWhenAllAreBack(take);
     const here = this.claimHere(take);
     if (here && standingOf(claims, here.confirmedEpoch, nodeId) === 'superseded') {
       this.options.yield(here);
@@ -335,6 +337,20 @@ export class SessionTakeover {
    *
    * @throws if Redis stays away
    */
+  /** What Redis has of it, once no node is on its way back that may have to write again what Redis has lost. */
+  private lookWhenAllAreBack(take: Take): Promise<FoundSession> {
+    const { options } = this;
+    return options.retry(async () => {
+      await options.peers.whenAllBack();
+      const before = options.connections();
+      const found = await this.look(take);
+      if (options.connections() !== before) {
+        throw new RedisClientError('Redis was away while a session was looked for'); // and may have lost some of it
+      }
+      return found;
+    });
+  }
+
   private async askForCurrent(take: Take, node: string, epoch: number): Promise<Session | 'gone' | 'silent'> {
     const { options } = this;
     try {

@@ -15,14 +15,16 @@ export interface SessionVerificationOptions {
   nodeId: string;
   /** The claims of this node, by private session id. */
   claims: ReadonlyMap<string, SessionClaim>;
-  former: Pick<FormerClaims, 'hasYielded'>;
-  records: Pick<SessionRecords, 'hasLive' | 'live' | 'removeLive' | 'claimsOf' | 'claim'>;
+  former: Pick<FormerClaims, 'hasYielded' | 'ofThoseWhoLeft'>;
+  records: Pick<SessionRecords, 'hasLive' | 'live' | 'removeLive' | 'claimsOf' | 'claim' | 'store'>;
   encoder: Pick<SessionEncoder, 'encode'>;
   writes: Pick<PendingWrites, 'add'>;
   /** Whether commands can be sent. */
   isReady(): boolean;
   /** Called with a claim whose session another node has claimed. */
   yield(claim: SessionClaim): void;
+  /** Deletes what Redis has of a session that is over. */
+  endSession(claim: SessionClaim): Promise<void>;
 }
 
 /**
@@ -45,6 +47,11 @@ export class SessionVerification {
   /** The next verification writes all sessions again. */
   scheduleWriting(): void {
     this.isWritingDue = true;
+  }
+
+  /** Whether no verification is under way. */
+  get isDone(): boolean {
+    return this.verifying === undefined;
   }
 
   /**
@@ -95,13 +102,34 @@ export class SessionVerification {
       this.isDue = false;
       const isWritingDue = this.isWritingDue;
       this.isWritingDue = false;
-      const claims = [...this.options.claims.values()];
-      for (let i = 0; i < claims.length; i += MAX_AT_ONCE) {
-        await Promise.all(claims.slice(i, i + MAX_AT_ONCE).map((claim) => this.verifyClaim(claim, isWritingDue)));
+      await inTurns([...this.options.claims.values()], (claim) => this.verifyClaim(claim, isWritingDue));
+      if (isWritingDue) {
+        await inTurns(this.options.former.ofThoseWhoLeft, (claim) => this.writeAgain(claim));
       }
       await this.verifyRecords();
     }
     return !this.isDue;
+  }
+
+  /** A client has left: what was written of it then is written again, unless another node has claimed the session since. */
+  private async writeAgain(claim: SessionClaim): Promise<void> {
+    const { claims, records, encoder, writes } = this.options;
+    const { pid } = claim;
+    const isHere = (): boolean => claims.has(pid);
+    if (isHere() || !(await this.isOurs(claim)) || isHere()) {
+      return;
+    }
+    if (claim.isDiscarded) {
+      await this.options.endSession(claim);
+      return;
+    }
+    const lifetime = claim.until - performance.now();
+    const encoded = encoder.encode('save', claim);
+    if (encoded !== undefined && lifetime > 0) {
+      const stored = records.store(pid, encoded, lifetime);
+      writes.add('save', stored);
+      await stored.catch(() => undefined); // is reported
+    }
   }
 
   private async verifyClaim(claim: SessionClaim, isWritingDue: boolean): Promise<void> {
@@ -137,5 +165,12 @@ export class SessionVerification {
         writes.add('save', records.removeLive(pid)); // could not be removed when its client was gone
       }
     }
+  }
+}
+
+/** Does something for each claim, for so many at once that others get their turn. */
+async function inTurns(claims: readonly SessionClaim[], run: (claim: SessionClaim) => Promise<void>): Promise<void> {
+  for (let i = 0; i < claims.length; i += MAX_AT_ONCE) {
+    await Promise.all(claims.slice(i, i + MAX_AT_ONCE).map(run));
   }
 }

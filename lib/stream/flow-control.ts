@@ -52,8 +52,6 @@ export class FlowControl {
   private isInterrupted = false;
   /** Whether this node's reader was reading when that was looked at last. */
   private wasReading = false;
-  /** By node: those who wait until it is not awaited any more. */
-  private readonly backWaiters = new Map<string, Set<() => void>>();
 
   constructor(
     private readonly reader: OwnReader,
@@ -98,45 +96,15 @@ export class FlowControl {
       this.await([this.options.nodeId]);
     }
     this.wasReading = isReading;
-    this.recheck();
   }
 
   /** A node reads. */
   onReading(node: string): void {
     this.pass(node);
-    this.recheck();
   }
 
   onLeft(node: string): void {
     this.barrier.pass(node);
-    this.recheck();
-  }
-
-  /** To be called from time to time: a node that may have been reconnecting may be late for that by now. */
-  recheck(): void {
-    if (this.backWaiters.size > 0) {
-      this.releaseWaiters((node) => !this.awaits(node));
-    }
-  }
-
-  /** Whether a node may be reconnecting after an outage. */
-  awaits(node: string): boolean {
-    return !this.isInterrupted && this.barrier.awaits(node, performance.now());
-  }
-
-  /** Resolves when a node is not {@link awaits | awaited} any more; at once if it is not. */
-  whenBack(node: string): Promise<void> {
-    return this.awaits(node)
-      ? new Promise((resolve) => {
-          const waiters = this.backWaiters.get(node) ?? new Set();
-          this.backWaiters.set(node, waiters.add(resolve));
-        })
-      : Promise.resolve();
-  }
-
-  /** Nobody is waited for any more. */
-  close(): void {
-    this.releaseWaiters(() => true);
   }
 
   /** What was appended will never be read: the stream was deleted or replaced. */
@@ -150,7 +118,6 @@ export class FlowControl {
     if (!this.isInterrupted) {
       this.await(this.options.readers.present());
       this.isInterrupted = true;
-      this.recheck();
     }
   }
 
@@ -169,15 +136,6 @@ export class FlowControl {
   private pass(node: string): void {
     if (!this.isInterrupted) {
       this.barrier.pass(node); // else it may not know yet that the stream was lost
-    }
-  }
-
-  private releaseWaiters(isBack: (node: string) => boolean): void {
-    for (const [node, waiters] of this.backWaiters) {
-      if (isBack(node)) {
-        this.backWaiters.delete(node);
-        waiters.forEach((resolve) => resolve());
-      }
     }
   }
 

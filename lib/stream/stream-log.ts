@@ -216,7 +216,6 @@ export class StreamLog {
   async close(timeout: number): Promise<void> {
     await this.closeOutbox(timeout);
     await Promise.all([this.reader.stop(), this.connection.close()]);
-    this.flow.close();
   }
 
   // ── appending ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -403,19 +402,8 @@ export class StreamLog {
     this.publisher.onReaders();
   }
 
-  /** Whether a node may be reconnecting to the stream after an outage. */
-  awaits(node: string): boolean {
-    return this.flow.awaits(node);
-  }
-
-  /** Resolves when a node is not {@link awaits | awaited} any more; at once if it is not. */
-  whenNodeBack(node: string): Promise<void> {
-    return this.flow.whenBack(node);
-  }
-
   /** To be called from time to time: what flow control does not let be appended may have become free by the mere passing of time. */
   recheck(): void {
-    this.flow.recheck();
     this.publisher.onReaders();
   }
 

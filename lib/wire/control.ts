@@ -23,12 +23,16 @@ export interface NodeInfo {
  */
 export type LastAppended = readonly [seq: number, id: StreamId, direct: number];
 
-/** Says that a node is alive, whether it reads all streams and hears all requests, and what it has appended. */
+/**
+ * Says that a node is alive, whether it reads all streams and hears all requests, whether what Redis may have lost of its
+ * sessions is written again, and what it has appended.
+ */
 export interface Heartbeat {
   /** `ping` asks all others for a heartbeat. */
   kind: 'heartbeat' | 'ping';
   node: NodeInfo;
   reading: boolean;
+  settled: boolean;
   /** By the name of the stream. */
   streams: Record<string, LastAppended>;
   /** Whether the sender only wants to know who is there, and is no node itself. */
@@ -87,7 +91,8 @@ export function decodeControlMessage(payload: Uint8Array, streams: readonly stri
     case 'heartbeat':
     case 'ping':
       return {
-        ...{ kind, node, reading: message!.reading !== false, streams: toStreams(message!.streams, streams) },
+        ...{ kind, node, reading: message!.reading !== false, settled: message!.settled !== false },
+        streams: toStreams(message!.streams, streams),
         observer: message!.observer === true,
       };
     case 'goodbye':

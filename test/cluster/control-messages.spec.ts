@@ -10,6 +10,7 @@ describe('ControlMessages', () => {
   let calls: unknown[][];
   let log: ControlMessagesOptions['logs'][number];
   let isSubscribed: boolean;
+  let isVerified: boolean;
   const call =
     (...what: unknown[]) =>
     (...args: unknown[]) =>
@@ -24,6 +25,12 @@ describe('ControlMessages', () => {
       },
       heartbeats: { onOwn: call('own'), onPing: call('ping') },
       registry: { onHeartbeat: ({ id }) => calls.push(['heartbeat', id]), onGoodbye: call('goodbye') },
+      returning: { onBack: call('back'), onLeft: call('left for good') },
+      sessions: {
+        get isVerified() {
+          return isVerified;
+        },
+      },
       handover: {
         onRequest: ({ pid }) => Promise.resolve(void calls.push(['request', pid])),
         onResponse: ({ pid }) => void calls.push(['response', pid]),
@@ -36,13 +43,13 @@ describe('ControlMessages', () => {
     return calls;
   };
   const heartbeat = (more: object = {}): ControlMessage => ({
-    ...{ kind: 'heartbeat', node: info('other'), reading: true, streams: {}, observer: false },
+    ...{ kind: 'heartbeat', node: info('other'), reading: true, settled: true, streams: {}, observer: false },
     ...more,
   });
 
   beforeEach(() => {
     calls = [];
-    isSubscribed = true;
+    isSubscribed = isVerified = true;
     log = {
       ...{ name: 'stream', isReading: true, lastAppended: { seq: 7, id: '5-0', direct: 2 } },
       ...{ announce: call('announce'), onNodeReading: call('reading'), onNodeLeft: call('left') },
@@ -51,7 +58,7 @@ describe('ControlMessages', () => {
 
   test('says in a heartbeat what was appended last, and announces that to its own log too', () => {
     expect(messages().heartbeat()).toEqual({
-      ...{ node: info('self'), reading: true, observer: false },
+      ...{ node: info('self'), reading: true, settled: true, observer: false },
       streams: { stream: [7, '5-0', 2] },
     });
     expect(calls).toEqual([['announce', 'self', 7, '5-0', 2]]);
@@ -69,8 +76,22 @@ describe('ControlMessages', () => {
     expect(receive(heartbeat({ streams: { stream: [3, '4-0', 1], unknown: [1, '1-0', 0] } }))).toEqual([
       ['count', 'receivedHeartbeats'],
       ['heartbeat', 'other'],
+      ['back', 'other'],
       ['reading', 'other'],
       ['announce', 'other', 3, '4-0', 1],
+    ]);
+  });
+
+  test('says in a heartbeat whether what Redis may have lost of its sessions is written again', () => {
+    isVerified = false;
+    expect(messages().heartbeat().settled).toBe(false);
+  });
+
+  test('does not call a node back that reads and has not written its sessions again', () => {
+    expect(receive(heartbeat({ settled: false }))).toEqual([
+      ['count', 'receivedHeartbeats'],
+      ['heartbeat', 'other'],
+      ['reading', 'other'],
     ]);
   });
 
@@ -95,6 +116,7 @@ describe('ControlMessages', () => {
   test('passes on a goodbye to the registry and the logs', () => {
     expect(receive({ kind: 'goodbye', node: info('other') })).toEqual([
       ['goodbye', 'other'],
+      ['left for good', 'other'],
       ['left', 'other'],
     ]);
   });

@@ -13,6 +13,7 @@ describe('SessionHandover', () => {
   let here: Map<string, string>;
   let released: [pid: string, epoch: number][];
   let answers: [pid: string, session: string | null][];
+  let awaited: string[];
   let handover: SessionHandover;
 
   beforeEach(() => {
@@ -21,6 +22,7 @@ describe('SessionHandover', () => {
     here = new Map();
     released = [];
     answers = [];
+    awaited = [];
     handover = new SessionHandover({
       nodeId: 'me',
       info: () => infoOf('me'),
@@ -31,7 +33,10 @@ describe('SessionHandover', () => {
         },
         isSubscribedTo: (nsp, uid) => Promise.resolve(nsp === '/' && uid === 'hears'),
       },
-      whenNodeBack: () => Promise.resolve(),
+      returning: {
+        whenBack: (node) => Promise.resolve(void awaited.push(node)),
+        whenAllBack: () => Promise.resolve(void awaited.push('all')),
+      },
       release: (pid, epoch) => {
         released.push([pid, epoch]);
         return Promise.resolve(here.get(pid));
@@ -86,6 +91,12 @@ describe('SessionHandover', () => {
       handover.onResponse({ kind: 'session-response', node: infoOf('there'), pid: 'p', to, session });
     }
     expect(answers).toEqual([['p', 'encoded'], ['p', null]]); // prettier-ignore
+  });
+
+  test('waits for nodes that are on their way back', async () => {
+    await handover.whenBack('other');
+    await handover.whenAllBack();
+    expect(awaited).toEqual(['other', 'all']);
   });
 
   test('takes a node for one that can hear if its first server of the namespace is subscribed', async () => {

@@ -322,7 +322,7 @@ test('a client whose move a failover lost is not recovered from before it if it 
   expect(c.member.node.status().refusedRecoveries).toMatchObject({ unknown: 1 });
 });
 
-describe('a message that a failover loses is not given again to a client that was recovered since by a node which began to read', () => {
+describe('what a failover loses is not given again to a client of a node that began to read', () => {
   /**
    * The client of `b` has message 0, and 1, of which its publisher `a` does not know that it was appended; then it goes to a new
    * node, which begins to read after `others` more entries. The replica, which has message 0 only, takes over.
@@ -367,5 +367,58 @@ describe('a message that a failover loses is not given again to a client that wa
     expect(d.member.node.status().refusedRecoveries).toMatchObject({ offset: 1 });
     expect(visitor.values.slice(0, visitor.visits[2]!.after)).toEqual(numbers(2));
     expect(stranger.visits).toHaveLength(1); // it has been nowhere else
+  });
+});
+
+describe('a client that has moved to a node, and left it, and whose session as it left a failover has lost,', () => {
+  /** The replica that takes over has the session as it was on `a`; the client has joined a room on `b` since. */
+  async function moveUnreplicated() {
+    const servers = await setUp();
+    const { replica, a, b, c, fallsBehind, promote } = servers;
+    const visitor = await visit(a, { rooms: ['red'] });
+    a.io.emit('msg', 0);
+    await receives(visitor, 1);
+    await settled(replica, a, b, c);
+    const before = `sio:session:live:${a.member.node.id}`;
+    await until(async () => (await replica.command('HEXISTS', before, visitor.pid!)) === 1, { what: 'the session' });
+    await fallsBehind(1);
+    await moveTo(visitor, b, 2);
+    void b.io.sockets.sockets.get(visitor.sid)!.join('green'); // not in the log, where it would be lost
+    await visitor.stayAway();
+    await until(async () => (await servers.master.command('EXISTS', `sio:session:${visitor.pid}`)) === 1, {
+      what: 'the session as its client left it',
+    });
+    await promote();
+    return { ...servers, visitor };
+  }
+
+  async function expectAsItLeft(visitor: Visitor, c: FailingNode): Promise<void> {
+    await visits(visitor, 3);
+    c.io.to('green').emit('msg', 1);
+    await receives(visitor, 2);
+    expect(visitor.visits.map(({ recovered }) => recovered)).toEqual([false, true, true]);
+    expect(visitor.values).toEqual([0, 1]);
+  }
+
+  test('is recovered as it left once that node is back, which writes the session again', async () => {
+    const { replica, a, b, c, visitor } = await moveUnreplicated();
+    for (const node of [a, b, c]) {
+      await node.moveTo(replica);
+    }
+    const key = `sio:session:${visitor.pid}`;
+    await until(async () => (await replica.command('EXISTS', key)) === 1, { what: 'the session to be written again' });
+    visitor.comeBack(c.url);
+    await expectAsItLeft(visitor, c);
+  });
+
+  test('is recovered as it left if it comes to another node before that one is back', async () => {
+    const { replica, a, b, c, visitor } = await moveUnreplicated();
+    b.isolate(...BOTH);
+    await a.moveTo(replica);
+    await c.moveTo(replica);
+    visitor.comeBack(c.url);
+    await sleep(500);
+    await b.connectTo(replica, ...BOTH);
+    await expectAsItLeft(visitor, c);
   });
 });

@@ -72,6 +72,7 @@ async function startStores(port: number, count: number) {
         retry: (run) => reconnectRetry.run(run),
         peers: {
           whenBack: () => Promise.resolve(),
+          whenAllBack: () => Promise.resolve(),
           canHear: () => Promise.resolve(true),
           askRelease: async (pid, at, epoch) => {
             for (const [n, other] of stores.entries()) {

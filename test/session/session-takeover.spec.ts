@@ -99,6 +99,8 @@ describe('SessionTakeover', () => {
   let isReady: boolean;
   let connections: number;
   let isHeard: boolean;
+  /** Resolves when no other node is on its way back to Redis. */
+  let allBack: Promise<void>;
   /** What other nodes do when they are asked. */
   let onAsked: (pid: string, at: string, epoch: number) => void;
   let log: string[];
@@ -113,6 +115,7 @@ describe('SessionTakeover', () => {
     claims = new Map();
     isReady = isHeard = true;
     connections = 1;
+    allBack = Promise.resolve();
     onAsked = () => undefined;
     retry = (run) => run();
     takeover = new SessionTakeover(records, {
@@ -121,6 +124,7 @@ describe('SessionTakeover', () => {
       connections: () => connections,
       peers: {
         whenBack: () => Promise.resolve(),
+        whenAllBack: () => allBack,
         canHear: () => Promise.resolve(isHeard),
         askRelease: (pid, at, epoch) => {
           log.push(`ask ${at} for ${pid} ${epoch}`);

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
-import type { Claims } from '../../lib/session/ownership.js';
+import { NOBODY, type Claims } from '../../lib/session/ownership.js';
 import { SessionClaim } from '../../lib/session/session-claim.js';
 import { SessionVerification } from '../../lib/session/session-verification.js';
 
@@ -9,6 +9,10 @@ describe('SessionVerification', () => {
   let yielded: string[];
   let removed: string[];
   let claimed: [pid: string, epoch: number][];
+  /** The claims of clients that have left, and what was written of them, or deleted. */
+  let left: SessionClaim[];
+  let stored: [pid: string, encoded: string, lifetime: number][];
+  let ended: string[];
   /** What Redis says: the claims, and which sessions of connected clients of this node it has. */
   let owners: Record<string, Claims>;
   let present: Set<string> | undefined;
@@ -33,13 +37,21 @@ describe('SessionVerification', () => {
     yielded = [];
     removed = [];
     claimed = [];
+    left = [];
+    stored = [];
+    ended = [];
     owners = {};
     present = new Set();
     isReady = true;
     asked = 0;
     verification = new SessionVerification({
       ...{ nodeId: 'self', claims, isReady: () => isReady },
-      former: { hasYielded: (pid) => pid === 'yielded' },
+      former: {
+        hasYielded: (pid) => pid === 'yielded',
+        get ofThoseWhoLeft() {
+          return left;
+        },
+      },
       records: {
         hasLive: true,
         live: () => Promise.resolve(present),
@@ -52,7 +64,9 @@ describe('SessionVerification', () => {
           claimed.push([pid, epoch]);
           return Promise.resolve(new Map([[epoch, 'self']]));
         },
+        store: (...what) => Promise.resolve(void stored.push(what)),
       },
+      endSession: ({ pid }) => Promise.resolve(void ended.push(pid)),
       encoder: { encode: () => 'encoded' },
       writes: { add: (_operation, write) => void write },
       yield: (claim) => {
@@ -109,6 +123,69 @@ describe('SessionVerification', () => {
     expect(touched).toEqual(['a']);
     await verification.run();
     expect(touched).toEqual(['a']);
+  });
+
+  describe('of clients that have left, when Redis may have an earlier state,', () => {
+    /** The claim of a client that has left, `ago` milliseconds ago. */
+    function leave(pid: string, { epoch = 1, isDiscarded = false, ago = 0 } = {}): void {
+      const claim = open(pid, { epoch });
+      claims.delete(pid);
+      Object.assign(claim, { isDiscarded, until: performance.now() + 1_000 - ago });
+      left.push(claim);
+    }
+
+    async function verifyAfterLoss(): Promise<void> {
+      verification.scheduleWriting();
+      await verification.run();
+    }
+
+    test('stores again what is still this node\u2019s, for as long as it was to be kept, and only then', async () => {
+      leave('kept');
+      leave('first', { epoch: 0 });
+      owners = { kept: new Map([[1, 'self']]) };
+      await verification.run();
+      expect(stored).toEqual([]);
+      await verifyAfterLoss();
+      expect(stored.map(([pid, encoded]) => [pid, encoded])).toEqual([['kept', 'encoded'], ['first', 'encoded']]); // prettier-ignore
+      for (const [, , lifetime] of stored) {
+        expect(lifetime).toBeGreaterThan(0);
+        expect(lifetime).toBeLessThanOrEqual(1_000);
+      }
+      await verification.run();
+      expect(stored).toHaveLength(2);
+    });
+
+    test('claims and stores again what Redis has lost the claim of', async () => {
+      leave('lost', { epoch: 3 });
+      await verifyAfterLoss();
+      expect([claimed, stored.length]).toEqual([[['lost', 3]], 1]);
+    });
+
+    test('leaves alone what another node has claimed, what has come back here, and what has expired', async () => {
+      leave('theirs');
+      leave('here', { epoch: 0 });
+      leave('old', { ago: 1_001 });
+      claims.set('here', left[1]!);
+      owners = { theirs: new Map([[2, 'other']]), old: new Map([[1, 'self']]) };
+      await verifyAfterLoss();
+      expect([stored, ended]).toEqual([[], []]);
+    });
+
+    test('ends again the session of one that said goodbye, unless that is known', async () => {
+      leave('gone', { isDiscarded: true });
+      leave('known', { isDiscarded: true });
+      owners = { gone: new Map([[1, 'self']]), known: new Map([[2, NOBODY]]) };
+      await verifyAfterLoss();
+      expect([ended, stored]).toEqual([['gone'], []]);
+    });
+
+    test('is done when that is done', async () => {
+      leave('kept', { epoch: 0 });
+      const verified = verifyAfterLoss();
+      expect(verification.isDone).toBe(false);
+      await verified;
+      expect([verification.isDone, stored.length]).toEqual([true, 1]);
+    });
   });
 
   test('claims again what Redis has lost the claim of, but for a first connection, which has none', async () => {
