@@ -1,11 +1,13 @@
 import type { StreamLog } from '../stream/stream-log.js';
-import type { Cut } from '../wire/cut.js';
+import { decodeCut, encodeOffset, joinCuts, type Cut } from '../wire/cut.js';
 import type { LogEntry, Origin } from '../wire/entry.js';
 import type { Ahead, Session } from '../wire/session.js';
-import { compareStreamIds } from '../wire/stream-id.js';
+import { compareStreamIds, STREAM_START } from '../wire/stream-id.js';
 
 /** How many publishers are remembered of which a client has more than its node. */
 const MAX_AHEAD = 16;
+/** How many different offsets of such clients are made of one: each is a packet of its own. */
+const MAX_OWN_OFFSETS = 16;
 
 /** A connected client, as far as it matters here. */
 export interface ClientAhead {
@@ -64,6 +66,38 @@ export class ClientsAhead {
       }
     }
     return withheld;
+  }
+
+  /**
+   * The offsets of the clients that have more than an offset says, by socket id; undefined if there are none. Of no more than
+   * {@link MAX_OWN_OFFSETS} different ones: for other clients, what they have is said by their session only.
+   *
+   * @param offset - of a packet
+   * @param isMeant - whether a client may be given the packet
+   */
+  ownOffsets(offset: string, isMeant: (sid: string) => boolean): ReadonlyMap<string, string> | undefined {
+    if (this.byPublisher.size === 0) {
+      return undefined;
+    }
+    const own = new Map<string, string>();
+    const different = new Set<string>();
+    for (const clients of this.byPublisher.values()) {
+      for (const client of clients) {
+        const one = isMeant(client.sid) && !own.has(client.sid) ? this.ownOffset(client, offset) : offset;
+        if (one !== offset && (different.has(one) || different.size < MAX_OWN_OFFSETS)) {
+          different.add(one);
+          own.set(client.sid, one);
+        }
+      }
+    }
+    return own.size > 0 ? own : undefined;
+  }
+
+  /** An offset that also says what a client has that this node has not read. */
+  ownOffset({ ahead }: Pick<ClientAhead, 'ahead'>, offset: string): string {
+    const cut = decodeCut(offset);
+    const more = ahead.filter(({ coveredAt }) => coveredAt === undefined);
+    return cut && more.length > 0 ? encodeOffset(joinCuts(cut, { position: STREAM_START, ahead: more })) : offset;
   }
 
   private removeOf(publisher: string, client: ClientAhead): void {

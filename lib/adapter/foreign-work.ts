@@ -1,4 +1,4 @@
-import type { BroadcastOptions, SocketId } from 'socket.io-adapter';
+import type { BroadcastOptions } from 'socket.io-adapter';
 import { callApp } from './app-code.js';
 import type { SocketLike } from './socket-io.js';
 
@@ -10,41 +10,32 @@ type Apply = (opts: BroadcastOptions, callback: (socket: SocketLike) => void) =>
  * that throws on one socket does not keep it from the others.
  */
 export class ForeignWork {
-  /** What is being done now; undefined while there is nothing, and while the application does something by itself. */
-  private current: { withheld: ReadonlySet<SocketId> | undefined } | undefined;
+  /** Whether it is being done now; not while the application does something by itself. */
+  private isUnderWay = false;
 
   /** @param adapter - whose `apply` is wrapped */
   constructor(adapter: object) {
     const internals = adapter as { apply: Apply };
     const apply = internals.apply;
     internals.apply = (opts, callback) => {
-      const { current } = this;
-      if (!current) {
+      if (!this.isUnderWay) {
         apply.call(adapter, opts, callback);
         return;
       }
-      this.current = undefined; // what the application calls meanwhile, it calls by itself
-      apply.call(adapter, opts, (socket) => {
-        if (!current.withheld?.has(socket.id)) {
-          callApp(() => callback(socket));
-        }
-      });
-      this.current = current;
+      this.isUnderWay = false; // what the application calls meanwhile, it calls by itself
+      apply.call(adapter, opts, (socket) => callApp(() => callback(socket)));
+      this.isUnderWay = true;
     };
   }
 
-  /**
-   * Does something with sockets.
-   *
-   * @param withheld - sockets with which it is not done
-   */
-  run(work: () => void, withheld?: ReadonlySet<SocketId>): void {
-    const before = this.current;
-    this.current = { withheld };
+  /** Does something with sockets. */
+  run(work: () => void): void {
+    const before = this.isUnderWay;
+    this.isUnderWay = true;
     try {
       work();
     } finally {
-      this.current = before;
+      this.isUnderWay = before;
     }
   }
 }

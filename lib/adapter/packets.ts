@@ -39,25 +39,22 @@ export class Packets {
   }
 
   /**
-   * The packet with the offset that its client will ask to be recovered from.
+   * The offset that a packet is given with, from which its client will ask to be recovered; undefined if it is given with none.
    *
    * A client takes the last item of any packet for its offset if it is a string, and could not be recovered from "hello"; so
    * to a packet that is not in the log and ends so, the offset is added of all that the client has been given.
    *
    * @param offset - undefined if the packet is not in the log
    */
-  toSend(packet: LoggedPacket, offset?: string): LoggedPacket {
+  offsetFor(packet: LoggedPacket, offset?: string): string | undefined {
     if (!this.options.haveOffsets || packet.id !== undefined) {
-      return packet;
+      return undefined;
     }
-    if (offset === undefined) {
-      return typeof packet.data.at(-1) === 'string' ? withOffset(packet, this.log.offset()) : packet;
-    }
-    return withOffset(packet, offset);
+    return offset ?? (typeof packet.data.at(-1) === 'string' ? this.log.offset() : undefined);
   }
 }
 
-function withOffset({ type, data, json }: LoggedPacket, offset: string): LoggedPacket {
+export function withOffset({ type, data, json }: LoggedPacket, offset: string): LoggedPacket {
   const packet: LoggedPacket = { type, data: [...data, offset] };
   if (json !== undefined) {
     packet.json = `${json.slice(0, -1)},${JSON.stringify(offset)}]`;

@@ -64,7 +64,7 @@ export class RecoveringClient {
   }
 
   /**
-   * Collects what it missed, until it has joined. The offsets that it is given here do not say what it has of other
+   * Collects what it missed, until it has joined. The offsets that it is given here do not all say what it has of other
    * publishers, so that is kept with its session: if this node is killed, the next one has it from there.
    */
   collect(replay: Replay): Promise<ReplayOutcome> {

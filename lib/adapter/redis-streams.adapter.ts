@@ -21,11 +21,12 @@ import { RequestType } from '../wire/requests.js';
 import { describeEvent } from '../stream/message-size.js';
 import type { StreamLog } from '../stream/stream-log.js';
 import { callApp } from './app-code.js';
+import { Audience } from './audience.js';
 import { toMessage, type Change } from './change.js';
 import { corkFlushes } from './cork-flushes.js';
 import { ForeignWork } from './foreign-work.js';
 import { NamespaceBus } from './namespace-bus.js';
-import { Packets, reuseJson } from './packets.js';
+import { Packets, reuseJson, withOffset } from './packets.js';
 import { Requests, toBroadcastOptions } from './requests.js';
 import { SessionRecovery } from './session-recovery.js';
 import type { NamespaceLike, SocketDetails } from './socket-io.js';
@@ -61,6 +62,8 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
   private readonly recovery: SessionRecovery | undefined;
   /** What is done because another server has asked for it. */
   private readonly foreignWork = new ForeignWork(this);
+  /** For whom that is done which is being done. */
+  private readonly audience = new Audience(this);
   /** See the option of this name. */
   private readonly ordering: 'log' | 'local-first';
   /** For whom calls are meant. */
@@ -88,7 +91,7 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
       bus: this.bus,
       onLeftOut: (what) => node.counters.leaveOut(this.name, what),
       here: {
-        broadcast: (packet, opts) => this.foreignWork.run(() => super.broadcast(this.packets.toSend(packet), opts)),
+        broadcast: (packet, opts) => this.foreignWork.run(() => this.send(packet, opts)),
         broadcastWithAck: (...args) => this.foreignWork.run(() => super.broadcastWithAck(...args)),
         fetchSockets: (opts) => super.fetchSockets(opts) as Promise<SocketDetails[]>,
         serverSideEmit: (event) => this.namespace._onServerSideEmit(event),
@@ -165,7 +168,7 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
         this.bus.checkSize(exact.data, request.data);
         this.sendUnasked(request, exact.data); // it may be lost
       }
-      super.broadcast(this.packets.toSend(exact), opts);
+      this.send(exact, opts);
     } else if (packet.id !== undefined) {
       super.broadcast(exact, opts); // for one socket, and the acknowledgement can be called only here
     } else {
@@ -307,13 +310,14 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
 
   /** @param withheld - sockets that are given nothing */
   private performForeign(message: LogMessage | ForeignMessage, offset: string, withheld?: ReadonlySet<SocketId>): void {
-    this.foreignWork.run(() => {
+    const work = (): void => {
       if (message.type === EntryType.ServerSideEmit) {
         callApp(() => this.namespace._onServerSideEmit(message.data.packet));
       } else {
         this.perform(message, toBroadcastOptions(message.data.opts), offset);
       }
-    }, withheld);
+    };
+    this.foreignWork.run(withheld ? () => this.audience.limit((sid) => !withheld.has(sid), work) : work);
   }
 
   /**
@@ -324,7 +328,7 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
   private perform({ type, data }: Change, opts: BroadcastOptions, offset?: string): void {
     switch (type) {
       case EntryType.Broadcast:
-        super.broadcast(this.packets.toSend(data.packet, offset), opts);
+        this.send(data.packet, opts, offset);
         break;
       case EntryType.SocketsJoin:
         super.addSockets(opts, data.rooms);
@@ -336,6 +340,41 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
         super.disconnectSockets(opts, data.close);
         break;
     }
+  }
+
+  /**
+   * Gives a packet to sockets of this server. A client that has more than others that were given everything is given it with an
+   * offset of its own, which says so: what is kept of it in Redis may be lost.
+   *
+   * @param given - the offset of the packet, if it is in the log
+   */
+  private send(packet: LoggedPacket, opts: BroadcastOptions, given?: string): void {
+    const offset = this.packets.offsetFor(packet, given);
+    if (offset === undefined) {
+      super.broadcast(packet, opts);
+      return;
+    }
+    const { rooms } = opts;
+    const isMeant = (sid: SocketId): boolean => rooms.size === 0 || [...rooms].some((room) => this.isIn(sid, room));
+    const own = this.recovery?.ownOffsets(offset, isMeant);
+    if (!own) {
+      super.broadcast(withOffset(packet, offset), opts);
+      return;
+    }
+    this.audience.limit(
+      (sid) => !own.has(sid),
+      () => super.broadcast(withOffset(packet, offset), opts),
+    );
+    for (const ownOffset of new Set(own.values())) {
+      this.audience.limit(
+        (sid) => own.get(sid) === ownOffset,
+        () => super.broadcast(withOffset(packet, ownOffset), opts),
+      );
+    }
+  }
+
+  private isIn(sid: SocketId, room: Room): boolean {
+    return this.sids.get(sid)?.has(room) === true;
   }
 
   // ── what the bus brings ─────────────────────────────────────────────────────────────────────────────────────────

@@ -115,6 +115,11 @@ export class SessionRecovery {
     return this.clientsAhead.withheldFrom(entry);
   }
 
+  /** See {@link ClientsAhead.ownOffsets}. */
+  ownOffsets(offset: string, isMeant: (sid: string) => boolean): ReadonlyMap<string, string> | undefined {
+    return this.clientsAhead.ownOffsets(offset, isMeant);
+  }
+
   private onConnected(socket: SocketLike, pid: string): void {
     const recovering = this.recovering.get(socket.id);
     if (recovering?.isVoid) {
@@ -144,13 +149,21 @@ export class SessionRecovery {
   }
 
   /** Sends a client what it missed or, where no packet with an offset follows, the offset that it can be recovered from. */
-  private greet(socket: SocketLike, { claim, arrived }: ConnectedClient, recovered: Recovered | undefined): void {
+  private greet(socket: SocketLike, client: ConnectedClient, recovered: Recovered | undefined): void {
+    const { claim, arrived } = client;
     const missed = recovered?.missed ?? [];
     const isDue = recovered ? missed.length === 0 && !claim?.isAnswered : this.node.options.announceOffset;
     if (isDue && this.log.position !== undefined) {
-      sendAfterNextPacket(socket, [[OFFSET_EVENT, recovered ? this.named(this.log.offset()) : encodeCut(arrived)]]);
+      sendAfterNextPacket(socket, [
+        [
+          OFFSET_EVENT,
+          recovered ? this.named(this.clientsAhead.ownOffset(client, this.log.offset())) : encodeCut(arrived),
+        ],
+      ]);
     } else if (missed.length > 0) {
-      const packets = missed.map(toPacketData);
+      const packets = missed.map(({ entry, offset }) =>
+        toPacketData(entry, this.clientsAhead.ownOffset(client, offset)),
+      );
       if (!claim?.isAnswered) {
         const last = packets.at(-1)!;
         last.push(this.named(last.pop()));
@@ -351,7 +364,7 @@ function dataOf(socket: SocketLike): unknown {
 }
 
 /** What is sent to a client that missed an entry. */
-function toPacketData({ entry, offset }: ReplayItem): unknown[] {
+function toPacketData(entry: ReplayItem['entry'], offset: string): unknown[] {
   return [...broadcastOf(entry)!.packet.data, offset];
 }
 

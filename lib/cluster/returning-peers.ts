@@ -61,11 +61,16 @@ export class ReturningPeers {
     }
   }
 
-  /** Resolves when no node is waited for; at once if none is. */
+  /** Resolves when no node is waited for, but such as are gone; at once if none is. */
   async whenAllBack(): Promise<void> {
-    while (this.mode === 'here' && !this.barrier.isOver(performance.now())) {
+    while (this.mode === 'here' && this.isAnyAwaited()) {
       await this.changed.wait(LOOK_AGAIN_MS);
     }
+  }
+
+  private isAnyAwaited(): boolean {
+    const now = performance.now();
+    return !this.barrier.isOver(now) && this.options.present().some((node) => this.barrier.awaits(node, now));
   }
 
   private remove(node: string): void {

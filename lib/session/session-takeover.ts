@@ -338,17 +338,19 @@ export class SessionTakeover {
    * @throws if Redis stays away
    */
   /** What Redis has of it, once no node is on its way back that may have to write again what Redis has lost. */
-  private lookWhenAllAreBack(take: Take): Promise<FoundSession> {
-    const { options } = this;
-    return options.retry(async () => {
-      await options.peers.whenAllBack();
-      const before = options.connections();
-      const found = await this.look(take);
-      if (options.connections() !== before) {
-        throw new RedisClientError('Redis was away while a session was looked for'); // and may have lost some of it
+  private async lookWhenAllAreBack(take: Take): Promise<FoundSession> {
+    const { peers, connections, retry } = this.options;
+    for (let looks = 1; ; looks++) {
+      await peers.whenAllBack();
+      const before = connections();
+      const found = await retry(() => this.look(take));
+      if (connections() === before) {
+        return found;
       }
-      return found;
-    });
+      if (looks === MAX_ATTEMPTS) {
+        throw new RedisClientError('Redis was away, again and again, while a session was looked for');
+      } // it may have lost some of it, which another node writes again
+    }
   }
 
   private async askForCurrent(take: Take, node: string, epoch: number): Promise<Session | 'gone' | 'silent'> {

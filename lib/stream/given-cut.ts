@@ -1,4 +1,4 @@
-import { encodeCut, MAX_AHEAD_PUBLISHERS, NO_OFFSET, type Cut } from '../wire/cut.js';
+import { encodeOffset, type Cut } from '../wire/cut.js';
 import type { LogEntry } from '../wire/entry.js';
 import { STREAM_START } from '../wire/stream-id.js';
 import type { Lane } from './lane.js';
@@ -33,16 +33,11 @@ export class GivenCut {
   }
 
   /** {@link now}, as a client keeps it. */
-  readonly offset = (): string => (this.knownOffset ??= encodeBounded(this.now()));
+  readonly offset = (): string => (this.knownOffset ??= encodeOffset(this.now()));
 
   /** The offset that goes with an entry while it is delivered. */
   readonly offsetAt = (entry: LogEntry): string => {
     const isPosition = this.atOnce.isDone && this.progress.formerNumbers.length === 0;
-    return isPosition ? entry.id : encodeBounded({ ...this.now(), position: entry.id });
+    return isPosition ? entry.id : encodeOffset({ ...this.now(), position: entry.id });
   };
-}
-
-/** After a failover in a large cluster, a cut may name more publishers for a moment than an offset may. */
-function encodeBounded(cut: Cut): string {
-  return cut.ahead.length > MAX_AHEAD_PUBLISHERS ? NO_OFFSET : encodeCut(cut);
 }

@@ -73,6 +73,11 @@ export function encodeCut({ position, ahead }: Cut): string {
   return text;
 }
 
+/** What a client is given as its offset. A cut may, for a moment, name more publishers than an offset may. */
+export function encodeOffset(cut: Cut): string {
+  return cut.ahead.length > MAX_AHEAD_PUBLISHERS ? NO_OFFSET : encodeCut(cut);
+}
+
 /** The cut that a text says, which may come from a client; undefined if it says none. */
 export function decodeCut(text: unknown): Cut | undefined {
   if (typeof text !== 'string' || text.length > 2_048) {

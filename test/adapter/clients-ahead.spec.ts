@@ -76,6 +76,37 @@ describe('ClientsAhead', () => {
     expect(clients.withheldFrom(entry('12-0', 2))).toBeUndefined();
   });
 
+  test('gives a client an offset that says what it has until this node has read it, and others none', () => {
+    const all = (): boolean => true;
+    expect(clients.ownOffsets('10-0', all)).toBeUndefined();
+    clients.add(client('a', { node: NODE, seq: 5 }, { node: 'covered', seq: 1, coveredAt: '9-0' }));
+    clients.add(client('b', { node: NODE, seq: 6 }, { node: 'other', seq: 2 }));
+    const offsets = new Map([
+      ['a', `10-0,me:1,${NODE}:5`],
+      ['b', `10-0,me:1,${NODE}:6,other:2`],
+    ]);
+    expect(clients.ownOffsets('10-0,me:1', all)).toEqual(offsets);
+    expect(clients.ownOffsets('10-0,me:1', (sid) => sid === 'a')).toEqual(new Map([['a', offsets.get('a')]]));
+    expect(clients.ownOffsets('10-0,me:1', () => false)).toBeUndefined();
+    clients.withheldFrom(entry('11-0', 6));
+    expect(clients.ownOffsets('11-0', all)).toEqual(new Map([['b', '11-0,other:2']]));
+    clients.withheldFrom(entry('12-0', 2, 'other'));
+    expect(clients.ownOffsets('12-0', all)).toBeUndefined();
+  });
+
+  test('gives no offset that says what the given one says already', () => {
+    clients.add(client('a', { node: NODE, seq: 5 }));
+    expect(clients.ownOffsets(`10-0,${NODE}:5`, () => true)).toBeUndefined();
+  });
+
+  test('makes no more than 16 different offsets, which any number of clients may have', () => {
+    for (let i = 0; i < 40; i++) {
+      clients.add(client(`client ${i}`, { node: NODE, seq: 1 + (i % 20) }));
+    }
+    const own = clients.ownOffsets('10-0', () => true)!;
+    expect([new Set(own.values()).size, own.size]).toEqual([16, 32]);
+  });
+
   test('withholds no entry that says no publisher, as those of the reference adapter', () => {
     clients.add(client('client', { node: NODE, seq: 5 }));
     expect(clients.withheldFrom({ ...entry('11-0', 1), origin: undefined })).toBeUndefined();

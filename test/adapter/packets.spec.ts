@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { Decoder, Encoder, PacketType } from 'socket.io-parser';
-import { Packets, reuseJson } from '../../lib/adapter/packets.js';
+import { Packets, reuseJson, withOffset } from '../../lib/adapter/packets.js';
 import type { LoggedPacket } from '../../lib/wire/entry.js';
 
 const log = { offset: () => '7-0' };
@@ -10,20 +10,18 @@ const packets = (options: { areExact?: boolean; haveOffsets?: boolean } = {}): P
 const packet = (...data: unknown[]): LoggedPacket => ({ type: PacketType.EVENT, data });
 
 describe('Packets', () => {
-  test('toSend adds the offset of an entry to its packet, and to the JSON that is known of it', () => {
-    const logged = { ...packet('news', 1), json: '["news",1]' };
-    expect(packets().toSend(logged, '5-0')).toEqual({ ...packet('news', 1, '5-0'), json: '["news",1,"5-0"]' });
-    expect(logged.data).toEqual(['news', 1]);
+  test('offsetFor is the offset of an entry, for a packet that is in the log', () => {
+    expect(packets().offsetFor(packet('news', 1), '5-0')).toBe('5-0');
   });
 
-  test('toSend adds an offset to a packet that is not in the log only if a client would take its end for one', () => {
-    expect(packets().toSend(packet('news', 'hello')).data).toEqual(['news', 'hello', '7-0']);
-    expect(packets().toSend(packet('news', 1)).data).toEqual(['news', 1]);
+  test('offsetFor is that of all that was given, if a client would take the end of the packet for one', () => {
+    expect(packets().offsetFor(packet('news', 'hello'))).toBe('7-0');
+    expect(packets().offsetFor(packet('news', 1))).toBeUndefined();
   });
 
-  test('toSend adds nothing without recovery, nor to a packet that asks for an acknowledgement', () => {
-    expect(packets({ haveOffsets: false }).toSend(packet('news'), '5-0').data).toEqual(['news']);
-    expect(packets().toSend({ ...packet('news'), id: 3 }, '5-0').data).toEqual(['news']);
+  test('offsetFor is none without recovery, and of a packet that asks for an acknowledgement', () => {
+    expect(packets({ haveOffsets: false }).offsetFor(packet('news'), '5-0')).toBeUndefined();
+    expect(packets().offsetFor({ ...packet('news'), id: 3 }, '5-0')).toBeUndefined();
   });
 
   test('onBus gives the packet as it is now and as JSON has it; with a parser of the application, as it is', () => {
@@ -42,6 +40,12 @@ describe('Packets', () => {
     const same = packet('news', () => 1);
     expect(packets().exact(same)).toBe(same);
   });
+});
+
+test('withOffset adds an offset to a packet, and to the JSON that is known of it', () => {
+  const logged = { ...packet('news', 1), json: '["news",1]' };
+  expect(withOffset(logged, '5-0')).toEqual({ ...packet('news', 1, '5-0'), json: '["news",1,"5-0"]' });
+  expect(logged.data).toEqual(['news', 1]);
 });
 
 describe('reuseJson', () => {

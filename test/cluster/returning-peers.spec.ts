@@ -5,10 +5,12 @@ const HEARTBEAT_TIMEOUT = 10_000;
 
 describe('ReturningPeers', () => {
   let returning: ReturningPeers;
+  let present: string[];
 
   beforeEach(() => {
     jest.useFakeTimers({ now: 0 });
-    returning = new ReturningPeers({ heartbeatTimeout: HEARTBEAT_TIMEOUT, present: () => ['peer', 'other'] });
+    present = ['peer', 'other'];
+    returning = new ReturningPeers({ heartbeatTimeout: HEARTBEAT_TIMEOUT, present: () => present });
   });
   afterEach(() => {
     jest.useRealTimers();
@@ -53,6 +55,16 @@ describe('ReturningPeers', () => {
     const isBack = watch(returning.whenBack('peer'));
     returning.onLeft('peer');
     expect(await isBack()).toBe(true);
+  });
+
+  test('waits for all but those that are known to be gone', async () => {
+    outage();
+    const areAllBack = watch(returning.whenAllBack());
+    returning.onBack('peer');
+    expect(await areAllBack()).toBe(false);
+    present = ['peer'];
+    await jest.advanceTimersByTimeAsync(100);
+    expect(await areAllBack()).toBe(true);
   });
 
   test('does not wait for a node that is later than it can be if it is alive', async () => {

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from '@jest/globals';
-import { type Member, numbers, RedisServer, TcpProxy, until } from '../kit/index.js';
+import { type Member, numbers, RedisServer, RespProxy, TcpProxy, until } from '../kit/index.js';
+import type { Rewriting } from '../kit/resp-proxy.js';
 import { haveReadAll, startNode } from './recovery-node.js';
 import { receives, visit, type Visitor, visits } from './visitor.js';
 
@@ -11,7 +12,7 @@ class FailingNode {
     private readonly networks: { commands: TcpProxy; reader: TcpProxy },
   ) {}
 
-  static async start(redis: RedisServer): Promise<FailingNode> {
+  static async start(redis: Pick<RedisServer, 'port'>): Promise<FailingNode> {
     const [commands, reader] = [await TcpProxy.start(redis.port), await TcpProxy.start(redis.port)];
     const adapter = { commandTimeout: 20_000, blockTimeInMs: BLOCK_MS };
     const member = await startNode({ port: commands.port, readerPort: reader.port, adapter });
@@ -417,8 +418,48 @@ describe('a client that has moved to a node, and left it, and whose session as i
     await a.moveTo(replica);
     await c.moveTo(replica);
     visitor.comeBack(c.url);
-    await sleep(500);
+    await sleep(150); // less than heartbeatTimeout: the other node does not seem to be gone
     await b.connectTo(replica, ...BOTH);
     await expectAsItLeft(visitor, c);
   });
+});
+
+/** As if a node was killed before it wrote the session of a client that it has recovered: the claim to it contains it. */
+function withoutCheckpoints(command: readonly Buffer[]): Rewriting {
+  const [name, key] = command.map(String);
+  const isCheckpoint = name?.toUpperCase() === 'HSET' && key?.startsWith('sio:session:live:');
+  return isCheckpoint ? { error: 'ERR not now' } : { send: command };
+}
+
+test('a client that has more than its node had read, whose session there is lost, is not given that again', async () => {
+  const redis = await RedisServer.start();
+  const [a, c] = [await FailingNode.start(redis), await FailingNode.start(redis)];
+  const b = await FailingNode.start(await RespProxy.start(redis.port, withoutCheckpoints));
+  const visitor = await visit(a, { rooms: ['red'] });
+  const witness = await visit(c, { rooms: ['red'] });
+  a.io.emit('msg', 0);
+  await Promise.all([receives(visitor, 1), receives(witness, 1)]);
+  await until(
+    async () => (await redis.command('HEXISTS', `sio:session:live:${a.member.node.id}`, visitor.pid!)) === 1,
+    {
+      what: 'the session',
+    },
+  );
+  a.isolate(...BOTH);
+  a.io.to('red').emit('msg', 1);
+  await receives(visitor, 2);
+  await moveTo(visitor, b, 2);
+  c.io.to('red').emit('msg', 2);
+  await Promise.all([receives(visitor, 3), receives(witness, 2)]);
+  b.isolate(...BOTH);
+  await visitor.stayAway();
+  visitor.comeBack(c.url);
+  await visits(visitor, 3);
+  await a.connectTo(redis, ...BOTH);
+  await until(() => a.appended === 2, { what: 'the message to be appended' });
+  await settled(redis, a, c);
+  c.io.to('red').emit('msg', 3);
+  await Promise.all([receives(visitor, 4), receives(witness, 4)]);
+  expect([visitor.values, visitor.refused]).toEqual([numbers(4), 0]);
+  expect(witness.values).toEqual([0, 2, 1, 3]);
 });
