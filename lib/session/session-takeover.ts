@@ -339,17 +339,17 @@ export class SessionTakeover {
    */
   /** What Redis has of it, once no node is on its way back that may have to write again what Redis has lost. */
   private async lookWhenAllAreBack(take: Take): Promise<FoundSession> {
-    const { peers, connections, retry } = this.options;
+    const { options } = this;
     for (let looks = 1; ; looks++) {
-      await peers.whenAllBack();
-      const before = connections();
-      const found = await retry(() => this.look(take));
-      if (connections() === before) {
+      await options.peers.whenAllBack();
+      const before = options.connections();
+      const found = await options.retry(() => this.look(take));
+      if (options.connections() === before) {
         return found;
       }
       if (looks === MAX_ATTEMPTS) {
         throw new RedisClientError('Redis was away, again and again, while a session was looked for');
-      } // it may have lost some of it, which another node writes again
+      } // else: it may have lost some of it, which another node writes again
     }
   }
 
