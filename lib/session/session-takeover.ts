@@ -337,22 +337,6 @@ export class SessionTakeover {
    *
    * @throws if Redis stays away
    */
-  /** What Redis has of it, once no node is on its way back that may have to write again what Redis has lost. */
-  private async lookWhenAllAreBack(take: Take): Promise<FoundSession> {
-    const { options } = this;
-    for (let looks = 1; ; looks++) {
-      await options.peers.whenAllBack();
-      const before = options.connections();
-      const found = await options.retry(() => this.look(take));
-      if (options.connections() === before) {
-        return found;
-      }
-      if (looks === MAX_ATTEMPTS) {
-        throw new RedisClientError('Redis was away, again and again, while a session was looked for');
-      } // else: it may have lost some of it, which another node writes again
-    }
-  }
-
   private async askForCurrent(take: Take, node: string, epoch: number): Promise<Session | 'gone' | 'silent'> {
     const { options } = this;
     try {
@@ -409,6 +393,23 @@ export class SessionTakeover {
   }
 
   // ── looking ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** What Redis has of it, once no node is on its way back that may have to write again what Redis has lost. */
+  private async lookWhenAllAreBack(take: Take): Promise<FoundSession> {
+    const { options } = this;
+    for (let looks = 1; ; looks++) {
+      await options.peers.whenAllBack();
+      const before = options.connections();
+      const found = await options.retry(() => this.look(take));
+      if (options.connections() === before) {
+        return found;
+      }
+      // Redis was away meanwhile, and may have lost what another node writes again.
+      if (looks === MAX_ATTEMPTS) {
+        throw new RedisClientError('Redis was away, again and again, while a session was looked for');
+      }
+    }
+  }
 
   private look(take: Take): Promise<FoundSession> {
     return new Promise((resolve, reject) => {
