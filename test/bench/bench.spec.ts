@@ -40,7 +40,7 @@ describe('the bench at steady rates', () => {
   const base = { ...BASE, nodes: 2, rate: 400 };
 
   async function steady(options: Pick<SteadyOptions, 'series'> & Partial<SteadyOptions>) {
-    const quick = { rounds: 1, seconds: 0.25, arrivals: 'random', warmUp: 200, memoryAfter: 0 } as const;
+    const quick = { rounds: 1, seconds: 0.25, arrivals: 'random', warmUp: 200, settle: 20, memoryAfter: 0 } as const;
     return runSteady({ contenders: CONTENDERS, builds: {}, fullSpeed: false, ...quick, ...options });
   }
 

@@ -16,6 +16,9 @@ import {
 } from './points.js';
 import { SteadyCluster, type Load, type Measurement, type Memory, type Stage } from './steady-cluster.js';
 
+/** Messages a second of all nodes together: so few that each is a read of its own. */
+const SETTLE_RATE = 800;
+
 /** What is measured of each at full speed, one publisher: the scenarios of `npm run bench`. */
 const AT_FULL_SPEED = ['all', 'large', 'binary', 'room', 'room-recovery'];
 
@@ -32,6 +35,8 @@ export interface SteadyOptions {
   arrivals: Load['arrivals'];
   /** Messages before the first measurement, at full speed, for the code to be compiled. */
   warmUp: number;
+  /** Messages after these, one by one, for the code of that to be compiled too: V8 takes thousands of reads for it. */
+  settle: number;
   /** Messages after which memory is measured; it is not at 0. */
   memoryAfter: number;
   /** Whether full speed with one publisher is measured too. */
@@ -114,14 +119,28 @@ function groupsOf(series: readonly Series[]): Group[] {
 const keyOfSetup = ({ nodes, rooms, namespaces }: Setup): string => [nodes, rooms, namespaces].join(' ');
 
 async function runGroup(stage: Stage, { setup, points }: Group, options: SteadyOptions): Promise<PointResult[]> {
-  const { contenders, builds, rounds, seconds, arrivals, warmUp, profiles, onProgress = () => undefined } = options;
+  const {
+    contenders,
+    builds,
+    rounds,
+    seconds,
+    arrivals,
+    warmUp,
+    settle,
+    profiles,
+    onProgress = () => undefined,
+  } = options;
   const title = `${setup.nodes} nodes, ${setup.rooms} rooms, ${setup.namespaces} namespaces`;
   const variants = variantsOf(contenders, new Set(points.flatMap(({ recovery }) => [...recovery])));
   const clusters: SteadyCluster[] = [];
   for (const variant of variants) {
     const cluster = await SteadyCluster.start(stage, variant, setup, buildOf(variant.contender, builds));
     clusters.push(cluster);
-    await cluster.flood(points[0]!.point.payload, warmUp);
+    const { payload } = points[0]!.point;
+    await cluster.flood(payload, warmUp);
+    if (settle > 0) {
+      await cluster.run({ rate: SETTLE_RATE, payload, seconds: settle / SETTLE_RATE, arrivals });
+    }
     onProgress(`${title}: ${nameOf(variant)} is warm`);
   }
   const results = points.map(({ point }): PointResult => ({ point, rounds: {} }));

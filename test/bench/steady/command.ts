@@ -43,6 +43,7 @@ export const STEADY_USAGE = `npm run bench -- --steady [options]: all nodes emit
   --before DIST       measure another build beside it
   --arrivals KIND     random (as from many clients) or even
   --warm-up N         messages of each cluster before its first measurement (20000)
+  --settle N          messages after these, one by one (12000)
   --messages N        messages after which memory is measured (200000)
   --profiles FOLDER   write CPU profiles of the first node of each cluster to a folder, for Chrome's DevTools
                       and scripts/profile-summary.mjs
@@ -73,7 +74,7 @@ export async function runSteadyCommand(args: string[]): Promise<void> {
       ...{ recovery: { type: 'string' }, contenders: { type: 'string' } },
       ...{ ours: { type: 'string' }, before: { type: 'string' } },
       ...{ arrivals: { type: 'string', default: 'random' }, 'warm-up': { type: 'string', default: '20000' } },
-      ...{ messages: { type: 'string', default: '200000' } },
+      ...{ settle: { type: 'string', default: '12000' }, messages: { type: 'string', default: '200000' } },
       ...{ profiles: { type: 'string' }, json: { type: 'string' }, from: { type: 'string' } },
     },
   });
@@ -128,6 +129,7 @@ function optionsOf(values: Values): SteadyOptions {
     seconds: numberOf('--seconds', text('seconds')!),
     arrivals: namesOf('--arrivals', text('arrivals'), ['random', 'even'] as const)![0]!,
     warmUp: numberOf('--warm-up', text('warm-up')!),
+    settle: numberOf('--settle', text('settle')!),
     memoryAfter: parts.includes('memory') ? numberOf('--messages', text('messages')!) : 0,
     fullSpeed: parts.includes('speed'),
     profiles: text('profiles'),
