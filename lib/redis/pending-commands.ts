@@ -12,6 +12,11 @@ interface Pending {
   /** When it counts as unanswered, by `performance.now()`. */
   readonly until: number;
   readonly reject: (error: Error) => void;
+  /** The one before and the one behind it; undefined at the ends. */
+  previous: Pending | undefined;
+  next: Pending | undefined;
+  /** False once it has a reply, or will not get one. */
+  isWaiting: boolean;
 }
 
 /**
@@ -20,8 +25,10 @@ interface Pending {
  * One timer serves all: at a low rate of messages, one for each command would be a good part of what a message costs.
  */
 export class PendingCommands {
-  /** In the order in which they were sent. */
-  private readonly pending = new Set<Pending>();
+  /** The first of the list of them, which is in the order in which they were sent. */
+  private oldest: Pending | undefined;
+  /** The last of it. */
+  private newest: Pending | undefined;
   /** Runs until the earliest command counts as unanswered. */
   private timer: NodeJS.Timeout | undefined;
   /** Ends the last look at what has arrived, once that time is over. */
@@ -36,7 +43,7 @@ export class PendingCommands {
   constructor(private readonly onSilence: () => void) {}
 
   get isEmpty(): boolean {
-    return this.pending.size === 0;
+    return this.oldest === undefined;
   }
 
   /**
@@ -48,16 +55,14 @@ export class PendingCommands {
    */
   track<T>(what: string, timeout: number, reply: Promise<T>, onRefused: (error: Error) => void): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      const pending: Pending = { what, timeout, until: performance.now() + timeout, reject };
-      this.pending.add(pending);
-      this.wakeAt(pending.until);
+      const pending = this.add(what, timeout, reject);
       reply.then(
         (value) => {
-          this.pending.delete(pending);
+          this.remove(pending);
           resolve(value);
         },
         (error: Error) => {
-          this.pending.delete(pending);
+          this.remove(pending);
           reject(error);
           onRefused(error);
         },
@@ -69,11 +74,51 @@ export class PendingCommands {
     clearTimeout(this.timer);
     this.cancelExpiry?.();
     this.timerEnds = Infinity;
-    const rejected = [...this.pending];
-    this.pending.clear();
-    for (const { reject } of rejected) {
-      reject(error);
+    for (const pending of this.all()) {
+      this.remove(pending);
+      pending.reject(error);
     }
+  }
+
+  private add(what: string, timeout: number, reject: (error: Error) => void): Pending {
+    const until = performance.now() + timeout;
+    const previous = this.newest;
+    const pending: Pending = { what, timeout, until, reject, previous, next: undefined, isWaiting: true };
+    if (previous) {
+      previous.next = pending;
+    } else {
+      this.oldest = pending;
+    }
+    this.newest = pending;
+    this.wakeAt(until);
+    return pending;
+  }
+
+  private remove(pending: Pending): void {
+    if (!pending.isWaiting) {
+      return;
+    }
+    pending.isWaiting = false;
+    const { previous, next } = pending;
+    if (previous) {
+      previous.next = next;
+    } else {
+      this.oldest = next;
+    }
+    if (next) {
+      next.previous = previous;
+    } else {
+      this.newest = previous;
+    }
+  }
+
+  /** In the order in which they were sent. */
+  private all(): Pending[] {
+    const all: Pending[] = [];
+    for (let pending = this.oldest; pending; pending = pending.next) {
+      all.push(pending);
+    }
+    return all;
   }
 
   private wakeAt(time: number): void {
@@ -92,16 +137,16 @@ export class PendingCommands {
 
   private readonly expire = (): void => {
     const now = performance.now() + 1; // timers may be early by less than that
-    const overdue = [...this.pending].filter(({ until }) => until <= now);
+    const overdue = this.all().filter(({ until }) => until <= now);
     for (const pending of overdue) {
-      this.pending.delete(pending);
+      this.remove(pending);
       pending.reject(new RedisTimeoutError(`Redis did not answer ${pending.what} within ${pending.timeout} ms`));
     }
     if (overdue.length > 0) {
       this.onSilence();
     }
     this.timerEnds = Infinity;
-    for (const { until } of this.pending) {
+    for (const { until } of this.all()) {
       this.wakeAt(until);
     }
   };

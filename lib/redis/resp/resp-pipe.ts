@@ -1,7 +1,7 @@
 import { Fifo } from '../../queue/fifo.js';
 import type { Command } from '../driver.js';
 import { isProtocolError } from '../reply-code.js';
-import { encodeCommand, type EncodedCommands } from './encode-command.js';
+import { appendText, encodeCommand, RecurringCommand, type EncodedCommands } from './encode-command.js';
 import { RawReply } from './raw-reply.js';
 import { ReplySplitter } from './reply-splitter.js';
 import { RESP, RespCursor } from './resp-cursor.js';
@@ -40,6 +40,8 @@ export class RespPipe {
   private readonly takers = new Fifo<Taker>();
   /** What leaves with the next write. */
   private out: EncodedCommands = [];
+  /** Reads follow each other, and differ by the position only. */
+  private readonly reads = new RecurringCommand();
   private readonly splitter = new ReplySplitter((bytes, start) => this.onReply(bytes, start));
 
   /**
@@ -80,7 +82,12 @@ export class RespPipe {
   /** Resolves to a {@link RawReply}, or to null. */
   read(command: Command): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      this.write(command);
+      const text = this.reads.encode(command);
+      if (text === undefined) {
+        this.write(command);
+      } else {
+        this.writeText(text);
+      }
       this.takers.push((bytes, start) => {
         const cursor = new RespCursor(bytes, start);
         cursor.next();
@@ -99,13 +106,13 @@ export class RespPipe {
     return new Promise((resolve) => {
       const outcome: TransactionOutcome = { exec: undefined };
       if (asking) {
-        this.write(ASKING);
+        this.writeText(ASKING);
       }
-      this.write(MULTI);
+      this.writeText(MULTI);
       for (const command of commands) {
         this.write(command);
       }
-      this.write(EXEC);
+      this.writeText(EXEC);
       const multi = asking ? 1 : 0;
       const last = multi + commands.length + 1;
       let n = 0;
@@ -132,10 +139,21 @@ export class RespPipe {
   }
 
   private write(command: Command): void {
-    if (this.out.length === 0) {
-      queueMicrotask(this.flush);
-    }
+    this.flushSoon();
     encodeCommand(command, this.out);
+  }
+
+  /** @param text - a command, encoded */
+  private writeText(text: string): void {
+    this.flushSoon();
+    appendText(text, this.out);
+  }
+
+  /** To be called before something is written. */
+  private flushSoon(): void {
+    if (this.out.length === 0) {
+      void NOW.then(this.flush); // as queueMicrotask does it, without the resource that Node makes for it
+    }
   }
 
   private readonly flush = (): void => {
@@ -162,6 +180,7 @@ export class RespPipe {
   }
 }
 
-const ASKING: Command = ['ASKING'];
-const MULTI: Command = ['MULTI'];
-const EXEC: Command = ['EXEC'];
+const NOW = Promise.resolve();
+const ASKING = '*1\r\n$6\r\nASKING\r\n';
+const MULTI = '*1\r\n$5\r\nMULTI\r\n';
+const EXEC = '*1\r\n$4\r\nEXEC\r\n';
