@@ -2,7 +2,6 @@ import type { Command } from '../redis/driver.js';
 import { isMultiRefused } from '../redis/multi-refused.js';
 import { sizeVerdict } from '../redis/size-refusal.js';
 import { encodeOrigin } from '../wire/entry.js';
-import type { Lane } from './lane.js';
 import type { Outbox, OutboxEntry } from './outbox.js';
 
 const BATCH_ENTRIES = 512;
@@ -11,6 +10,9 @@ const BATCH_BYTES = 1024 * 1024;
 const MIN_BATCH_BYTES = 16 * 1024;
 /** A large entry that is sent alone is dropped when the connection was lost so many times in a row meanwhile. */
 const MAX_LOSSES = 4;
+
+const NONE: readonly OutboxEntry[] = [];
+const NO_TRIM: readonly string[] = [];
 
 /** What a failure says of the entries that were sent, if one of them may be what is refused, because of itself. */
 export interface SearchStep {
@@ -28,7 +30,7 @@ export interface SearchStep {
  */
 export class Batch {
   /** Oldest first. */
-  private entries: readonly OutboxEntry[] = [];
+  private entries: readonly OutboxEntry[] = NONE;
   /** About how many bytes they take. */
   private byteCount = 0;
   /** How many entries are sent at once. Less than all if they were refused: one may be what is refused. */
@@ -82,20 +84,33 @@ export class Batch {
   /** Removes and returns all. */
   clear(): readonly OutboxEntry[] {
     const { entries } = this;
-    this.entries = [];
+    this.entries = NONE;
     this.byteCount = 0;
     return entries;
   }
 
   /** What is to be sent, as commands; the last one trims the stream for all of them. */
   commands(stream: string, maxLen: number): Command[] {
-    const before = new Map<Lane, number>();
-    return this.entries.slice(0, this.sendCount).map(({ lane, seq, fields }, i) => {
-      const trim = i === this.sendCount - 1 ? ['MAXLEN', '~', String(maxLen)] : [];
-      const prev = before.get(lane) ?? lane.appended;
-      before.set(lane, seq);
-      return ['XADD', stream, ...trim, '*', ...fields, ...encodeOrigin(lane.node, seq, prev, this.isResent)];
-    });
+    const commands: Command[] = [];
+    for (let i = 0; i < this.sendCount; i++) {
+      const { lane, seq, fields } = this.entries[i]!;
+      const trim = i === this.sendCount - 1 ? ['MAXLEN', '~', String(maxLen)] : NO_TRIM;
+      const origin = encodeOrigin(lane.node, seq, this.numberBefore(i), this.isResent);
+      commands.push(['XADD', stream, ...trim, '*', ...fields, ...origin]);
+    }
+    return commands;
+  }
+
+  /** The number of the entry of the same lane that is sent before the one at a place, or was appended. */
+  private numberBefore(place: number): number {
+    const { lane } = this.entries[place]!;
+    for (let i = place - 1; i >= 0; i--) {
+      const before = this.entries[i]!;
+      if (before.lane === lane) {
+        return before.seq;
+      }
+    }
+    return lane.appended;
   }
 
   /** The number of the last entry of a lane before one that is not appended: what is here will be, what is not was. */
@@ -111,7 +126,8 @@ export class Batch {
   /** What was sent is in the stream. Returns how many entries that were. */
   onAppended(): number {
     const count = this.sendCount;
-    for (const { lane, seq } of this.entries.slice(0, count)) {
+    for (let i = 0; i < count; i++) {
+      const { lane, seq } = this.entries[i]!;
       lane.appended = seq;
       lane.pending--;
     }
@@ -164,9 +180,13 @@ export class Batch {
 
   /** The first entries are done with; the rest is sent next. */
   private shorten(count: number): void {
-    const done = this.entries.slice(0, count);
-    this.entries = this.entries.slice(count);
-    this.byteCount -= done.reduce((sum, { bytes }) => sum + bytes, 0);
+    if (count === this.entries.length) {
+      this.clear();
+    } else {
+      const done = this.entries.slice(0, count);
+      this.entries = this.entries.slice(count);
+      this.byteCount -= done.reduce((sum, { bytes }) => sum + bytes, 0);
+    }
     this.sendCount = this.limit.entries === 1 ? Math.min(1, this.entries.length) : this.entries.length;
     this.losses = 0;
   }

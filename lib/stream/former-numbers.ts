@@ -64,6 +64,9 @@ export class FormerNumbers {
 
   /** Drops what nobody will send again. */
   expire(): void {
+    if (this.list === NONE) {
+      return;
+    }
     for (const [node, { until }] of this.publishers) {
       if (performance.now() > until) {
         this.resolve(node);

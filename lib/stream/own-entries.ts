@@ -83,6 +83,9 @@ export class OwnEntries {
 
   /** Entries up to this number were read back, or are lost. */
   readUpTo(seq: number): void {
+    if (this.length === 0 && this.evictedUpTo === 0) {
+      return;
+    }
     if (seq >= this.evictedUpTo) {
       this.evictedUpTo = 0;
     }

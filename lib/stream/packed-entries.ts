@@ -14,19 +14,19 @@ const FIRST_CAPACITY = 64;
 
 /** The numbers that are kept of each entry, by their places in its part of {@link PackedEntries.numbers}. */
 const OFFSET = 0;
-const ID_LENGTH = 1;
-const SIZE = 2;
-const COUNT = 3;
-const SEQ = 4;
-const WEIGHT = 5;
-const NUMBERS = 6;
+const SIZE = 1;
+const COUNT = 2;
+const SEQ = 3;
+const WEIGHT = 4;
+const NUMBERS = 5;
 
 /**
  * Entries in the order of their ids, as the bytes that they consist of.
  *
  * Thousands of them come each second and stay for some seconds. As objects they would be what the garbage collector has most
  * to do with: it copies what stays, and nothing else runs meanwhile. So an entry is made an object of only if somebody asks
- * for it, and then it is kept as one for the next who asks.
+ * for it, and then it is kept as one for the next who asks. Only its id is kept as the string that it came as: it is asked for
+ * when the entry leaves.
  *
  * Each has a place: a number, larger by one than that of the entry before.
  */
@@ -39,14 +39,16 @@ export class PackedEntries {
   private weight = 0;
   /** How many slots there are: a power of two. The entry at a place is in the slot of that number, modulo this. */
   private capacity = FIRST_CAPACITY;
-  /** By slot: what an entry lies in, first its id, then its fields. */
+  /** By slot: the id of an entry. */
+  private ids: (StreamId | undefined)[] = slots(FIRST_CAPACITY);
+  /** By slot: what its fields lie in. */
   private slabs: (Buffer | undefined)[] = slots(FIRST_CAPACITY);
   /** By slot, NUMBERS for each. */
   private numbers = new Float64Array(FIRST_CAPACITY * NUMBERS);
   /** By slot: which publisher numbered an entry, if one did. */
   private nodes: (string | undefined)[] = slots(FIRST_CAPACITY);
-  /** By slot: the entries that somebody has asked for. */
-  private made: (LogEntry | undefined)[] = slots(FIRST_CAPACITY);
+  /** By place: the entries that somebody has asked for. */
+  private readonly made = new Map<number, LogEntry>();
   /** What the next entry is written to. */
   private slab: Buffer | undefined;
   /** Where in it. */
@@ -80,17 +82,16 @@ export class PackedEntries {
     const fields = fieldsInBytes(entry) ?? inBytes(toFields(entry));
     const place = this.end++;
     const slot = this.slotOf(place);
-    const slab = this.reserve(id.length + fields.size);
+    const slab = this.reserve(fields.size);
     const offset = this.written;
-    slab.write(id, offset, 'latin1');
-    fields.copyTo(slab, offset + id.length);
-    this.written += id.length + fields.size;
+    fields.copyTo(slab, offset);
+    this.written += fields.size;
+    this.ids[slot] = id;
     this.slabs[slot] = slab;
     this.nodes[slot] = origin?.node;
     const at = slot * NUMBERS;
     const weight = weightOf(entry);
     this.numbers[at + OFFSET] = offset;
-    this.numbers[at + ID_LENGTH] = id.length;
     this.numbers[at + SIZE] = fields.size;
     this.numbers[at + COUNT] = fields.count;
     this.numbers[at + SEQ] = origin?.seq ?? 0;
@@ -105,7 +106,10 @@ export class PackedEntries {
     const slot = this.slotOf(place);
     const removed = { id: this.idAt(place), origin: this.originAt(slot) };
     this.weight -= this.numberAt(slot, WEIGHT);
-    this.slabs[slot] = this.nodes[slot] = this.made[slot] = undefined;
+    this.ids[slot] = this.slabs[slot] = this.nodes[slot] = undefined;
+    if (this.made.size > 0) {
+      this.made.delete(place);
+    }
     this.begin++;
     return removed;
   }
@@ -113,11 +117,12 @@ export class PackedEntries {
   /** The entry at a place: the same object each time. */
   at(place: number): LogEntry {
     const slot = this.slotOf(place);
-    let entry = this.made[slot];
+    let entry = this.made.get(place);
     if (!entry) {
-      const from = this.numberAt(slot, OFFSET) + this.numberAt(slot, ID_LENGTH);
+      const from = this.numberAt(slot, OFFSET);
       const fields = new FieldsInReply(this.slabs[slot]!, from, this.numberAt(slot, COUNT), this.numberAt(slot, SIZE));
-      this.made[slot] = entry = parseEntry(this.idAt(place), fields);
+      entry = parseEntry(this.idAt(place), fields);
+      this.made.set(place, entry);
     }
     return entry;
   }
@@ -148,9 +153,7 @@ export class PackedEntries {
   }
 
   private idAt(place: number): StreamId {
-    const slot = this.slotOf(place);
-    const offset = this.numberAt(slot, OFFSET);
-    return this.slabs[slot]!.toString('latin1', offset, offset + this.numberAt(slot, ID_LENGTH));
+    return this.ids[this.slotOf(place)]!;
   }
 
   private originAt(slot: number): Origin | undefined {
@@ -174,16 +177,16 @@ export class PackedEntries {
 
   /** Doubles the number of slots. */
   private grow(): void {
-    const { capacity, slabs, numbers, nodes, made } = this;
+    const { capacity, ids, slabs, numbers, nodes } = this;
     this.capacity *= 2;
-    [this.slabs, this.nodes, this.made] = [slots(this.capacity), slots(this.capacity), slots(this.capacity)];
+    [this.ids, this.slabs, this.nodes] = [slots(this.capacity), slots(this.capacity), slots(this.capacity)];
     this.numbers = new Float64Array(this.capacity * NUMBERS);
     for (let place = this.begin; place < this.end; place++) {
       const from = place & (capacity - 1);
       const to = this.slotOf(place);
+      this.ids[to] = ids[from];
       this.slabs[to] = slabs[from];
       this.nodes[to] = nodes[from];
-      this.made[to] = made[from];
       this.numbers.set(numbers.subarray(from * NUMBERS, (from + 1) * NUMBERS), to * NUMBERS);
     }
   }

@@ -10,7 +10,7 @@ import type { LastGiven } from '../wire/session.js';
 import { compareStreamIds, earlier, later, predecessor, STREAM_START, type StreamId } from '../wire/stream-id.js';
 
 export interface ReplayLogOptions {
-  /** How many entries are kept. */
+  /** How many entries are kept at most, and at least but for a 128th of them. */
   maxEntries: number;
   /** About how many bytes of entries are kept. */
   maxBytes: number;
@@ -75,6 +75,8 @@ interface Collector {
 const idOf = ({ id }: LogEntry): StreamId => id;
 const isBroadcast = ({ type }: LogEntry): boolean => type === EntryType.Broadcast;
 
+/** What part of the entries is removed at once when there are too many. */
+const EVICTED_PART = 128;
 /** How many entries are read at first, at most, and about how many bytes of them. */
 const FIRST_READ_ENTRIES = 100;
 const MAX_READ_ENTRIES = 1_000;
@@ -369,9 +371,14 @@ export class ReplayLog {
     this.evict();
   }
 
+  /** Several at once: what they touch is no longer in the processor's caches, and lies beside each other. */
   private evict(): void {
     const { maxEntries, maxBytes } = this.options;
-    while (this.size > maxEntries || (this.bytes > maxBytes && this.size > 0)) {
+    if (this.size <= maxEntries && this.bytes <= maxBytes) {
+      return;
+    }
+    const kept = maxEntries - Math.floor(maxEntries / EVICTED_PART);
+    while (this.size > kept || (this.bytes > maxBytes && this.size > 0)) {
       const removed = this.entries.shift();
       this.index.removeOldest(removed);
       this.floor = removed.id;

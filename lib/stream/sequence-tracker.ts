@@ -14,6 +14,9 @@ export interface Admission {
   readonly dropped: number;
 }
 
+const NEXT: Admission = { duplicate: false, lost: 0, dropped: 0 };
+const DUPLICATE: Admission = { duplicate: true, lost: 0, dropped: 0 };
+
 /** The last entry of a publisher. */
 interface Last {
   seq: number;
@@ -38,12 +41,21 @@ export class SequenceTracker {
    * @param id - of the entry
    */
   admit({ node, seq }: Origin, prev = seq - 1, id: StreamId = STREAM_START): Admission {
-    const last = this.get(node)?.seq;
+    const recent = this.recent.get(node);
+    const last = (recent ?? this.older.get(node))?.seq;
     if (last !== undefined && seq <= last) {
-      return { duplicate: true, lost: 0, dropped: 0 };
+      return DUPLICATE;
     }
-    this.set(node, seq, id);
-    const missing = last === undefined ? 0 : seq - last - 1;
+    if (recent) {
+      recent.seq = seq;
+      recent.id = id;
+    } else {
+      this.set(node, seq, id);
+    }
+    if (last === undefined || seq === last + 1) {
+      return NEXT;
+    }
+    const missing = seq - last - 1;
     const dropped = Math.min(missing, Math.max(0, seq - prev - 1));
     return { duplicate: false, lost: missing - dropped, dropped };
   }

@@ -497,10 +497,8 @@ export class StreamLog {
     this.flow.onReadBack();
     this.publisher.onReaders();
     const { isOpen, isReading } = this.progress;
-    if (isOpen) {
-      for (const resolve of this.opened.splice(0)) {
-        resolve();
-      }
+    if (isOpen && this.opened.length > 0) {
+      this.opened.splice(0).forEach((resolve) => resolve());
     }
     if (isReading !== this.wasReading) {
       this.wasReading = isReading;

@@ -24,6 +24,9 @@ export function compareStreamIds(a: StreamId, b: StreamId): number {
   }
   const i = a.indexOf('-');
   const j = b.indexOf('-');
+  if (i === j && a.length === b.length) {
+    return a < b ? -1 : 1; // numbers of as many digits each are ordered as texts are
+  }
   return compareNumbers(a.slice(0, i), b.slice(0, j)) || compareNumbers(a.slice(i + 1), b.slice(j + 1));
 }
 

@@ -142,6 +142,22 @@ describe('ReplayLog', () => {
     expect(bytes).toBeGreaterThan(90_000);
   });
 
+  test('removes a 128th of its entries at once when they are too many, and replays these all the same', async () => {
+    const rooms = ['a'];
+    const { log, stream } = logOf(new Array<Sent>(1_280).fill({ rooms }), {
+      limits: { maxEntries: 1_280, maxBytes: 1e9 },
+    });
+    expect(log.size).toBe(1_280);
+    const last = entry(1_281, { rooms });
+    stream.append(last);
+    log.push(last);
+    expect(log.size).toBe(1_270);
+
+    const expected = Array.from({ length: 1_280 }, (_, i) => `${i + 2}-0`);
+    expect(await replayed(log, 1, recipient(rooms))).toEqual(expected);
+    expect(stream.reads).toBeGreaterThan(0);
+  });
+
   test('reads what it has no room for each time, and keeps within its bounds', async () => {
     const { log } = logOf(
       Array.from({ length: 500 }, () => ({})),
