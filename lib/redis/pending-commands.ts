@@ -54,19 +54,35 @@ export class PendingCommands {
    * @param onRefused - called with an error that came as the reply, after it was given to the caller
    */
   track<T>(what: string, timeout: number, reply: Promise<T>, onRefused: (error: Error) => void): Promise<T> {
+    return this.issue<T>(what, timeout, (onReply, onError) => void reply.then(onReply, onError), onRefused);
+  }
+
+  /**
+   * The same of a command whose reply is called back.
+   *
+   * @param send - sends it
+   */
+  issue<T>(
+    what: string,
+    timeout: number,
+    send: (onReply: (reply: T) => void, onError: (error: Error) => void) => void,
+    onRefused: (error: Error) => void,
+  ): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const pending = this.add(what, timeout, reject);
-      reply.then(
-        (value) => {
+      const onError = (error: Error): void => {
+        this.remove(pending);
+        reject(error);
+        onRefused(error);
+      };
+      try {
+        send((reply) => {
           this.remove(pending);
-          resolve(value);
-        },
-        (error: Error) => {
-          this.remove(pending);
-          reject(error);
-          onRefused(error);
-        },
-      );
+          resolve(reply);
+        }, onError);
+      } catch (error) {
+        onError(error as Error);
+      }
     });
   }
 

@@ -79,14 +79,12 @@ export class ReconnectingConnection implements RedisConnection {
 
   /** @param asking - whether the server is asked for a key of a slot that it is still importing (Redis Cluster) */
   call(command: Command, timeout = Infinity, asking = false): Promise<unknown> {
-    const socket = this.ask(asking);
-    return socket ? this.track(command[0], timeout, socket.call(command)) : Promise.reject(this.unavailable());
+    return this.exchange(command, false, timeout, asking);
   }
 
   /** @param asking - as for {@link call} */
   read(command: Command, timeout = Infinity, asking = false): Promise<unknown> {
-    const socket = this.ask(asking);
-    return socket ? this.track(command[0], timeout, socket.read(command)) : Promise.reject(this.unavailable());
+    return this.exchange(command, true, timeout, asking);
   }
 
   /** @param asking - as for {@link call} */
@@ -258,6 +256,23 @@ export class ReconnectingConnection implements RedisConnection {
 
   private unavailable(): Error {
     return new RedisClientError(`Redis cannot be used now: ${this.lastError.message}`, { cause: this.lastError });
+  }
+
+  private exchange(command: Command, isRead: boolean, timeout: number, asking: boolean): Promise<unknown> {
+    const socket = this.ask(asking);
+    if (!socket) {
+      return Promise.reject(this.unavailable());
+    }
+    return this.pending.issue<unknown>(
+      String(command[0]),
+      timeout,
+      (onReply, onError) => {
+        if (!socket.exchange?.(command, isRead, onReply, onError)) {
+          (isRead ? socket.read(command) : socket.call(command)).then(onReply, onError);
+        }
+      },
+      (error) => this.leaveIfWrong(socket, error),
+    );
   }
 
   private track<T>(what: unknown, timeout: number, reply: Promise<T>): Promise<T> {

@@ -19,6 +19,16 @@ export interface RedisSocket {
   takeOver?(): Promise<void>;
   /** Sends one command; strings of its reply may come as their bytes, or the reply undecoded, if that costs less. */
   read(command: Command): Promise<unknown>;
+  /**
+   * Sends one command as `call` does, or as `read`, and calls back, which costs less than a promise that somebody waits for only
+   * to settle another. Returns false, and does nothing, if it has no such way.
+   */
+  exchange?(
+    command: Command,
+    isRead: boolean,
+    onReply: (reply: unknown) => void,
+    onError: (error: Error) => void,
+  ): boolean;
   /** Sends commands in one go, and returns the reply of each: of the last as `call` does, of the others as `read` does. */
   send(commands: readonly Command[]): Promise<unknown>[];
   /** Sends commands between `MULTI` and `EXEC`, if it has a cheaper way than {@link send}. Never rejected. */

@@ -55,6 +55,23 @@ describe('PendingCommands', () => {
     expect(silences).toBe(0);
   });
 
+  test('whose replies are called back end with them, and at once if they cannot be sent', async () => {
+    const refused: string[] = [];
+    const onRefused = ({ message }: Error): void => void refused.push(message);
+    let come!: (reply: string) => void;
+    const told = outcome(pending.issue<string>('A', 100, (onReply) => (come = onReply), onRefused));
+    const unsent = (): never => {
+      throw new Error('no text');
+    };
+    expect(outcome(pending.issue<string>('B', 100, unsent, onRefused))).toEqual({ is: 'pending' });
+    expect(refused).toEqual(['no text']);
+    expect(pending.isEmpty).toBe(false);
+    come('a');
+    expect(pending.isEmpty).toBe(true);
+    await jest.advanceTimersByTimeAsync(1_000);
+    expect([told.is, silences]).toEqual(['a', 0]);
+  });
+
   test('expire each at its own time, and the others are dropped with the connection', async () => {
     const long = track('XREAD', 1_000);
     await jest.advanceTimersByTimeAsync(100);

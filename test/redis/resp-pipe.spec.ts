@@ -143,6 +143,22 @@ describe('RespPipe', () => {
     expect(stream.writes.slice(1)).toEqual([sent(['PING'])]);
   });
 
+  test('calls back with an error only after the replies that came with it, and with these at once', async () => {
+    const { stream, pipe, broken } = piped();
+    const called: unknown[] = [];
+    const onReply = (reply: unknown): void => void called.push(reply);
+    const onError = ({ message }: Error): void => void called.push(message);
+    pipe.exchange(['SET', 'k', 'v'], onReply, onError);
+    pipe.exchangeRead(['XREAD'], onReply, onError);
+    pipe.exchange(['GET', 'k'], onReply, onError);
+    pipe.exchangeRead(['XREAD'], onReply, onError);
+    stream.receive(`-READONLY\r\n-NOPERM\r\n${bulk('v')}_\r\n`);
+    expect(called).toEqual(['v', null]);
+    await turn();
+    expect(called).toEqual(['v', null, 'READONLY', 'NOPERM']);
+    expect(broken).toEqual([]);
+  });
+
   test('passes over what nobody has asked for', async () => {
     const { stream, pipe } = piped();
     stream.receive('+OK\r\n');

@@ -140,6 +140,20 @@ export class IoredisSocket implements RedisSocket {
     return this.client.callBuffer(nameOf(command), command.slice(1));
   }
 
+  exchange(
+    command: Command,
+    isRead: boolean,
+    onReply: (reply: unknown) => void,
+    onError: (error: Error) => void,
+  ): boolean {
+    if (isRead) {
+      this.pipe?.exchangeRead(command, onReply, onError);
+    } else {
+      this.pipe?.exchange(command, onReply, onError);
+    }
+    return this.pipe !== undefined;
+  }
+
   send(commands: readonly Command[]): Promise<unknown>[] {
     const last = commands.length - 1;
     const { stream } = this.client;

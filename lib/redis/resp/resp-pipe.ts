@@ -65,39 +65,45 @@ export class RespPipe {
 
   /** Resolves to the reply, its strings as strings. */
   call(command: Command): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      this.write(command);
-      this.takers.push((bytes, start) => {
-        const reply = new RespCursor(bytes, start).decode(false);
-        if (reply instanceof Error) {
-          reject(reply);
-        } else {
-          resolve(reply);
-        }
-        return true;
-      });
+    return new Promise((resolve, reject) => this.exchange(command, resolve, reject));
+  }
+
+  /** {@link call}, which calls back: with a reply at once, with an error when all that came with it is taken apart. */
+  exchange(command: Command, onReply: (reply: unknown) => void, onError: (error: Error) => void): void {
+    this.write(command);
+    this.takers.push((bytes, start) => {
+      const reply = new RespCursor(bytes, start).decode(false);
+      if (reply instanceof Error) {
+        later(onError, reply);
+      } else {
+        onReply(reply);
+      }
+      return true;
     });
   }
 
   /** Resolves to a {@link RawReply}, or to null. */
   read(command: Command): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      const text = this.reads.encode(command);
-      if (text === undefined) {
-        this.write(command);
+    return new Promise((resolve, reject) => this.exchangeRead(command, resolve, reject));
+  }
+
+  /** {@link read}, which calls back, as {@link exchange} does. */
+  exchangeRead(command: Command, onReply: (reply: unknown) => void, onError: (error: Error) => void): void {
+    const text = this.reads.encode(command);
+    if (text === undefined) {
+      this.write(command);
+    } else {
+      this.writeText(text);
+    }
+    this.takers.push((bytes, start) => {
+      const cursor = new RespCursor(bytes, start);
+      cursor.next();
+      if (cursor.type === RESP.error || cursor.type === RESP.bulkError) {
+        later(onError, new Error(cursor.text()));
       } else {
-        this.writeText(text);
+        onReply(cursor.isNull ? null : new RawReply(bytes, start));
       }
-      this.takers.push((bytes, start) => {
-        const cursor = new RespCursor(bytes, start);
-        cursor.next();
-        if (cursor.type === RESP.error || cursor.type === RESP.bulkError) {
-          reject(new Error(cursor.text()));
-        } else {
-          resolve(cursor.isNull ? null : new RawReply(bytes, start));
-        }
-        return true;
-      });
+      return true;
     });
   }
 
@@ -181,6 +187,12 @@ export class RespPipe {
 }
 
 const NOW = Promise.resolve();
+
+/** What an error leads to, such as the end of the socket, must not come between the replies of one piece. */
+function later(onError: (error: Error) => void, error: Error): void {
+  void NOW.then(() => onError(error));
+}
+
 const ASKING = '*1\r\n$6\r\nASKING\r\n';
 const MULTI = '*1\r\n$5\r\nMULTI\r\n';
 const EXEC = '*1\r\n$4\r\nEXEC\r\n';
