@@ -23,14 +23,14 @@ import { sizingOf, sizingToMarkdown } from './sizing.js';
 const OTHERS = ['memory', 'speed'] as const;
 type Part = SeriesName | (typeof OTHERS)[number];
 const PARTS: readonly Part[] = [...SERIES_NAMES, ...OTHERS];
-/** Those that are measured in ten minutes. */
+/** Those that are measured in a quarter of an hour. */
 const SHORT: readonly Part[] = ['rates', 'nodes', 'speed'];
 
 export const STEADY_USAGE = `npm run bench -- --steady [options]: all nodes emit at a steady rate
   --rounds N          rounds of all contenders by turns (3)
   --seconds N         length of each run (2)
-  --series NAMES      ${PARTS.join(',')}, or "all", which takes half an hour
-                      (those that have values below; ${SHORT.join(',')}, which takes ten minutes, if none has)
+  --series NAMES      ${PARTS.join(',')}, or "all", which takes more than an hour
+                      (those that have values below; ${SHORT.join(',')}, which takes a quarter of an hour, if none has)
   --rates VALUES      messages a second of all nodes together (${SERIES.rates.values.join(',')})
   --nodes VALUES      (${SERIES.nodes.values.join(',')})
   --rooms VALUES      rooms with one member each (${SERIES.rooms.values.join(',')})
