@@ -42,9 +42,9 @@ export class NamespaceBus {
    *
    * @throws as {@link send}; PayloadTooLargeError
    */
-  async respondSurely(to: string, response: Response): Promise<void> {
+  async respond(to: string, response: Response): Promise<void> {
     const { uid, name: nsp } = this.member;
-    await this.counted(() => this.node.bus.respondSurely(to, { uid, nsp, ...response }));
+    await this.counted(() => this.node.bus.respond(to, { uid, nsp, ...response }));
   }
 
   /**

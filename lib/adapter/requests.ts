@@ -25,7 +25,7 @@ const RECHECK_INTERVAL_MS = 250;
 /** What requests need of the server that makes and answers them. */
 export interface RequestServer {
   /** The other servers. */
-  readonly bus: Pick<NamespaceBus, 'whenStarted' | 'census' | 'send' | 'respondSurely' | 'onUnsent'>;
+  readonly bus: Pick<NamespaceBus, 'whenStarted' | 'census' | 'send' | 'respond' | 'onUnsent'>;
   /** Called with what an answer had to leave out. */
   readonly onLeftOut: (what: NotCarried) => void;
   /** What is asked, done on the sockets of this server. */
@@ -351,7 +351,7 @@ export class Requests {
     here.broadcastWithAck(
       packet,
       toBroadcastOptions(opts),
-      (clientCount) => this.respondSurely(uid, { type, data: { requestId, clientCount } }),
+      (clientCount) => this.respond(uid, { type, data: { requestId, clientCount } }),
       (response) => this.acknowledge(uid, { requestId, packet: response, n: ++n }),
     );
   }
@@ -368,7 +368,7 @@ export class Requests {
         await answerInPieces(sockets, { bus, uid, requestId, onLeftOut });
       } else {
         const described = sockets.map((socket) => describeSocket(socket, onLeftOut));
-        await bus.respondSurely(uid, { type, data: { requestId, sockets: described } });
+        await bus.respond(uid, { type, data: { requestId, sockets: described } });
       }
     } catch {
       // Redis is away, which is counted; who asked waits no longer than it wants to
@@ -399,26 +399,26 @@ export class Requests {
     try {
       answer = { type, data: { requestId, packet: carry(value) } };
     } catch (error) {
-      this.respondSurely(uid, refused(error as Error));
+      this.respond(uid, refused(error as Error));
       throw error;
     }
-    this.respondSurely(uid, answer, refused);
+    this.respond(uid, answer, refused);
   }
 
   /** The answer of a client. One that is too large is missed by who asked, as one of a client that does not answer. */
   private acknowledge(uid: string, data: { requestId: string; packet: unknown; n: number }): void {
     const { bus } = this.server;
     bus
-      .respondSurely(uid, { type: RequestType.BroadcastAck, data })
+      .respond(uid, { type: RequestType.BroadcastAck, data })
       .catch((error: unknown) => bus.onUnsent(error, 'an acknowledgement of a client'));
   }
 
   /** @param instead - of an answer that is too large */
-  private respondSurely(uid: string, answer: Response, instead?: (error: PayloadTooLargeError) => Response): void {
+  private respond(uid: string, answer: Response, instead?: (error: PayloadTooLargeError) => Response): void {
     const { bus } = this.server;
-    const answered = bus.respondSurely(uid, answer).catch(async (error: unknown) => {
+    const answered = bus.respond(uid, answer).catch(async (error: unknown) => {
       if (instead && error instanceof PayloadTooLargeError) {
-        await bus.respondSurely(uid, instead(error));
+        await bus.respond(uid, instead(error));
       }
     });
     answered.catch(() => undefined); // who asked notices by its time

@@ -12,7 +12,7 @@ const PIECE_BYTES = 32 * 1024;
 
 /** Who is answered, and how. */
 export interface SocketsQuestion {
-  readonly bus: Pick<NamespaceBus, 'respondSurely'>;
+  readonly bus: Pick<NamespaceBus, 'respond'>;
   /** Of the server that asks. */
   readonly uid: string;
   readonly requestId: string;
@@ -70,7 +70,7 @@ async function answerPiece(piece: readonly Described[], rest: Rest, question: So
     data: { requestId, sockets: [], encoded, ...rest },
   };
   try {
-    await bus.respondSurely(uid, response);
+    await bus.respond(uid, response);
   } catch (error) {
     if (!(error instanceof PayloadTooLargeError) || piece.length === 0) {
       throw error;

@@ -96,9 +96,7 @@ export class ClusterNode implements ClusterMember {
     const { heartbeatInterval, heartbeatTimeout, commandTimeout } = this.options;
     this.clock = new HearingClock(heartbeatInterval / 2);
     this.registry = new NodeRegistry({
-      ...{ heartbeatInterval, heartbeatTimeout, clock: this.clock },
-      emit: (event) => this.events.emit(event),
-      onHeard: () => this.events.notifyNodes(),
+      ...{ heartbeatInterval, heartbeatTimeout, clock: this.clock, events: this.events },
       onMembership: () => this.namespaces.all().forEach((member) => member.onPeersChanged()),
     });
     const { id, registry, namespaces, counters } = this;

@@ -7,7 +7,7 @@ import type {
 } from '../redis/driver.js';
 import { ReconnectRetry } from '../redis/reconnect-retry.js';
 import { isWrongServer } from '../redis/reply-code.js';
-import type { RedisLost, RedisReconnected } from './events.js';
+import type { EventPublisher } from './event-publisher.js';
 import { outsideContext } from '../redis/outside-context.js';
 
 export interface ConnectionsOptions {
@@ -20,11 +20,8 @@ export interface ConnectionsOptions {
   skipServerCheck: boolean;
   /** How it is found out that the subscriber's server is gone without a word. */
   probe: ProbeOptions;
-  emit(event: RedisLost | RedisReconnected): void;
-  /** Something about the server that an operator should know. */
-  warn(text: string): void;
-  /** Called when a connection was lost or made. */
-  onChange(): void;
+  /** What becomes of the connections, and what an operator should know of the server. */
+  events: Pick<EventPublisher, 'emit' | 'warnOnce' | 'notifyStatus'>;
 }
 
 /** The connection that appends, publishes and writes sessions. */
@@ -69,7 +66,7 @@ export class Connections {
       listener: {
         onReady: () => outsideContext(() => this.onReady(name, listener)),
         onLost: (error) => outsideContext(() => this.onLost(name, error, listener)),
-        onWarning: (text) => this.options.warn(text),
+        onWarning: (text) => this.options.events.warnOnce(text),
         onMessage: (channel, payload) => outsideContext(() => listener.onMessage?.(channel, payload)),
       },
     });
@@ -119,9 +116,9 @@ export class Connections {
     if (this.isReporting && wasLost && this.lost.size === 0 && this.lostSince !== undefined) {
       const afterMs = Math.round(performance.now() - this.lostSince);
       this.lostSince = undefined;
-      this.options.emit({ type: 'redis-reconnected', afterMs });
+      this.options.events.emit({ type: 'redis-reconnected', afterMs });
     }
-    this.options.onChange();
+    this.options.events.notifyStatus();
     if (name === COMMANDS) {
       this.retries.onReady();
     }
@@ -134,9 +131,9 @@ export class Connections {
     this.lost.set(name, error);
     if (this.isReporting && this.lostSince === undefined) {
       this.lostSince = performance.now();
-      this.options.emit({ type: 'redis-lost', error });
+      this.options.events.emit({ type: 'redis-lost', error });
     }
-    this.options.onChange();
+    this.options.events.notifyStatus();
     listener.onLost(error);
     if (name === COMMANDS && isWrongServer(error)) {
       // Connections that only read are not refused: what comes on them is another server's, from whatever moment on.

@@ -1,9 +1,7 @@
+import { ReportedKinds } from '../stream/reported-kinds.js';
 import { logEvent } from './describe-event.js';
 import type { ClusterEvent, NodeStatus } from './events.js';
 import type { RedisStreamsLogger } from './logger.js';
-
-/** How many different reasons of one node are events; after that, they are counted only. */
-const MAX_REPORTED = 200;
 
 /** What a subscriber of a node is called with. An exception that it throws is uncaught, as one of an event listener. */
 export interface ClusterNodeListener {
@@ -18,8 +16,10 @@ export interface ClusterNodeListener {
 /** Hands a node's events to its log and to those who have subscribed. */
 export class EventPublisher {
   private readonly listeners = new Set<ClusterNodeListener>();
-  /** What was emitted or logged, of what is to be so once. */
-  private readonly reported = new Set<string>();
+  /** Events that are to be emitted once. */
+  private readonly emitted = new ReportedKinds();
+  /** Warnings that are to be logged once. */
+  private readonly warned = new ReportedKinds();
 
   constructor(
     private readonly logger: RedisStreamsLogger,
@@ -38,19 +38,16 @@ export class EventPublisher {
     this.notifyStatus();
   }
 
-  /** Emits the event the first time that it comes with this reason. */
+  /** Emits the event the first time that it comes with this reason; after many reasons, new ones are not emitted. */
   emitOnce(event: ClusterEvent, reason: string): void {
-    const what = `${event.type} ${'operation' in event ? event.operation : ''} ${reason}`;
-    if (!this.reported.has(what) && this.reported.size < MAX_REPORTED) {
-      this.reported.add(what);
+    if (this.emitted.isFirst(`${event.type} ${'operation' in event ? event.operation : ''} ${reason}`)) {
       this.emit(event);
     }
   }
 
   /** Logs a warning the first time: a connection, for one, has it each time it is made. */
   warnOnce(text: string): void {
-    if (!this.reported.has(text)) {
-      this.reported.add(text);
+    if (this.warned.isFirst(text)) {
       this.logger.warn(text);
     }
   }

@@ -1,5 +1,6 @@
 import type { ControlMessage, Heartbeat } from '../wire/control.js';
 import type { HearingClock } from './hearing-clock.js';
+import type { Subscriptions } from './subscriptions.js';
 
 /** Milliseconds from one answer to the pings of others to the next. */
 const ANSWER_INTERVAL_MS = 20;
@@ -14,7 +15,7 @@ export interface HeartbeatsOptions {
   describe(): Omit<Heartbeat, 'kind'>;
   publish(message: ControlMessage): Promise<void>;
   /** Whether this node is subscribed, as far as it knows. */
-  canHear(): boolean;
+  subscriptions: Pick<Subscriptions, 'canHear'>;
   /** Called with each regular heartbeat. */
   onBeat(): void;
   /** Called several times in a heartbeat interval, after the clock was set. */
@@ -119,7 +120,7 @@ export class Heartbeats {
 
   private check(): void {
     const { clock, heartbeatTimeout } = this.options;
-    const canHear = this.options.canHear();
+    const { canHear } = this.options.subscriptions;
     clock.tick(canHear);
     if (!canHear || this.lastError) {
       this.heardOwnAt = clock.time;

@@ -211,12 +211,9 @@ export class NodeParts {
     const { id, driver, events, options } = this.node;
     const { heartbeatInterval, heartbeatTimeout, commandTimeout, skipServerCheck, useShardedPubSub } = options;
     return new Connections(driver, {
-      ...{ nodeId: id, sharded: useShardedPubSub, commandTimeout, skipServerCheck },
+      ...{ nodeId: id, sharded: useShardedPubSub, commandTimeout, skipServerCheck, events },
       // Of sharded channels, only those of one shard hear this node's heartbeat; so each connection is asked by itself.
       probe: { interval: heartbeatInterval, timeout: Math.max(heartbeatTimeout, commandTimeout) },
-      emit: (event) => events.emit(event),
-      warn: (text) => events.warnOnce(text),
-      onChange: () => events.notifyStatus(),
     });
   }
 
@@ -243,11 +240,10 @@ export class NodeParts {
   private makeBus(): RequestBus {
     const { counters, options } = this.node;
     return new RequestBus(this.commands, this.subscriptions, {
-      ...{ channels: this.names.channels, commandTimeout: options.commandTimeout, order: this.order },
+      ...{ channels: this.names.channels, commandTimeout: options.commandTimeout },
+      ...{ order: this.order, router: this.router, counters },
       retry: (run) => this.connections.retry(run),
       onControl: (payload) => this.control.receive(payload),
-      onRejected: (channel, reason) => counters.reject(channel, reason),
-      onTraffic: (uid, nsp) => this.router.onTraffic(uid, nsp),
     });
   }
 
@@ -278,13 +274,12 @@ export class NodeParts {
     const { clock, counters, options } = this.node;
     const { heartbeatInterval, heartbeatTimeout } = options;
     return new Heartbeats({
-      ...{ heartbeatInterval, heartbeatTimeout, clock },
+      ...{ heartbeatInterval, heartbeatTimeout, clock, subscriptions: this.subscriptions },
       describe: () => this.control.heartbeat(),
       publish: async (message) => {
         await this.bus.control(message);
         counters.count('sentHeartbeats');
       },
-      canHear: () => this.subscriptions.canHear,
       onBeat: () => this.onBeat(),
       onCheck: () => this.onCheck(),
       onDeaf: () => this.subscriber.reset(),

@@ -1,6 +1,7 @@
 import type { NodeInfo } from '../wire/control.js';
 import { nodeOf } from '../wire/server-uid.js';
-import type { NodeEvent, NodeState, NodeStatus } from './events.js';
+import type { EventPublisher } from './event-publisher.js';
+import type { NodeState, NodeStatus } from './events.js';
 import type { HearingClock } from './hearing-clock.js';
 
 export interface NodeRegistryOptions {
@@ -9,10 +10,8 @@ export interface NodeRegistryOptions {
   /** Milliseconds. */
   heartbeatTimeout: number;
   clock: Pick<HearingClock, 'time'>;
-  /** Called with each change of state of another node. */
-  emit(event: NodeEvent): void;
-  /** Called when the list has changed in any way: with each heartbeat, for what it says. */
-  onHeard(): void;
+  /** Given each change of state of another node, and any change of the list: with each heartbeat, for what it says. */
+  events: Pick<EventPublisher, 'emit' | 'notifyNodes'>;
   /** Called when a node has come, gone, or come back: who answers requests has changed. */
   onMembership(): void;
 }
@@ -120,7 +119,7 @@ export class NodeRegistry {
         this.options.onMembership();
       }
     }
-    this.options.onHeard();
+    this.options.events.notifyNodes();
   }
 
   /** A node said goodbye. */
@@ -129,7 +128,7 @@ export class NodeRegistry {
     if (peer) {
       peer.heardAt = this.options.clock.time;
       this.setState(peer, 'left');
-      this.options.onHeard();
+      this.options.events.notifyNodes();
     }
   }
 
@@ -174,7 +173,7 @@ export class NodeRegistry {
       }
     }
     if (changed) {
-      this.options.onHeard();
+      this.options.events.notifyNodes();
     }
   }
 
@@ -189,7 +188,7 @@ export class NodeRegistry {
         this.withoutHeartbeat.delete(uid);
       }
     }
-    this.options.emit({ type: 'node-joined', node: toStatus(peer) });
+    this.options.events.emit({ type: 'node-joined', node: toStatus(peer) });
     this.options.onMembership();
   }
 
@@ -202,7 +201,7 @@ export class NodeRegistry {
       this.setState(peer, 'suspect');
     }
     peer.state = state;
-    this.options.emit({ type: EVENT_OF[state], node: toStatus(peer) });
+    this.options.events.emit({ type: EVENT_OF[state], node: toStatus(peer) });
     if (isPresent(peer) !== isPresent({ state: before })) {
       this.options.onMembership();
     }

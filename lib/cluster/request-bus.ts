@@ -3,6 +3,8 @@ import { RefusedSize } from '../redis/refused-size.js';
 import type { ChannelNames } from '../wire/channels.js';
 import { encodeControlMessage, type ControlMessage } from '../wire/control.js';
 import { decodeBusMessage, encodeBusMessage, RequestType, type BusMessage } from '../wire/requests.js';
+import type { EntryRouter } from './entry-router.js';
+import type { NodeCounters } from './node-counters.js';
 import type { RequestOrder } from './request-order.js';
 import type { Subscriptions } from './subscriptions.js';
 
@@ -37,10 +39,10 @@ export interface RequestBusOptions {
   retry<T>(run: () => Promise<T>): Promise<T>;
   /** Called with each control message, this node's own among them. @throws Error if it is none */
   onControl(payload: Buffer): void;
-  /** Called with a message that was passed over. */
-  onRejected(channel: string, reason: string): void;
-  /** Called with the sender of each message. */
-  onTraffic(uid: string, nsp: string): void;
+  /** Counts messages that were passed over. */
+  counters: Pick<NodeCounters, 'reject'>;
+  /** Hears of the sender of each message. */
+  router: Pick<EntryRouter, 'onTraffic'>;
 }
 
 /** PUB/SUB: what is not worth keeping. Everything on the channels is MessagePack. */
@@ -105,7 +107,7 @@ export class RequestBus {
    *
    * @throws if Redis stays away; PayloadTooLargeError
    */
-  async respondSurely(uid: string, message: BusMessage): Promise<void> {
+  async respond(uid: string, message: BusMessage): Promise<void> {
     const { channels } = this.options;
     const payload = encodeBusMessage(message); // as it is now
     await this.options.retry(() => this.send(channels.responses(message.nsp, uid), payload));
@@ -160,12 +162,12 @@ export class RequestBus {
         this.deliver(channel, decodeBusMessage(payload));
       }
     } catch (error) {
-      this.options.onRejected(channel, (error as Error).message);
+      this.options.counters.reject(channel, (error as Error).message);
     }
   }
 
   private deliver(channel: string, message: BusMessage): void {
-    this.options.onTraffic(message.uid, message.nsp);
+    this.options.router.onTraffic(message.uid, message.nsp);
     const isFor = ({ uid, name }: BusMember): boolean => uid !== message.uid && name === message.nsp;
     if ([...(this.members.get(channel) ?? [])].some(isFor)) {
       this.options.order.receive(message, () => this.handle(channel, message, isFor));
@@ -177,7 +179,7 @@ export class RequestBus {
       try {
         member.onMessage(message);
       } catch (error) {
-        this.options.onRejected(channel, (error as Error).message);
+        this.options.counters.reject(channel, (error as Error).message);
       }
     }
   }

@@ -10,6 +10,7 @@ import { RefusedSize } from '../redis/refused-size.js';
 import type { MessageRefused, StreamEvent } from '../stream/events.js';
 import { checkBytes, checkSize, describeEvent } from '../stream/message-size.js';
 import { Lane } from '../stream/lane.js';
+import { ReportedKinds } from '../stream/reported-kinds.js';
 import type { TelemetryRecorder } from '../stream/telemetry.js';
 import { sizeOfFields, StreamPublisher } from '../stream/stream-publisher.js';
 import { encodeMessage, type LogMessage } from '../wire/entry.js';
@@ -23,8 +24,6 @@ import type { DefaultEventsMap, EventArgs, EventNames } from './typed-events.js'
 
 /** How many events for the servers wait for the first connection, at most. */
 const MAX_EARLY = 10_000;
-/** How many kinds of messages that are too large are reported, at most. */
-const MAX_REPORTED = 200;
 
 /** Options of the emitter: those of the cluster's nodes that say where broadcasts go, and how many may wait. */
 export type RedisStreamsEmitterOptions = Pick<
@@ -134,8 +133,8 @@ export class RedisStreamsEmitter<
   });
   /** What is too large for Redis. */
   private readonly refusedSize = new RefusedSize();
-  /** Kinds of messages that were reported to be. */
-  private readonly refused = new Set<string>();
+  /** Messages that were reported to be. */
+  private readonly refused = new ReportedKinds();
   /** How many events for the servers wait for the first connection, by the number of the stream. */
   private readonly early: number[];
   /** Events for the servers that wait, or are under way. */
@@ -386,9 +385,7 @@ export class RedisStreamsEmitter<
     error: PayloadTooLargeError,
     what: Pick<MessageRefused, 'stream' | 'namespace' | 'message'>,
   ): void {
-    const kind = `${what.message} ${what.namespace}`;
-    if (!this.refused.has(kind) && this.refused.size < MAX_REPORTED) {
-      this.refused.add(kind);
+    if (this.refused.isFirst(`${what.message} ${what.namespace}`)) {
       this.onEvent({ type: 'message-refused', ...what, bytes: error.bytes, error });
     }
   }

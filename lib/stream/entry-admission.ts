@@ -8,10 +8,8 @@ import type { Announcement, GapDetector } from './gap-detector.js';
 import type { OwnLanes } from './own-lanes.js';
 import type { ReadProgress } from './read-progress.js';
 import type { OlderEntries } from './replay-log.js';
+import { ReportedKinds } from './reported-kinds.js';
 import { lastBefore } from './resent-entry.js';
-
-/** How many different reasons are events; after that, rejected entries are counted only. */
-const MAX_REPORTED_REASONS = 100;
 
 /** What admitted entries are handed to. */
 export interface AdmittedTarget extends Pick<EntryTarget, 'before'> {
@@ -48,8 +46,8 @@ export interface EntryAdmissionOptions {
 export class EntryAdmission implements EntryTarget {
   /** Totals since the start. */
   readonly counters = { read: 0, duplicates: 0, lost: 0, rejected: 0 };
-  /** Why entries were rejected, as far as that was reported. */
-  private readonly reportedReasons = new Set<string>();
+  /** Why entries were rejected. */
+  private readonly reasons = new ReportedKinds();
   /** Ends the search for the first copy of an entry. */
   private readonly stopping = new AbortController();
 
@@ -127,8 +125,7 @@ export class EntryAdmission implements EntryTarget {
   /** Counts an entry that was passed over; the first for each reason is an event. */
   reject(id: StreamId, reason: string): void {
     this.counters.rejected++;
-    if (!this.reportedReasons.has(reason) && this.reportedReasons.size < MAX_REPORTED_REASONS) {
-      this.reportedReasons.add(reason);
+    if (this.reasons.isFirst(reason)) {
       this.options.emit({ type: 'entry-rejected', stream: this.options.stream, id, reason });
     }
   }

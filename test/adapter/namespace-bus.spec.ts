@@ -26,7 +26,7 @@ describe('NamespaceBus', () => {
     const node = {
       bus: {
         publish: send,
-        respondSurely: send,
+        respond: send,
         mark: ({ uid }: { uid: string }) => (uid === 'node.1' ? 4 : undefined),
       },
       telemetry: { inject: (stream: string) => `trace of ${stream}` },
@@ -46,7 +46,7 @@ describe('NamespaceBus', () => {
 
   test('sends requests with the uid, the namespace and the trace, and responses to one server', async () => {
     await bus.send(request);
-    await bus.respondSurely('other', { type: RequestType.BroadcastAck, data: { requestId: 'r', packet: 1 } });
+    await bus.respond('other', { type: RequestType.BroadcastAck, data: { requestId: 'r', packet: 1 } });
     expect(sent).toEqual([
       [{ uid: 'node.1', nsp: '/chat', ...request, trace: 'trace of log' }],
       ['other', { uid: 'node.1', nsp: '/chat', type: RequestType.BroadcastAck, data: { requestId: 'r', packet: 1 } }],

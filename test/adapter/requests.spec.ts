@@ -84,7 +84,7 @@ describe('Requests', () => {
           sent.push(request);
           return sending();
         },
-        respondSurely: async (_uid, response) => {
+        respond: async (_uid, response) => {
           answered.push(response);
           await answering();
         },

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { COMMANDS, Connections } from '../../lib/cluster/connections.js';
-import type { RedisLost, RedisReconnected } from '../../lib/cluster/events.js';
+import type { ClusterEvent } from '../../lib/cluster/events.js';
 import type { ConnectionListener, OpenOptions, RedisConnection, RedisDriver } from '../../lib/redis/driver.js';
 
 /** A connection that is lost, and made, when the test says so. */
@@ -36,7 +36,7 @@ const probe = { interval: 100, timeout: 300 };
 
 describe('Connections', () => {
   let opened: Connection[];
-  let events: (RedisLost | RedisReconnected)[];
+  let events: ClusterEvent[];
   let log: string[];
   let connections: Connections;
 
@@ -53,9 +53,11 @@ describe('Connections', () => {
     };
     connections = new Connections(driver, {
       ...{ nodeId: 'me', sharded: true, commandTimeout: 60_000, skipServerCheck: false, probe },
-      emit: (event) => events.push(event),
-      warn: (text) => log.push(`warning: ${text}`),
-      onChange: () => log.push(`changed: ${connections.reasons().join('; ')}`),
+      events: {
+        emit: (event) => events.push(event),
+        warnOnce: (text) => log.push(`warning: ${text}`),
+        notifyStatus: () => log.push(`changed: ${connections.reasons().join('; ')}`),
+      },
     });
   });
 

@@ -21,7 +21,11 @@ describe('Heartbeats', () => {
         }
         published.push(kind);
       },
-      canHear: () => canHear,
+      subscriptions: {
+        get canHear() {
+          return canHear;
+        },
+      },
       onBeat: () => called.beat++,
       onCheck: () => called.check++,
       onDeaf: () => called.deaf++,

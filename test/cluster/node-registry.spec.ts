@@ -27,10 +27,12 @@ describe('NodeRegistry', () => {
       heartbeatInterval: INTERVAL,
       heartbeatTimeout: TIMEOUT,
       clock,
-      emit: (event: ClusterEvent) => {
-        if ('node' in event) events.push(`${event.node.id} ${event.type.replace('node-', '')}`);
+      events: {
+        emit: (event: ClusterEvent) => {
+          if ('node' in event) events.push(`${event.node.id} ${event.type.replace('node-', '')}`);
+        },
+        notifyNodes: () => changes++,
       },
-      onHeard: () => changes++,
       onMembership: () => memberships++,
     });
   });
