@@ -138,7 +138,7 @@ describe('ConnectedClient', () => {
     const client = connect({ rooms });
     const since = performance.now();
     expect(client.noteRooms(new Set(rooms), rooms)).toBe(false);
-    expect(performance.now() - since).toBeLessThan(1_000); // 11 s, where each was looked for in a list
+    expect(performance.now() - since).toBeLessThan(5_000); // 11 s on a still machine, where each was looked for in a list
   });
 
   test('has been given something if it missed something, or the log has had something for it since', () => {

@@ -2,12 +2,10 @@ import { join } from 'node:path';
 import { NodeProcess, RedisServer } from '../kit/index.js';
 import type { Builds } from './adapters.js';
 import type { BenchNodeOptions } from './node.child.js';
-import { NODES, RECIPIENTS, type AdapterName, type Scenario } from './scenarios.js';
+import { MAX_UNDERWAY, NODES, RECIPIENTS, type AdapterName, type Scenario } from './scenarios.js';
 import { mean, quantile } from './statistics.js';
 import { usageOf, type RedisUsage } from './usage.js';
 
-/** How many messages may be on their way: the same for all, for some lose messages when there are more. */
-const WINDOW = 2_000;
 /** How many are asked for at once. */
 const STEP = 250;
 
@@ -85,7 +83,7 @@ export class BenchCluster {
       do {
         await publisher.call('publish', target, payload, run, STEP);
         sent += STEP;
-      } while ((await this.reached(recipients, sent - WINDOW + STEP)) && performance.now() < until);
+      } while ((await this.reached(recipients, sent - MAX_UNDERWAY + STEP)) && performance.now() < until);
     } else {
       sent = await publisher.call<number>('pace', target, payload, run, rate, seconds);
     }

@@ -13,6 +13,11 @@ export const TITLES: Record<AdapterName, string> = {
   raw: 'XADD and XREAD, no Socket.IO',
 };
 
+/**
+ * How many messages are on their way at full speed, at most: with more, a stream would be trimmed past its readers, and some
+ * adapters lose messages.
+ */
+export const MAX_UNDERWAY = 2_000;
 /** Of three nodes, the first publishes. Each serves one client; the second node's is in the room. */
 export const NODES = 3;
 export const ROOM = 'room';

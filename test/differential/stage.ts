@@ -1,7 +1,5 @@
-import { once } from 'node:events';
-import { createServer, type Server as HttpServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { Server, type BroadcastOperator, type Namespace, type ServerOptions, type Socket } from 'socket.io';
+import type { BroadcastOperator, Namespace, Server, ServerOptions, Socket } from 'socket.io';
+import { LocalServer } from '../kit/local-server.js';
 import { GUEST, of, OWN, roomOf, valueOf, type Guest, type Program, type Statement } from './program.js';
 import type { Target, Turn } from './program.js';
 import { MARK, RawClient, readable, REFUSED, type Received } from './raw-client.js';
@@ -43,7 +41,8 @@ export interface Outcome {
 
 /** A Socket.IO server, or several that share a Redis, and clients that are connected to them. */
 export class Stage {
-  private readonly https: HttpServer[];
+  /** The one that acts is the first. */
+  readonly ios: readonly Server[];
   private readonly clients: RawClient[] = [];
   private readonly sockets: Socket[] = [];
   private readonly ids: string[] = [];
@@ -59,15 +58,14 @@ export class Stage {
   private count = 0;
 
   private constructor(
-    readonly ios: Server[],
-    https: HttpServer[],
+    private readonly servers: readonly LocalServer[],
     private readonly isInMemory: boolean,
     /** How many of the servers that {@link PLACES} asks for are imagined: what they would do, the one that acts does. */
     private readonly imagined: number,
     /** Resolves when nothing is under way between the servers: what is left would happen to the clients of the next program. */
     private readonly idle: () => Promise<void>,
   ) {
-    this.https = https;
+    this.ios = servers.map(({ io }) => io);
   }
 
   /**
@@ -79,24 +77,16 @@ export class Stage {
     options: Partial<ServerOptions>,
     { imagined = 0, idle = () => Promise.resolve() }: { imagined?: number; idle?: () => Promise<void> } = {},
   ): Promise<Stage> {
-    const https = adapters.map(() => createServer());
-    await Promise.all(
-      https.map((http) => {
-        http.listen(0, '127.0.0.1');
-        return once(http, 'listening');
-      }),
-    );
-    const ios = adapters.map(
-      (adapter, i) => new Server(https[i], { ...options, ...(adapter !== undefined && { adapter: adapter as never }) }),
-    );
-    const stage = new Stage(ios, https, adapters[0] === undefined, imagined, idle);
+    const servers = adapters.map((adapter) => new LocalServer(adapter, options));
+    await Promise.all(servers.map((server) => server.listen()));
+    const stage = new Stage(servers, adapters[0] === undefined, imagined, idle);
     stage.prepare(options.connectionStateRecovery !== undefined);
     return stage;
   }
 
   async close(): Promise<void> {
     this.clients.forEach((client) => client.close());
-    await Promise.all(this.ios.map((io) => io.close()));
+    await Promise.all(this.servers.map((server) => server.close()));
   }
 
   async run(program: Program): Promise<Outcome> {
@@ -197,8 +187,7 @@ export class Stage {
     }
     ANSWERS.forEach((answer, i) => {
       const server = Math.max(0, i - 2) % this.ios.length;
-      const { port } = this.https[server]!.address() as AddressInfo;
-      this.clients.push(new RawClient(`http://127.0.0.1:${port}`, recovery, answer));
+      this.clients.push(new RawClient(this.servers[server]!.url, recovery, answer));
     });
   }
 

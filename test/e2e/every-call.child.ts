@@ -1,12 +1,11 @@
-import { createServer } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { Server } from 'socket.io';
 import { io as connect } from 'socket.io-client';
 import { createAdapter } from '../../lib/adapter/index.js';
 import { ClusterNode } from '../../lib/cluster/cluster-node.js';
 import { RedisStreamsEmitter } from '../../lib/emitter/index.js';
 import { freePort } from '../kit/free-port.js';
+import { LocalServer } from '../kit/local-server.js';
 import { childOptions, serve } from '../kit/node-process-child.js';
 import { RedisServer } from '../kit/redis-server.js';
 
@@ -30,14 +29,13 @@ const adapter = createAdapter(redis, TIMES, { log() {}, warn() {}, error() {} })
 /** A process that serves no sockets, and an emitter, on the same Redis. */
 const observer = new ClusterNode(redis, TIMES, { log() {}, warn() {}, error() {} }, 'observer');
 const emitter = new RedisStreamsEmitter(redis, { commandTimeout: 500, closeTimeout: 300 }, () => undefined);
-const http = createServer();
-const io = new Server(http, {
-  adapter: adapter as never,
-  ...(recovery && { connectionStateRecovery: { maxDisconnectionDuration: 60_000 } }),
-});
-await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
-const { port: serverPort } = http.address() as { port: number };
-const client = connect(`http://127.0.0.1:${serverPort}`, { transports: ['websocket'] });
+const local = new LocalServer(
+  adapter,
+  recovery ? { connectionStateRecovery: { maxDisconnectionDuration: 60_000 } } : {},
+);
+await local.listen();
+const { io } = local;
+const client = connect(local.url, { transports: ['websocket'] });
 client.on('ask', (...args: unknown[]) => (args.at(-1) as (answer: string) => void)('answer'));
 await new Promise<void>((resolve) => client.once('connect', resolve));
 const [socket] = [...io.sockets.sockets.values()] as [NonNullable<ReturnType<typeof io.sockets.sockets.get>>];

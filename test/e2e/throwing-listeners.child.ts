@@ -1,10 +1,9 @@
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { Server } from 'socket.io';
+import type { Server } from 'socket.io';
 import { io as connect, type Socket } from 'socket.io-client';
 import { createAdapter, type ClusterEvent } from '../../lib/adapter/index.js';
+import { LocalServer } from '../kit/local-server.js';
 import { childOptions, serve } from '../kit/node-process-child.js';
 import { RedisServer } from '../kit/redis-server.js';
 import { until } from '../kit/until.js';
@@ -23,18 +22,18 @@ const events: ClusterEvent[] = [];
 const silent = { log() {}, warn() {}, error() {} };
 
 async function start(): Promise<{ io: Server; clients: Socket[]; received: unknown[][] }> {
-  const http = createServer();
   const client = redis && new Redis(redis.port, '127.0.0.1');
   const options = { heartbeatInterval: 200, ordering: mode as 'log' };
   const adapter = client && createAdapter(client, options, silent);
   adapter?.node.subscribe({ onEvent: (event) => events.push(event) });
-  const io = new Server(http, { ...(adapter && { adapter: adapter as never }), connectionStateRecovery: {} });
-  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
+  const server = new LocalServer(adapter, { connectionStateRecovery: {} });
+  const { io } = server;
+  await server.listen();
   await adapter?.node.start();
   const received: unknown[][] = [];
   const clients: Socket[] = [];
   for (let i = 0; i < 3; i++) {
-    const socket = connect(`http://127.0.0.1:${(http.address() as AddressInfo).port}`, { transports: ['websocket'] });
+    const socket = connect(server.url, { transports: ['websocket'] });
     const mine: unknown[] = [];
     received.push(mine);
     socket.on('event', (value: unknown) => mine.push(value));

@@ -1,15 +1,22 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import { Server } from 'socket.io';
+import type { Server } from 'socket.io';
 import { io, type Socket } from 'socket.io-client';
 import { createAdapter, type RedisStreamsAdapterFactory } from '../../lib/adapter/index.js';
 import { ClusterNode } from '../../lib/cluster/cluster-node.js';
 import type { RedisStreamsAdapterOptions } from '../../lib/cluster/options.js';
-import { closeAfterwards, freePort, RedisCluster, RedisSentinel, RedisServer, servers, until } from '../kit/index.js';
+import {
+  closeAfterwards,
+  freePort,
+  LocalServer,
+  RedisCluster,
+  RedisSentinel,
+  RedisServer,
+  servers,
+  until,
+} from '../kit/index.js';
 import { selfSigned } from '../kit/self-signed.js';
 import { clusterRows, redis4Cluster, sentinelRows, singleRows } from './rows.js';
 
@@ -24,23 +31,18 @@ interface Node {
 }
 
 async function startNode(redis: unknown, options: RedisStreamsAdapterOptions): Promise<Node> {
-  const http = createServer();
   const factory = createAdapter(redis, { heartbeatInterval: 200, heartbeatTimeout: 2_000, ...options });
-  const server = closeAfterwards(new Server(http, { adapter: factory as never, connectionStateRecovery: {} }));
-  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
+  const server = closeAfterwards(new LocalServer(factory, { connectionStateRecovery: {} }));
+  await server.listen();
   await factory.node.start();
   expect(factory.node.status()).toMatchObject({ state: 'running', reasons: [] });
   const client = closeAfterwards(
-    io(`http://127.0.0.1:${(http.address() as AddressInfo).port}`, {
-      transports: ['websocket'],
-      reconnectionDelay: 300,
-      randomizationFactor: 0,
-    }),
+    io(server.url, { transports: ['websocket'], reconnectionDelay: 300, randomizationFactor: 0 }),
   );
   const got: string[] = [];
   client.on('to all', (text: string) => got.push(text));
   await new Promise<void>((resolve) => client.once('connect', resolve));
-  return { io: server, factory, client, got };
+  return { io: server.io, factory, client, got };
 }
 
 /** Broadcasts both ways, requests with answers, and recovery. */

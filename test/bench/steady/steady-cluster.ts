@@ -1,14 +1,13 @@
 import { join } from 'node:path';
 import { closeAfterwards, closed, NodeProcess, RedisServer } from '../../kit/index.js';
 import type { Receipts } from '../receipts.js';
+import { MAX_UNDERWAY } from '../scenarios.js';
 import { mean, quantile } from '../statistics.js';
 import { usageOf, type RedisUsage } from '../usage.js';
 import type { ClientOptions } from './clients.child.js';
 import type { NodeOptions } from './node.child.js';
 import { CLIENTS, hasRecovery, nameOf, Targets, type Payload, type Point, type Setup, type Variant } from './points.js';
 
-/** How many messages may be on their way at full speed, so that no stream is trimmed past its readers. */
-const WINDOW = 2_000;
 /** How many each node is asked for at once, at full speed. */
 const STEP = 100;
 
@@ -155,7 +154,7 @@ export class SteadyCluster {
     for (let sent = 0; sent < messages;) {
       await Promise.all(this.nodes.map((node) => node.call('flood', run, payload, STEP)));
       sent += STEP * this.nodes.length;
-      if (!(await this.clients.call<boolean>('reached', this.id, sent - WINDOW))) {
+      if (!(await this.clients.call<boolean>('reached', this.id, sent - MAX_UNDERWAY))) {
         throw new Error(`${this.id} lost messages at full speed: ${sent} were sent\n${this.nodes[0]!.log}`);
       }
     }
