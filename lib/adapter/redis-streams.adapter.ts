@@ -229,8 +229,7 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
 
   /** @see addSockets */
   override disconnectSockets(opts: BroadcastOptions, close: boolean): Promise<void> {
-    const isAppended = this.change({ type: EntryType.DisconnectSockets, data: { close } }, opts);
-    return isAppended ? this.log.whenAppended() : Promise.resolve();
+    return this.whenDone(this.change({ type: EntryType.DisconnectSockets, data: { close } }, opts));
   }
 
   /* eslint-enable @typescript-eslint/no-misused-promises */
@@ -457,7 +456,14 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
   ): Promise<void> {
     const isOnlyHere = !rooms.some(isRoom); // nobody elsewhere can be in such a room
     const meant = isOnlyHere ? { ...opts, flags: { ...opts.flags, local: true } } : opts;
-    const isAppended = this.change({ type, data: { rooms } }, meant);
+    return this.whenDone(this.change({ type, data: { rooms } }, meant));
+  }
+
+  /** Resolves when the change that was made last is done here, and in the log if it was appended. */
+  private whenDone(isAppended: boolean): Promise<void> {
+    if (this.ordering === 'log') {
+      return this.log.whenOwnDelivered();
+    }
     return isAppended ? this.log.whenAppended() : Promise.resolve();
   }
 

@@ -89,6 +89,8 @@ export type ReplacementListener = (position: StreamId, isAllKnown: boolean) => v
 
 /** Milliseconds for which a node is behind another without being late. */
 const USUAL_DELAY_MS = 200;
+/** Milliseconds after which it is looked again whether own entries are delivered, for they may be lost, too. */
+const LOOK_AGAIN_MS = 1_000;
 
 /**
  * One stream, as this node uses it: it appends to it, reads it, and remembers its recent part. It is the only door to
@@ -244,6 +246,19 @@ export class StreamLog {
   /** Resolves when all that was taken so far is in Redis or was dropped, or the log is closed. It never rejects. */
   whenAppended(): Promise<void> {
     return this.publisher.whenAppended();
+  }
+
+  /**
+   * Resolves when all own entries that were taken so far are in Redis and were delivered here, or were dropped, or the log is
+   * closed. It never rejects.
+   */
+  async whenOwnDelivered(): Promise<void> {
+    const { main } = this.lanes;
+    const { taken } = main;
+    await this.whenAppended();
+    while (!main.isDoneUpTo(taken) && this.progress.mode !== 'stopped') {
+      await this.progress.changed.wait(LOOK_AGAIN_MS);
+    }
   }
 
   /** Whether nothing that was taken waits to be appended. */

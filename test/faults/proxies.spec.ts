@@ -92,7 +92,7 @@ describe('a proxy that limits the size of a request', () => {
     ['redis 6', NodeRedis],
   ])(
     'gets all that is not too large, in order; the rest is found, dropped and reported (%s)',
-    async (_, Client) => {
+    async (name, Client) => {
       const redis = await RedisServer.start();
       const proxy = await RespProxy.start(redis.port, upTo(100_000));
       const sender = await Member.start({ port: proxy.port, ...(Client && { Client }) });
@@ -110,7 +110,7 @@ describe('a proxy that limits the size of a request', () => {
       expect(sender.counters).toMatchObject({ appended: 201, dropped: 4 });
       expect(receiver.eventsOf('gap').reduce((sum, { lost }) => sum + lost, 0)).toBe(4);
       expect(sender.eventsOf('redis-lost')).toEqual([]);
-      record('proxy refuses 4 requests of 205 for their size', [receiver], 201);
+      record(`proxy refuses 4 requests of 205 for their size (${name})`, [receiver], 201);
     },
     60_000,
   );

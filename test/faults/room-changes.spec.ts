@@ -1,16 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from '@jest/globals';
-import { Member, RedisServer, TcpProxy, until } from '../kit/index.js';
+import { closeAfterwards, Member, RedisServer, TcpProxy, until } from '../kit/index.js';
+import { startNode } from '../recovery/recovery-node.js';
 
 type RoomChange = 'addSockets' | 'delSockets';
 
 /** What Socket.IO's `socketsJoin()` and `socketsLeave()` call, for all sockets of all nodes. */
-function change({ io }: Member, method: RoomChange, rooms: string[]): Promise<void> {
+function change({ io }: Member, method: RoomChange, rooms: string[], flags = {}): Promise<void> {
   const adapter = io.of('/').adapter as unknown as Record<
     RoomChange,
-    (opts: { rooms: Set<string>; except: Set<string> }, rooms: string[]) => Promise<void>
+    (opts: { rooms: Set<string>; except: Set<string>; flags: object }, rooms: string[]) => Promise<void>
   >;
-  return adapter[method]({ rooms: new Set(), except: new Set() }, rooms);
+  return adapter[method]({ rooms: new Set(), except: new Set(), flags }, rooms);
 }
 
 const isIn = ({ io }: Member, room: string): boolean => io.of('/').adapter.rooms.has(room);
@@ -43,6 +44,34 @@ describe.each(['local-first', 'log'] as const)('the promise of a change of rooms
       expect(isIn(node, 'red')).toBe(expected);
       await until(() => isIn(other, 'red') === expected, { what: 'the other node to do it' });
     }
+  });
+
+  test('is resolved once the change is done here, however late the reader comes to it', async () => {
+    const redis = await RedisServer.start();
+    const reads = await TcpProxy.start(redis.port);
+    const adapter = { ordering, commandTimeout: 20_000, heartbeatTimeout: 60_000 };
+    const node = await startNode({ port: redis.port, readerPort: reads.port, adapter });
+    const client = node.connect();
+    closeAfterwards({ close: () => client.disconnect() });
+    await until(() => client.connected, { what: 'the client' });
+    reads.blackhole();
+    let resolved = 0;
+    const done = change(node, 'addSockets', ['red']).then(() => resolved++);
+    node.io.local.emit('msg', 1);
+    const doneLocally = change(node, 'addSockets', ['blue'], { local: true }).then(() => resolved++);
+    const isAtOnce = ordering === 'local-first';
+    if (isAtOnce) {
+      await Promise.all([done, doneLocally]);
+    } else {
+      await until(() => node.counters.appended > 0, { what: 'the change to be appended' });
+      await sleep(100);
+    }
+    expect([isIn(node, 'red'), isIn(node, 'blue'), resolved]).toEqual(isAtOnce ? [true, true, 2] : [false, false, 0]);
+    reads.heal();
+    await done;
+    expect(isIn(node, 'red')).toBe(true);
+    await doneLocally;
+    expect(isIn(node, 'blue')).toBe(true);
   });
 
   test('is resolved, not rejected, when the outbox drops the change', async () => {
