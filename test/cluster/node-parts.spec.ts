@@ -139,12 +139,19 @@ describe('NodeParts', () => {
       const { kind, node } = decodeControlMessage(payload, []);
       heard.push(`${node.id} ${kind}`);
     });
-    const [known, unknown] = [make('k0'), make('u0')];
+    const proxy = await TcpProxy.start(redis.port);
+    const [known, unknown] = [make('k0', { port: proxy.port, commandTimeout: 5_000 }), make('u0')];
     await Promise.all([known.run(), unknown.run()]);
+    proxy.blackhole();
     known.parts.logOf('/').append(message('k0', '/'));
-    await Promise.all([known.close(true), unknown.close(false)]);
-    expect(await redis.command('XLEN', 'socket.io')).toBe(1);
-    expect([...(await namesOf('k0')), ...(await namesOf('u0'))]).toEqual([]);
+    known.parts.logOf('/').append(message('k0', '/'));
+    const closing = Promise.all([known.close(true), unknown.close(false)]);
+    await new Promise((resolve) => setTimeout(resolve, 100)); // what waits has not left yet
+    proxy.heal();
+    await closing;
+    expect(await redis.command('XLEN', 'socket.io')).toBe(2);
+    const left = async (): Promise<string[]> => [...(await namesOf('k0')), ...(await namesOf('u0'))];
+    await until(async () => (await left()).length === 0, { what: 'the connections to be closed' });
     await until(() => heard.includes('k0 goodbye'), { what: 'the goodbye' });
     expect(heard.filter((text) => text.endsWith('goodbye'))).toEqual(['k0 goodbye']);
     expect(heard.at(-1)).toBe('k0 goodbye'); // nothing is heard of it after that

@@ -9,16 +9,11 @@ const PAGE = readFileSync(join(ROOT, 'docs/architecture.md'), 'utf8');
 
 const all = (pattern: RegExp): string[] => [...PAGE.matchAll(pattern)].map(([, name]) => name!);
 
-const sources = (readdirSync(join(ROOT, 'lib'), { recursive: true }) as string[]).map((file) => basename(file));
-
 describe('docs/architecture.md', () => {
   test('names files and folders that exist', () => {
     const paths = all(/`((?:lib|test)\/[\w./-]*)`/g);
     expect(paths.length).toBeGreaterThan(20);
     expect(paths.filter((path) => !existsSync(join(ROOT, path)))).toEqual([]);
-    const names = all(/`([\w.-]+\.ts)`/g);
-    expect(names.length).toBeGreaterThan(10);
-    expect(names.filter((name) => !sources.includes(name))).toEqual([]);
   });
 
   test('has a row for each folder of lib/', () => {
@@ -26,14 +21,16 @@ describe('docs/architecture.md', () => {
     expect(all(/^\| `lib\/(\w+)\/`/gm).sort()).toEqual(folders.map(({ name }) => name).sort());
   });
 
-  test('follows a broadcast through functions that exist in the files named', () => {
+  test('follows each way through functions that exist in the files named', () => {
     const steps = [...PAGE.matchAll(/^\d+\. `(lib\/[\w./-]+)`: ((?:.|\n {3,})*)/gm)];
-    expect(steps.length).toBeGreaterThan(15);
+    expect(steps.length).toBeGreaterThan(60);
     for (const [, file, text] of steps) {
       const source = readFileSync(join(ROOT, file!), 'utf8');
       const named = [...text!.matchAll(/`([a-z]\w+)`/g)].map(([, name]) => name!);
       expect(named.length).toBeGreaterThan(0);
-      const missing = named.filter((name) => !new RegExp(`^ *[\\w ]*\\b${name}(<\\w+>)?\\(.*[{(]$`, 'm').test(source));
+      const missing = named.filter(
+        (name) => !new RegExp(`^ *[\\w ]*\\b${name}(<\\w+>)?\\((.*[{(])?$`, 'm').test(source),
+      );
       expect({ file, missing }).toEqual({ file, missing: [] });
     }
   });

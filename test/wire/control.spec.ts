@@ -15,7 +15,7 @@ const STREAMS = ['chat', '__proto__', 'constructor'];
 const message: fc.Arbitrary<ControlMessage> = fc.oneof(
   fc.record({
     ...{ kind: fc.constantFrom('heartbeat' as const, 'ping' as const), node },
-    ...{ reading: fc.boolean(), observer: fc.boolean() },
+    ...{ reading: fc.boolean(), settled: fc.boolean(), observer: fc.boolean() },
     streams: fc.record({ chat: fc.tuple(count, streamId, count) }, { requiredKeys: [] }),
   }),
   fc.record({ kind: fc.constant('goodbye' as const), node }),
@@ -100,7 +100,7 @@ describe('a control message', () => {
   test('of a version that says less of a stream is read with what it says', () => {
     const sent = { kind: 'heartbeat', node: good, streams: { chat: [7, '5-0'] } };
     expect(decodeControlMessage(encode(sent), STREAMS)).toMatchObject({
-      ...{ reading: true, observer: false, streams: { chat: [7, '5-0', 0] } },
+      ...{ reading: true, settled: true, observer: false, streams: { chat: [7, '5-0', 0] } },
     });
   });
 });
