@@ -16,7 +16,7 @@ describe('namesInRedis', () => {
     });
   });
 
-  test('begin with the prefix of the client: keys with it, channels with their scope, which PUB/SUB does not have', () => {
+  test('begin with the prefix of the client; of channels, which have none, the scope says it', () => {
     expect(names({ prefix: ioredis, database: 2 }, { streamCount: 2 })).toEqual({
       streams: ['app:socket.io-0', 'app:socket.io-1'],
       requests: 'socket.io#db=2&prefix=app%3A#/#',

@@ -17,7 +17,7 @@ const ours = async (redis: RedisServer): Promise<string[]> =>
 const moduleOf = (options: RedisStreamsModuleOptions) => RedisStreamsAdapterModule.forRoot({ ...FAST, ...options });
 
 describe('RedisStreamsNode', () => {
-  test('opens nothing before the application is initialized, runs after it, and leaves nothing when it is closed', async () => {
+  test('opens nothing before the application is initialized, runs then, and leaves nothing when closed', async () => {
     const redis = await RedisServer.start();
     const compiled = closeAfterwards(
       await Test.createTestingModule({ imports: [moduleOf({ connection: redis.url })] }).compile(),
