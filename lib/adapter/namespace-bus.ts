@@ -48,7 +48,7 @@ export class NamespaceBus {
   }
 
   /**
-   * To be called with why something could not be sent, if nobody is told by an error: what is too large will never be.
+   * To be called with why something could not be sent, if nobody learns it by an error: what is too large will never be.
    *
    * @param message - what it was
    */

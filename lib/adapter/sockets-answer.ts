@@ -7,7 +7,7 @@ import { RequestType } from '../wire/requests.js';
 import type { NamespaceBus } from './namespace-bus.js';
 import type { SocketDetails } from './socket-io.js';
 
-/** Bytes of a piece of an answer, but for its last socket: Redis may be told to cut a subscriber for which much more waits. */
+/** Bytes of a piece of an answer, but for its last socket: Redis may be set to cut a subscriber for which much more waits. */
 const PIECE_BYTES = 32 * 1024;
 
 /** Who is answered, and how. */

@@ -67,7 +67,7 @@ export interface OutboxDropped {
 /**
  * Redis, or a proxy before it, refused a message because of itself: it is too large. It was dropped and is counted; all
  * others are sent. The clients of the node that sent it may have been given it, those of other nodes are not. Of what goes by
- * PUB/SUB, and nobody is told by an error, the first of each kind is reported; who asked for an acknowledgement misses it.
+ * PUB/SUB, and nobody learns it by an error, the first of each kind is reported; who asked for an acknowledgement misses it.
  */
 export interface MessageRefused {
   type: 'message-refused';

@@ -1,7 +1,7 @@
 import type { Origin } from '../wire/entry.js';
 
 /** Milliseconds after which a publisher is not taken to send again what it had no answer for. */
-export const LONGEST_RESEND = 60_000;
+export const LONGEST_RESEND_MS = 60_000;
 
 interface Former {
   /** The last number that was read in the former history. */
@@ -26,7 +26,7 @@ export class FormerNumbers {
 
   add({ node, seq }: Origin): void {
     if (seq > (this.publishers.get(node)?.seq ?? 0)) {
-      this.publishers.set(node, { seq, read: 0, until: performance.now() + LONGEST_RESEND });
+      this.publishers.set(node, { seq, read: 0, until: performance.now() + LONGEST_RESEND_MS });
       this.update();
     }
   }

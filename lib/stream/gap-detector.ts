@@ -1,6 +1,6 @@
 import type { Origin } from '../wire/entry.js';
 import { compareStreamIds, idBefore, later, STREAM_START, type StreamId } from '../wire/stream-id.js';
-import { FormerNumbers, LONGEST_RESEND } from './former-numbers.js';
+import { FormerNumbers, LONGEST_RESEND_MS } from './former-numbers.js';
 import { SequenceTracker, type Admission } from './sequence-tracker.js';
 
 /** What another node says it appended last. */
@@ -66,7 +66,7 @@ export class GapDetector {
   /** The history is replaced by another that is the same up to a position. */
   restart(position: StreamId): void {
     this.announced.clear(); // their ids are of the former history
-    for (const origin of this.sequences.after(later(position, idBefore(this.newest, LONGEST_RESEND)))) {
+    for (const origin of this.sequences.after(later(position, idBefore(this.newest, LONGEST_RESEND_MS)))) {
       this.former.add(origin);
     }
     this.newest = position;

@@ -1,6 +1,6 @@
 import { sizeOfData, type LogEntry } from '../wire/entry.js';
 import { compareStreamIds, idBefore, predecessor, STREAM_START, type StreamId } from '../wire/stream-id.js';
-import { LONGEST_RESEND } from './former-numbers.js';
+import { LONGEST_RESEND_MS } from './former-numbers.js';
 
 /** How many entries are asked for at first: if they are large, that is enough. */
 const FIRST_ENTRIES = 16;
@@ -47,5 +47,5 @@ export async function lookBack(
 
 /** Whether an entry is so much older than another that its publisher does not send it again. */
 function isOld({ id }: LogEntry, newest: LogEntry): boolean {
-  return compareStreamIds(id, idBefore(newest.id, LONGEST_RESEND)) < 0;
+  return compareStreamIds(id, idBefore(newest.id, LONGEST_RESEND_MS)) < 0;
 }

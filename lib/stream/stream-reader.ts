@@ -9,7 +9,7 @@ import { Continuity, type ReplacedReason } from './continuity.js';
 import { DeliveryQueue, type DueWork } from './delivery-queue.js';
 import type { EntryAdmission } from './entry-admission.js';
 import type { StreamEvent } from './events.js';
-import { LONGEST_RESEND } from './former-numbers.js';
+import { LONGEST_RESEND_MS } from './former-numbers.js';
 import { IdlePause } from './idle-pause.js';
 import { lookBack } from './look-back.js';
 import { Pacer } from './pacer.js';
@@ -177,7 +177,7 @@ export class StreamReader {
    * replaced: they were read, or looked at when reading began.
    */
   hasKnownAllAfter(position: StreamId): boolean {
-    const hasReadForLong = performance.now() - this.openedAt > LONGEST_RESEND;
+    const hasReadForLong = performance.now() - this.openedAt > LONGEST_RESEND_MS;
     return hasReadForLong || compareStreamIds(position, this.completeAfter) >= 0;
   }
 

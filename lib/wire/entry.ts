@@ -287,11 +287,11 @@ export function decodeEntry(
 }
 
 /** From how many characters on it is worth while to look for the JSON of the data in that of a broadcast. */
-const MIN_REUSED = 1_024;
+const MIN_REUSED_CHARACTERS = 1_024;
 
 function toLoggedPacket(data: Record<string, unknown>, text: string): LoggedPacket {
   const packet: LoggedPacket = toPacket(data.packet);
-  const json = text.length < MIN_REUSED ? undefined : dataJson(text, data);
+  const json = text.length < MIN_REUSED_CHARACTERS ? undefined : dataJson(text, data);
   if (json !== undefined && !hasBinary(packet.data)) {
     packet.json = json; // it is not nested too deep for Socket.IO either, or looking through it would have failed
   }
