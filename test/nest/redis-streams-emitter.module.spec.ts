@@ -36,7 +36,7 @@ const worker = (options: RedisStreamsEmitterModuleOptions) =>
 const connections = async (redis: RedisServer) =>
   (await redis.clients()).filter(({ name }) => name.endsWith(':emitter'));
 
-describe('RedisStreamsEmitterModule', () => {
+describe('RedisStreamsEmitterModule, RedisStreamsEmitterOwner', () => {
   test('broadcasts to the clients of a cluster, with typed events', async () => {
     const redis = await RedisServer.start();
     const app = await startApp({

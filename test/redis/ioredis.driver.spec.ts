@@ -1,4 +1,7 @@
 import { singleRows } from './rows.js';
 import { describeSingleServer } from './single-server.js';
 
-describeSingleServer(singleRows.filter(({ name }) => !name.startsWith('redis')));
+describeSingleServer(
+  'IoredisDriver, IoredisSocket',
+  singleRows.filter(({ name }) => !name.startsWith('redis')),
+);

@@ -4,7 +4,7 @@ import { redisSentinelDriver } from '../../lib/redis/drivers/node-redis-sentinel
 import { RedisSentinel, until } from '../kit/index.js';
 import { Probe } from './rows.js';
 
-describe('NodeRedisSentinelDriver', () => {
+describe('NodeRedisSentinelDriver, NodeRedisSentinelSocket, NodeRedisMasterSearch', () => {
   const roles = ['commands', 'subscriber', 'reader', 'reader', 'reader'] as const;
   let group: RedisSentinel;
   let made: string[];

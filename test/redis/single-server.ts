@@ -6,9 +6,13 @@ import { outcomeOf, Probe, type Row } from './rows.js';
 
 const valkeyRows = ['ioredis 6', 'redis 6', 'iovalkey'];
 
-/** What a driver's connections do with a single server. */
-export function describeSingleServer(rows: readonly Row<number>[]): void {
-  describe.each(rows)('$name with a single server', ({ name, create, hasKeyPrefix }) => {
+/**
+ * What a driver's connections do with a single server.
+ *
+ * @param classes - the driver, and its sockets
+ */
+export function describeSingleServer(classes: string, rows: readonly Row<number>[]): void {
+  describe.each(rows)(`${classes}: $name with a single server`, ({ name, create, hasKeyPrefix }) => {
     let server: RedisServer;
     const isValkey = valkeyRows.includes(name);
     const unhandled: unknown[] = [];
