@@ -375,13 +375,14 @@ export async function soakRecovery({
     rolledBack: rollbacks.length,
     reportedRollbacks: rollbacks.filter((one) => wasWithoutRedis(reports.get(one.node), one)).length,
   };
+  const timesSentAway = visitors.reduce((sum, { sentAway }) => sum + sentAway, 0);
   await until(
     async () => {
       report.ghosts = await countGhosts(
         cluster,
         visitors.map(({ sid }) => sid),
       );
-      report.leftovers = await countLeftovers(cluster, clients);
+      report.leftovers = await countLeftovers(cluster, clients, timesSentAway);
       return report.ghosts + report.leftovers === 0;
     },
     // A node keeps its record of a session that another has claimed for at most ten seconds.
@@ -425,10 +426,13 @@ async function countGhosts({ nodes }: RecoveryCluster, sids: string[]): Promise<
   return Math.abs(here.length - sids.length) + sids.filter((sid) => !here.includes(sid)).length;
 }
 
-/** Each client has one record: in the hash of its node. */
-async function countLeftovers(cluster: RecoveryCluster, clients: number): Promise<number> {
+/**
+ * Each client has one record: in the hash of its node. One that was sent away begins anew: what its former connections have left
+ * is kept until it expires.
+ */
+async function countLeftovers(cluster: RecoveryCluster, clients: number, timesSentAway = 0): Promise<number> {
   const { sessions, live } = await leftovers(cluster);
-  return sessions.length + Math.abs(Object.values(live).flat().length - clients);
+  return Math.max(0, sessions.length - timesSentAway) + Math.abs(Object.values(live).flat().length - clients);
 }
 
 /** What Redis has of sessions: of clients that have left, and of those that are connected, by node. */
