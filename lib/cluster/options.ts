@@ -220,6 +220,9 @@ export const DEFAULT_OPTIONS = Object.freeze(
  */
 export function resolveOptions(given?: RedisStreamsAdapterOptions | null): ResolvedOptions {
   const options = given ?? {};
+  if (typeof options !== 'object' || Array.isArray(options)) {
+    throw new InvalidOptionError('options', options, 'an object such as { streamName: "chat" }');
+  }
   for (const [name, value] of Object.entries(options)) {
     if (!isName(name)) {
       throw new InvalidOptionError(name, value, `one of the options ${NAMES.join(', ')}`);
@@ -267,8 +270,17 @@ function isName(name: string): name is keyof ResolvedOptions {
   return Object.hasOwn(OPTIONS, name);
 }
 
+/** Half of a surrogate pair would be another character in Redis, and what comes back from there another name. */
 function isText(value: unknown): string | undefined {
-  return typeof value === 'string' && value !== '' ? undefined : 'a string that is not empty';
+  if (typeof value !== 'string' || value === '') {
+    return 'a string that is not empty';
+  }
+  return /\p{Surrogate}/u.test(value) ? 'a string without half of a surrogate pair' : undefined;
+}
+
+/** @throws InvalidOptionError unless it is a text that Redis keeps as it is */
+export function checkText(option: string, value: unknown): void {
+  check(option, value, isText);
 }
 
 function isTelemetry(value: unknown): string | undefined {

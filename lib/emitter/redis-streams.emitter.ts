@@ -1,7 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { logEvent } from '../cluster/describe-event.js';
 import { namesInRedis, type Names } from '../cluster/names.js';
-import { resolveOptions, type RedisStreamsAdapterOptions, type ResolvedOptions } from '../cluster/options.js';
+import {
+  InvalidOptionError,
+  resolveOptions,
+  type RedisStreamsAdapterOptions,
+  type ResolvedOptions,
+} from '../cluster/options.js';
 import { driverFor } from '../redis/driver-for.js';
 import type { RedisConnection, RedisDriver } from '../redis/driver.js';
 import { PayloadTooLargeError } from '../redis/errors.js';
@@ -153,6 +158,9 @@ export class RedisStreamsEmitter<
   ) {
     this.driver = client === null ? undefined : driverFor(client);
     this.options = resolveOptions(options);
+    if (typeof onEvent !== 'function') {
+      throw new InvalidOptionError('onEvent', onEvent, 'a function that is called with each event');
+    }
     this.names = namesInRedis(this.driver ?? {}, this.options);
     this.lanes = this.names.streams.map(() => new Lane(this.uid));
     this.droppedUnopened = this.names.streams.map(() => 0);

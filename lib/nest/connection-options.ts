@@ -1,5 +1,5 @@
 import type { ConnectionOptions as TlsOptions } from 'node:tls';
-import { InvalidOptionError } from '../cluster/options.js';
+import { checkText, InvalidOptionError } from '../cluster/options.js';
 import type { RedisConnectionOptions } from './redis-streams-options.interface.js';
 
 /** What is handed to ioredis. Whether TLS is used is decided here, not left to how ioredis reads a URL. */
@@ -36,6 +36,7 @@ export function resolveConnection(connection: string | RedisConnectionOptions): 
   checkHost('.host', host);
   checkSentinels(sentinels);
   checkTexts(connection);
+  checkKeyPrefix(rest['keyPrefix']);
   checkCredentials(connection);
   const tls = resolveTls(givenTls);
   const options = {
@@ -57,6 +58,9 @@ export function resolveConnection(connection: string | RedisConnectionOptions): 
     return { url: resolved.url, options: withTls(tls ?? resolved.tls), ...login };
   }
   if (cluster !== undefined) {
+    if (db !== undefined && Number(db) !== 0) {
+      throw new InvalidOptionError('connection.db', db, '0, or leave it out: a cluster has no other database');
+    }
     const { nodes, redisOptions, ...further } = cluster;
     const { tls: ofNodes, ...ofEveryNode } = (redisOptions ?? {}) as Record<string, unknown>;
     const isTls = nodesWithTls(nodes);
@@ -143,6 +147,12 @@ function checkTexts(connection: RedisConnectionOptions): void {
   }
 }
 
+function checkKeyPrefix(keyPrefix: unknown): void {
+  if (keyPrefix !== undefined && keyPrefix !== null && keyPrefix !== '') {
+    checkText('connection.keyPrefix', keyPrefix);
+  }
+}
+
 function checkCredentials({ credentials, username, password }: RedisConnectionOptions): void {
   if (credentials !== undefined && typeof credentials !== 'function') {
     reject('.credentials', credentials, 'a function that returns { username, password } or a promise of it');
@@ -179,7 +189,13 @@ function resolveUrl(option: string, url: unknown): { url: string; tls: TlsOption
   if (scheme === undefined || !URL.canParse(text) || new URL(text).hostname === '') {
     throw new InvalidOptionError(option, withoutSecrets(url), allowed);
   }
-  for (const name of new URL(text).searchParams.keys()) {
+  const { hash, pathname, searchParams } = new URL(text);
+  if (hash !== '' || !/^(\/\d*)?$/.test(pathname) || [...searchParams.keys()].some((name) => name.includes('@'))) {
+    const forms =
+      'the number of the database behind the host if at all, and "#", "/", "?" and "@" of a password encoded';
+    throw new InvalidOptionError(option, withoutSecrets(url), `${allowed}, with ${forms} (encodeURIComponent)`);
+  }
+  for (const name of searchParams.keys()) {
     if (/tls|ssl/i.test(name)) {
       throw new InvalidOptionError(
         option,

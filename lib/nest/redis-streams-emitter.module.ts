@@ -75,7 +75,7 @@ export class RedisStreamsEmitterModule extends ConfigurableModuleClass {
    * @throws InvalidOptionError if none of the three is given
    */
   static override forRootAsync(options: typeof ASYNC_OPTIONS_TYPE): DynamicModule {
-    if (!options?.useFactory && !options?.useClass && !options?.useExisting) {
+    if (typeof options?.useFactory !== 'function' && !options?.useClass && !options?.useExisting) {
       throw new InvalidOptionError(
         'useFactory',
         options?.useFactory,

@@ -66,7 +66,7 @@ export class RedisStreamsAdapterModule extends ConfigurableModuleClass {
    * @throws InvalidOptionError if none of the three is given
    */
   static override forRootAsync(options: typeof ASYNC_OPTIONS_TYPE): DynamicModule {
-    if (!options?.useFactory && !options?.useClass && !options?.useExisting) {
+    if (typeof options?.useFactory !== 'function' && !options?.useClass && !options?.useExisting) {
       throw new InvalidOptionError(
         'useFactory',
         options?.useFactory,

@@ -46,6 +46,9 @@ describe('the options', () => {
   test.each<[string, unknown, string]>([
     ['streamName', '', 'streamName: "" is not allowed. Give a string that is not empty.'],
     ['streamName', 5, 'streamName: 5 is not allowed. Give a string that is not empty.'],
+    ['streamName', 'chat\ud83d', 'Give a string without half of a surrogate pair.'],
+    ['channelPrefix', '\ude00', 'Give a string without half of a surrogate pair.'],
+    ['sessionKeyPrefix', '\ude00\ud83d:', 'Give a string without half of a surrogate pair.'],
     ['streamCount', 0, 'streamCount: 0 is not allowed. Give a whole number from 1 to 1024.'],
     ['streamCount', 1.5, 'streamCount: 1.5 is not allowed. Give a whole number from 1 to 1024.'],
     ['streamCount', '3', 'streamCount: "3" is not allowed. Give a whole number from 1 to 1024.'],
@@ -128,6 +131,11 @@ describe('maxDisconnectionDuration', () => {
 
 test('Options that are null are the defaults', () => {
   expect(resolveOptions(null)).toEqual(resolveOptions());
+});
+
+test.each(['chat', 5, true, [], [{ streamName: 'chat' }], () => ({})])('Options that are %p are refused', (options) => {
+  expect(() => resolveOptions(options as object)).toThrow(InvalidOptionError);
+  expect(() => resolveOptions(options as object)).toThrow(/^options: .+ is not allowed\. Give an object such as/);
 });
 
 describe('streams', () => {

@@ -138,3 +138,9 @@ test('events for servers of an emitter that sends nothing are not reported, and 
   expect(performance.now() - since).toBeLessThan(1_000);
   expect(events).toEqual([]);
 });
+
+test.each(['log', {}, 5, true])('an onEvent that is no function is refused at once: %p', (onEvent) => {
+  expect(() => new RedisStreamsEmitter(null, {}, onEvent as never)).toThrow(
+    /^onEvent: .+ is not allowed\. Give a function that is called with each event\.$/,
+  );
+});
