@@ -4,7 +4,7 @@ import type { Census } from '../cluster/request-bus.js';
 import { PayloadTooLargeError } from '../redis/errors.js';
 import { checkBytes } from '../stream/message-size.js';
 import { encodeMsgpack } from '../wire/msgpack.js';
-import type { Request, Response } from '../wire/request-data.js';
+import type { Request, Response, ResponsePiece } from '../wire/request-data.js';
 
 /** How one server of a namespace speaks with the others: by PUB/SUB, and while the node has Redis only. */
 export class NamespaceBus {
@@ -42,13 +42,13 @@ export class NamespaceBus {
    *
    * @throws as {@link send}; PayloadTooLargeError
    */
-  async respond(to: string, response: Response): Promise<void> {
+  async respond(to: string, response: Response | ResponsePiece): Promise<void> {
     const { uid, name: nsp } = this.member;
     await this.counted(() => this.node.bus.respond(to, { uid, nsp, ...response }));
   }
 
   /**
-   * To be called with why something could not be sent, if nobody learns it by an error: what is too large will never be.
+   * To be called with why something could not be sent, if nobody is told by an error: what is too large will never be.
    *
    * @param message - what it was
    */

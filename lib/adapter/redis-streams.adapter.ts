@@ -244,6 +244,16 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
     return here.concat(others);
   }
 
+  /**
+   * The ids of the sockets of all servers, for `allSockets()`.
+   *
+   * @throws Error if a server does not answer in time
+   */
+  override async sockets(rooms: Set<Room>): Promise<Set<SocketId>> {
+    const sockets = (await this.fetchSockets({ rooms: new Set(rooms) })) as { id: SocketId }[];
+    return new Set(sockets.map(({ id }) => id));
+  }
+
   /** @throws TypeError at once, if the event cannot be sent to another process; MessageTooLargeError */
   override serverSideEmit(event: unknown[]): void {
     const ack = event.at(-1);

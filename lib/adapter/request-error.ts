@@ -3,7 +3,7 @@
  *
  * - `REDIS_STREAMS_REQUEST_TIMEOUT`: a server did not answer in time, or Redis has not been reached since the start.
  * - `REDIS_STREAMS_REQUEST_UNSENT`: Redis did not take it; `cause` says why.
- * - `REDIS_STREAMS_REQUEST_ANSWER`: a server has answered what cannot be sent, such as a function, or is too large for Redis.
+ * - `REDIS_STREAMS_REQUEST_ANSWER`: a server has answered what cannot be sent, such as a function.
  */
 export class RequestError extends Error {
   override readonly name = 'RequestError';

@@ -12,6 +12,7 @@ import { callApp } from './app-code.js';
 import type { NamespaceBus } from './namespace-bus.js';
 import { RequestError } from './request-error.js';
 import type { SocketDetails } from './socket-io.js';
+import { respondOfAnySize, ResponsePieces } from './response-pieces.js';
 import { answerInPieces, describeSocket } from './sockets-answer.js';
 import { Survey } from './survey.js';
 
@@ -42,6 +43,9 @@ export interface RequestServer {
   };
 }
 
+/** What a request of one type says. */
+type DataOf<Type extends Request['type']> = Extract<Request, { type: Type }>['data'];
+
 /** A request that waits for the answers of other servers. */
 interface Pending {
   /** Undefined until it is known who is to answer. */
@@ -55,6 +59,8 @@ interface Pending {
   /** Called at the end: with an error if answers are missing. */
   end(error: Error | undefined): void;
   timer: NodeJS.Timeout;
+  /** Responses of which some pieces are still missing. */
+  pieces: ResponsePieces;
 }
 
 /**
@@ -123,7 +129,7 @@ export class Requests {
     const responses: unknown[] = [];
     let refusal: Error | undefined;
     this.ask(
-      (requestId) => ({ type: RequestType.ServerSideEmit, data: { packet: event, requestId } }),
+      (requestId) => ({ type: RequestType.ServerSideEmit, data: { packet: event, requestId, pieces: true } }),
       DEFAULT_TIMEOUT_MS,
       {
         take: (response, uid) => {
@@ -155,28 +161,32 @@ export class Requests {
   ): void {
     let received = 0;
     const clients = new Map<string, { expected: number | undefined; received: number; numbers: Set<number> }>();
-    this.ask((requestId) => ({ type: RequestType.Broadcast, data: { packet, opts, requestId } }), timeout, {
-      take: (response, uid) => {
-        const of = clients.get(uid) ?? { expected: undefined, received: 0, numbers: new Set() };
-        clients.set(uid, of);
-        if (response.type === RequestType.BroadcastClientCount) {
-          of.expected = response.data.clientCount;
-        } else if (response.type === RequestType.BroadcastAck && isFirst(response.data.n, of.numbers)) {
-          of.received++;
-          received++;
-          callApp(() => onAck(response.data.packet));
-        }
-        return of.expected !== undefined && of.received >= of.expected;
+    this.ask(
+      (requestId) => ({ type: RequestType.Broadcast, data: { packet, opts, requestId, pieces: true } }),
+      timeout,
+      {
+        take: (response, uid) => {
+          const of = clients.get(uid) ?? { expected: undefined, received: 0, numbers: new Set() };
+          clients.set(uid, of);
+          if (response.type === RequestType.BroadcastClientCount) {
+            of.expected = response.data.clientCount;
+          } else if (response.type === RequestType.BroadcastAck && isFirst(response.data.n, of.numbers)) {
+            of.received++;
+            received++;
+            callApp(() => onAck(response.data.packet));
+          }
+          return of.expected !== undefined && of.received >= of.expected;
+        },
+        end: (error) => {
+          if (!error) {
+            callApp(() => onAll(received));
+          } else {
+            // Socket.IO notices by itself that the time is over, and only that.
+            this.server.bus.onUnsent(error.cause, describeEvent(packet.data[0]));
+          }
+        },
       },
-      end: (error) => {
-        if (!error) {
-          callApp(() => onAll(received));
-        } else {
-          // Socket.IO notices by itself that the time is over, and only that.
-          this.server.bus.onUnsent(error.cause, describeEvent(packet.data[0]));
-        }
-      },
-    });
+    );
   }
 
   /** Servers may have come or gone. */
@@ -212,7 +222,10 @@ export class Requests {
   ): void {
     const requestId = randomBytes(8).toString('hex');
     const timer = setTimeout(() => this.end(requestId, this.lateness(requestId)), timeout);
-    const pending: Pending = { survey: undefined, early: new Set(), request: request(requestId), take, end, timer };
+    const pending: Pending = {
+      ...{ survey: undefined, early: new Set(), request: request(requestId) },
+      ...{ take, end, timer, pieces: new ResponsePieces() },
+    };
     this.pending.set(requestId, pending);
     const started = this.server.bus.whenStarted();
     if (started) {
@@ -311,6 +324,13 @@ export class Requests {
       case RequestType.ServerSideEmit:
         this.onServerSideEmit(uid, message.data);
         return;
+      case RequestType.ResponsePiece: {
+        const whole = this.pending.get(message.data.requestId)?.pieces.add(uid, message.data);
+        if (whole) {
+          this.onResponse(uid, whole);
+        }
+        return;
+      }
       default:
         this.onResponse(uid, message);
     }
@@ -339,7 +359,7 @@ export class Requests {
 
   private onBroadcast(
     uid: string,
-    { packet, opts, requestId }: { packet: EventPacket; opts: WireOptions; requestId?: string },
+    { packet, opts, requestId, pieces = false }: DataOf<typeof RequestType.Broadcast>,
   ): void {
     const { here } = this.server;
     if (requestId === undefined) {
@@ -351,14 +371,14 @@ export class Requests {
     here.broadcastWithAck(
       packet,
       toBroadcastOptions(opts),
-      (clientCount) => this.respond(uid, { type, data: { requestId, clientCount } }),
-      (response) => this.acknowledge(uid, { requestId, packet: response, n: ++n }),
+      (clientCount) => void this.respond(uid, { type, data: { requestId, clientCount } }, false).catch(ignore),
+      (response) => this.acknowledge(uid, { requestId, packet: response, n: ++n }, pieces),
     );
   }
 
   private async onFetchSockets(
     uid: string,
-    { opts, requestId, pieces }: { opts: WireOptions; requestId: string; pieces?: boolean },
+    { opts, requestId, pieces }: DataOf<typeof RequestType.FetchSockets>,
   ): Promise<void> {
     const { bus, here, onLeftOut } = this.server;
     const sockets = await here.fetchSockets(toBroadcastOptions(opts));
@@ -375,14 +395,16 @@ export class Requests {
     }
   }
 
-  private onServerSideEmit(uid: string, { packet, requestId }: { packet: unknown[]; requestId?: string }): void {
-    const event = packet;
+  private onServerSideEmit(
+    uid: string,
+    { packet: event, requestId, pieces = false }: DataOf<typeof RequestType.ServerSideEmit>,
+  ): void {
     if (requestId !== undefined) {
       let isAnswered = false;
       const answer = (value?: unknown): void => {
         if (!isAnswered) {
           isAnswered = true;
-          this.answerEvent(uid, requestId, value);
+          this.answerEvent(uid, { requestId, value, pieces });
         }
       };
       callApp(() => this.server.here.serverSideEmit([...event, answer]));
@@ -392,38 +414,42 @@ export class Requests {
   }
 
   /** @throws TypeError if the value cannot be sent: to the listener that gave it */
-  private answerEvent(uid: string, requestId: string, value: unknown): void {
+  private answerEvent(
+    uid: string,
+    { requestId, value, pieces }: { requestId: string; value: unknown; pieces: boolean },
+  ): void {
     const type = RequestType.ServerSideEmitResponse;
-    const refused = ({ message }: Error): Response => ({ type, data: { requestId, packet: null, error: message } });
-    let answer: Response;
+    const refuse = ({ message }: Error): Promise<void> =>
+      this.respond(uid, { type, data: { requestId, packet: null, error: message } }, false);
+    let packet: unknown;
     try {
-      answer = { type, data: { requestId, packet: carry(value) } };
+      packet = carry(value);
     } catch (error) {
-      this.respond(uid, refused(error as Error));
+      refuse(error as Error).catch(ignore);
       throw error;
     }
-    this.respond(uid, answer, refused);
+    this.respond(uid, { type, data: { requestId, packet } }, pieces)
+      .catch((error: Error) => (error instanceof PayloadTooLargeError ? refuse(error) : undefined))
+      .catch(ignore);
   }
 
-  /** The answer of a client. One that is too large is missed by who asked, as one of a client that does not answer. */
-  private acknowledge(uid: string, data: { requestId: string; packet: unknown; n: number }): void {
+  /** The answer of a client. One that cannot be sent is missed by who asked, as one of a client that does not answer. */
+  private acknowledge(uid: string, data: { requestId: string; packet: unknown; n: number }, pieces: boolean): void {
     const { bus } = this.server;
-    bus
-      .respond(uid, { type: RequestType.BroadcastAck, data })
-      .catch((error: unknown) => bus.onUnsent(error, 'an acknowledgement of a client'));
+    this.respond(uid, { type: RequestType.BroadcastAck, data }, pieces).catch((error: unknown) =>
+      bus.onUnsent(error, 'an acknowledgement of a client'),
+    );
   }
 
-  /** @param instead - of an answer that is too large */
-  private respond(uid: string, answer: Response, instead?: (error: PayloadTooLargeError) => Response): void {
+  /** @param pieces - whether who asked understands pieces of what is too large */
+  private respond(uid: string, response: Response, pieces: boolean): Promise<void> {
     const { bus } = this.server;
-    const answered = bus.respond(uid, answer).catch(async (error: unknown) => {
-      if (instead && error instanceof PayloadTooLargeError) {
-        await bus.respond(uid, instead(error));
-      }
-    });
-    answered.catch(() => undefined); // who asked notices by its time
+    return pieces ? respondOfAnySize(uid, response, bus) : bus.respond(uid, response);
   }
 }
+
+/** Redis is away, which is counted; who asked notices by its time. */
+function ignore(): void {}
 
 /** Whether something with this number comes for the first time; without one, it comes once. */
 function isFirst(n: number | undefined, numbers: Set<number>): boolean {

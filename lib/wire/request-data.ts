@@ -1,19 +1,34 @@
 import { RequestType } from './requests.js';
 import { toPacket, toServerSideEvent, toWireOptions, type EventPacket, type WireOptions } from './entry.js';
 
+/** Of a request: whether responses may come in pieces, which the reference does not understand. */
+interface Pieces {
+  pieces?: boolean;
+}
+
 /** What a server asks of the others. */
 export type Request =
-  | { type: typeof RequestType.Broadcast; data: { packet: EventPacket; opts: WireOptions; requestId?: string } }
   | {
-      type: typeof RequestType.FetchSockets;
-      data: {
-        opts: WireOptions;
-        requestId: string;
-        /** Whether the answer may come in pieces: the reference takes the first for the whole. */
-        pieces?: boolean;
-      };
+      type: typeof RequestType.Broadcast;
+      data: { packet: EventPacket; opts: WireOptions; requestId?: string } & Pieces;
     }
-  | { type: typeof RequestType.ServerSideEmit; data: { packet: unknown[]; requestId?: string } };
+  | { type: typeof RequestType.FetchSockets; data: { opts: WireOptions; requestId: string } & Pieces }
+  | { type: typeof RequestType.ServerSideEmit; data: { packet: unknown[]; requestId?: string } & Pieces };
+
+/** A part of a response that is too large for Redis. */
+export interface ResponsePiece {
+  type: typeof RequestType.ResponsePiece;
+  data: {
+    requestId: string;
+    /** Random: of which response it is. */
+    of: string;
+    /** Its place, from 0, among so many pieces. */
+    index: number;
+    count: number;
+    /** Part of the response, its `type` and `data` as MessagePack. */
+    bytes: Uint8Array;
+  };
+}
 
 /** What a server answers. */
 export type Response =
@@ -55,7 +70,7 @@ export type Response =
  *
  * @throws Error that says what is wrong
  */
-export function parseRequest({ type, data }: { type: number; data?: unknown }): Request | Response {
+export function parseRequest({ type, data }: { type: number; data?: unknown }): Request | Response | ResponsePiece {
   if (typeof data !== 'object' || data === null) {
     throw new Error(`a message of type ${type} without data`);
   }
@@ -63,14 +78,17 @@ export function parseRequest({ type, data }: { type: number; data?: unknown }): 
   switch (type) {
     case RequestType.Broadcast: {
       const broadcast = { packet: toPacket(fields.packet), opts: toWireOptions(fields.opts) };
-      return { type, data: { ...broadcast, ...optionalId(fields) } };
+      return { type, data: { ...broadcast, ...optionalId(fields), pieces: fields.pieces === true } };
     }
     case RequestType.FetchSockets: {
       const request = { opts: toWireOptions(fields.opts), requestId: toRequestId(fields) };
       return { type, data: { ...request, pieces: fields.pieces === true } };
     }
     case RequestType.ServerSideEmit:
-      return { type, data: { packet: toServerSideEvent(fields.packet), ...optionalId(fields) } };
+      return {
+        type,
+        data: { packet: toServerSideEvent(fields.packet), ...optionalId(fields), pieces: fields.pieces === true },
+      };
     case RequestType.FetchSocketsResponse: {
       const { sockets, encoded = [] } = fields;
       if (!Array.isArray(sockets) || !isListOfBytes(encoded)) {
@@ -97,9 +115,37 @@ export function parseRequest({ type, data }: { type: number; data?: unknown }): 
         data: { requestId: toRequestId(fields), packet, ...(Number.isSafeInteger(n) && { n: n as number }) },
       };
     }
+    case RequestType.ResponsePiece:
+      return { type, data: { requestId: toRequestId(fields), ...toPiece(fields) } };
     default:
       throw new Error(`the type ${type} is not known to this version`);
   }
+}
+
+/**
+ * Reads a response that has come in pieces.
+ *
+ * @throws Error that says what is wrong
+ */
+export function parseResponse(value: unknown): Response {
+  const message = parseRequest(value as { type: number });
+  switch (message.type) {
+    case RequestType.Broadcast:
+    case RequestType.FetchSockets:
+    case RequestType.ServerSideEmit:
+    case RequestType.ResponsePiece:
+      throw new Error('pieces of something that is no response');
+    default:
+      return message;
+  }
+}
+
+function toPiece({ of, index, count, bytes }: Record<string, unknown>): Omit<ResponsePiece['data'], 'requestId'> {
+  const isPlace = Number.isSafeInteger(index) && Number.isSafeInteger(count) && (index as number) >= 0;
+  if (typeof of !== 'string' || !isPlace || (index as number) >= (count as number) || !(bytes instanceof Uint8Array)) {
+    throw new Error('a piece of a response without its place');
+  }
+  return { of, index: index as number, count: count as number, bytes };
 }
 
 function toRequestId({ requestId }: Record<string, unknown>): string {

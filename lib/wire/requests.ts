@@ -16,6 +16,8 @@ export const RequestType = {
   ServerSideEmitResponse: 10,
   BroadcastClientCount: 11,
   BroadcastAck: 12,
+  /** A part of a response. Ours: the reference passes it over. */
+  ResponsePiece: 100,
 } as const;
 
 /** The type of a Socket.IO packet that carries an event. */

@@ -2,8 +2,9 @@ import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globa
 import { Requests, type RequestServer } from '../../lib/adapter/requests.js';
 import { Survey } from '../../lib/adapter/survey.js';
 import type { Census } from '../../lib/cluster/request-bus.js';
+import { PayloadTooLargeError } from '../../lib/redis/errors.js';
 import { encodeMsgpack } from '../../lib/wire/msgpack.js';
-import type { Request, Response } from '../../lib/wire/request-data.js';
+import type { Request, Response, ResponsePiece } from '../../lib/wire/request-data.js';
 import { RequestType } from '../../lib/wire/requests.js';
 import { until } from '../kit/index.js';
 
@@ -64,7 +65,7 @@ describe('Requests', () => {
   let sent: Request[];
   let sending: () => Promise<void>;
   let started: Promise<void> | undefined;
-  let answered: Response[];
+  let answered: (Response | ResponsePiece)[];
   let answering: () => Promise<void>;
   let unsent: unknown[];
   let requests: Requests;
@@ -92,7 +93,8 @@ describe('Requests', () => {
       },
       onLeftOut: unused,
       here: {
-        ...{ broadcast: unused, fetchSockets: unused, serverSideEmit: unused },
+        ...{ broadcast: unused, fetchSockets: unused },
+        serverSideEmit: (event) => (event.at(-1) as (answer: unknown) => void)('large'),
         broadcastWithAck: (_packet, _opts, onCount, onAck) => {
           onCount(2);
           onAck('first');
@@ -303,6 +305,37 @@ describe('Requests', () => {
     answer('a', { type: RequestType.BroadcastClientCount, data: { clientCount: 3 } });
     answer('a', ack(3));
     expect([responses, counts]).toEqual([[1, 2, 3], [3]]);
+  });
+
+  test('of servers are answered in pieces if that is too large, or with an error if they do not understand those', async () => {
+    const tooLarge = (): Promise<void> => Promise.reject(new PayloadTooLargeError(8));
+    answering = () => (answered.length % 2 === 1 ? tooLarge() : Promise.resolve());
+    for (const pieces of [{ pieces: true }, {}]) {
+      const data = { packet: ['event'], requestId: 'r', ...pieces };
+      requests.receive({ uid: 'asking', nsp: '/', type: RequestType.ServerSideEmit, data });
+      await settled();
+    }
+    const error = '8 bytes are more than Redis, or a proxy before it, takes at once';
+    expect(answered).toMatchObject([
+      { type: RequestType.ServerSideEmitResponse, data: { requestId: 'r', packet: 'large' } },
+      { type: RequestType.ResponsePiece, data: { requestId: 'r', index: 0, count: 1 } },
+      { type: RequestType.ServerSideEmitResponse, data: { requestId: 'r', packet: 'large' } },
+      { type: RequestType.ServerSideEmitResponse, data: { requestId: 'r', packet: null, error } },
+    ]);
+  });
+
+  test('take a response that has come in pieces', async () => {
+    present = census(['a']);
+    const outcome = new Promise((resolve) => requests.serverSideEmit(['event'], (...args) => resolve(args)));
+    const { requestId } = sent[0]!.data as { requestId: string };
+    const whole = encodeMsgpack({ type: RequestType.ServerSideEmitResponse, data: { requestId, packet: 'answer' } });
+    const piece = (index: number, bytes: Uint8Array): object => ({ requestId, of: 'x', index, count: 2, bytes });
+    const receive = (data: object): void =>
+      requests.receive({ uid: 'a', nsp: '/', type: RequestType.ResponsePiece, data });
+    receive(piece(1, whole.subarray(10)));
+    receive(piece(0, whole.subarray(0, 10)));
+    expect(await outcome).toEqual([null, ['answer']]);
+    receive(piece(0, whole.subarray(0, 10))); // nobody waits any more
   });
 
   test('of a broadcast are answered with numbered acknowledgements; those that cannot be sent are reported', async () => {

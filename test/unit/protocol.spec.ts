@@ -17,7 +17,7 @@ const code = page.match(/`[^`\n]+`/g)!.join(' ');
 const SENT = {
   'entry.ts': ['WireOptions', 'EventPacket'],
   'requests.ts': ['BusMessage'],
-  'request-data.ts': ['Request', 'Response'],
+  'request-data.ts': ['Pieces', 'Request', 'Response', 'ResponsePiece'],
   'control.ts': ['NodeInfo', 'Heartbeat', 'Goodbye', 'SessionRequest', 'SessionResponse'],
   'session.ts': ['Session', 'SessionClaimRecord'],
 };
