@@ -13,7 +13,7 @@ import { RedisServer } from '../kit/redis-server.js';
  * Calls everything that the API of a server has at every moment of a node's life. A process of its own: what no application
  * could have caught is noted there, and would end another.
  */
-const { recovery } = childOptions<{ recovery: boolean }>();
+const { recovery, ordering } = childOptions<{ recovery: boolean; ordering: 'log' | 'local-first' }>();
 const problems: string[] = [];
 let moment = '';
 process.on('unhandledRejection', (error) => problems.push(`${moment}: unhandled rejection: ${String(error)}`));
@@ -25,7 +25,7 @@ redis.on('error', () => undefined);
 const TIMES = {
   ...{ heartbeatInterval: 200, heartbeatTimeout: 600, commandTimeout: 500, closeTimeout: 300, startTimeout: 300 },
 };
-const adapter = createAdapter(redis, TIMES, { log() {}, warn() {}, error() {} });
+const adapter = createAdapter(redis, { ...TIMES, ordering }, { log() {}, warn() {}, error() {} });
 /** A process that serves no sockets, and an emitter, on the same Redis. */
 const observer = new ClusterNode(redis, TIMES, { log() {}, warn() {}, error() {} }, 'observer');
 const emitter = new RedisStreamsEmitter(redis, { commandTimeout: 500, closeTimeout: 300 }, () => undefined);
@@ -39,6 +39,16 @@ const client = connect(local.url, { transports: ['websocket'] });
 client.on('ask', (...args: unknown[]) => (args.at(-1) as (answer: string) => void)('answer'));
 await new Promise<void>((resolve) => client.once('connect', resolve));
 const [socket] = [...io.sockets.sockets.values()] as [NonNullable<ReturnType<typeof io.sockets.sockets.get>>];
+
+const rooms = io.of(/^\/room-\d+$/);
+/** A socket of another node, as `fetchSockets()` gives it; it is gone meanwhile. */
+const [remote] = await (async () => {
+  const { adapter } = io.of('/');
+  Object.assign(adapter, { fetchSockets: async () => [{ id: 'x'.repeat(20), handshake: {}, rooms: [], data: {} }] });
+  const sockets = await io.fetchSockets();
+  delete (adapter as { fetchSockets?: unknown }).fetchSockets; // that of its class again
+  return sockets as [(typeof sockets)[number]];
+})();
 
 /** Outcomes of calls that have one, by name. */
 const outcomes: Record<string, Record<string, string>> = {};
@@ -97,6 +107,14 @@ async function callAll(name: string): Promise<void> {
     serverCount: () => settle('serverCount', io.of('/').adapter.serverCount()),
     // Resolves when Redis has it: not while Redis is away.
     addSockets: () => void io.of('/').adapter.addSockets({ rooms: new Set(['nobody']) }, ['room']),
+    'emit of a parent namespace': () => rooms.emit('event'),
+    'socketsJoin of a parent namespace': () => rooms.in('nobody').socketsJoin('room'),
+    'fetchSockets of another namespace': () => settle('fetchSockets of another namespace', io.of('/b').fetchSockets()),
+    'remote socket, emit': () => remote.emit('event', Buffer.from('a')),
+    'remote socket, join': () => remote.join(['room', undefined as never]),
+    'remote socket, leave': () => remote.leave('room'),
+    'remote socket, disconnect': () => remote.disconnect(true),
+    'remote socket, emitWithAck': () => settle('remote socket, emitWithAck', remote.timeout(200).emitWithAck('ask')),
     'a new namespace': () => io.of(`/${name}`).emit('event'),
     status: () => adapter.node.status(),
     nodes: () => adapter.node.nodes(),

@@ -12,12 +12,16 @@ interface Result {
   outcomes: Record<string, Record<string, string>>;
 }
 
-describe.each(['recovery', 'no recovery'])(
-  'Every call of the API of servers, observers and emitters, at every moment of their lives (%s)',
-  (recovery) => {
+describe.each([
+  ['recovery', 'local-first'],
+  ['no recovery', 'local-first'],
+  ['recovery', 'log'],
+])(
+  'Every call of the API of servers, observers and emitters, at every moment of their lives (%s, %s)',
+  (recovery, ordering) => {
     test('throws nothing, rejects nothing that nobody can catch, and has an outcome in time', async () => {
       const node = await NodeProcess.start(CHILD, {
-        options: { recovery: recovery === 'recovery' },
+        options: { recovery: recovery === 'recovery', ordering },
         startTimeout: 60_000,
       });
       const { problems, outcomes } = await node.call<Result>('callAtEveryMoment');
@@ -35,6 +39,8 @@ describe.each(['recovery', 'no recovery'])(
           'local emitWithAck': '1',
           emitWithAck: isThere ? '1' : 'rejected: operation has timed out',
           'emitWithAck to nobody': '0',
+          'remote socket, emitWithAck': isThere ? 'undefined' : 'rejected: operation has timed out',
+          allSockets: isThere ? '[object Set]' : expect.stringMatching(unsent),
           'local fetchSockets': '1',
           serverCount: '1',
           fetchSockets: isThere ? '1' : expect.stringMatching(unsent),
