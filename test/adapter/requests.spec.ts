@@ -307,7 +307,7 @@ describe('Requests', () => {
     expect([responses, counts]).toEqual([[1, 2, 3], [3]]);
   });
 
-  test('of servers are answered in pieces if that is too large, or with an error if they do not understand those', async () => {
+  test('of servers are answered in pieces what is too large, or with an error if these are not understood', async () => {
     const tooLarge = (): Promise<void> => Promise.reject(new PayloadTooLargeError(8));
     answering = () => (answered.length % 2 === 1 ? tooLarge() : Promise.resolve());
     for (const pieces of [{ pieces: true }, {}]) {

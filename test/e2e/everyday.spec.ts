@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events';
 import { inspect } from 'node:util';
 import { deserialize, serialize } from 'node:v8';
 import { describe, expect, test } from '@jest/globals';
+import { encode } from '@msgpack/msgpack';
 import { Redis } from 'ioredis';
 import { Server } from 'socket.io';
 import { io as connectClient } from 'socket.io-client';
@@ -119,7 +120,34 @@ describe('fetchSockets', () => {
   });
 });
 
+test('allSockets gives the ids of the sockets of all servers, in a room or in all', async () => {
+  const [a, b] = (await startServers(await RedisServer.start())) as [SocketServer, SocketServer];
+  const clients = await Promise.all([a, a, b, b].map((server, i) => connect(server, { rooms: i % 2 ? ['odd'] : [] })));
+  const ids = clients.map(({ id }) => id);
+  expect([...(await a.io.allSockets())].sort()).toEqual([...ids].sort());
+  expect([...(await b.io.in('odd').allSockets())].sort()).toEqual([ids[1], ids[3]].sort());
+  expect(await a.io.in('nobody').allSockets()).toEqual(new Set());
+});
+
 describe('serverSideEmit', () => {
+  test('whose answer is lost while the asking node does not hear ends in time, with an error', async () => {
+    const redis = await RedisServer.start();
+    const [a, b, c] = (await startServers(redis, 3)) as [SocketServer, SocketServer, SocketServer];
+    let answer: ((value: string) => void) | undefined;
+    b.io.on('ask', (ack: (value: string) => void) => (answer = ack));
+    c.io.on('ask', (ack: (value: string) => void) => ack('c'));
+    const since = performance.now();
+    const outcome = new Promise<unknown[]>((resolve) => {
+      a.io.serverSideEmit('ask', (...args: unknown[]) => resolve(args));
+    });
+    await until(() => answer !== undefined, { what: 'the question to arrive' });
+    await redis.killClients(({ name, sub }) => name.includes(a.node!.id) && sub > 0);
+    answer!('b');
+    const [error, answers] = await outcome;
+    expect([(error as { code: string }).code, answers]).toEqual(['REDIS_STREAMS_REQUEST_TIMEOUT', ['c']]);
+    expect(performance.now() - since).toBeLessThan(6_000);
+  });
+
   test('gives the other servers values as they are, and what they answer', async () => {
     const [a, b] = (await startServers(await RedisServer.start())) as [SocketServer, SocketServer];
     b.io.on('ask', (value: unknown, answer: (value: unknown) => void) => answer({ got: value, at: new Date(7) }));
@@ -217,6 +245,51 @@ describe.each<RedisClientKind>([
     await until(() => heard.every((calls) => calls.length > 0), { what: 'the event' });
     expect(heard).toEqual(servers.map(() => [[1, { a: 2 }]]));
     expect(servers.map(({ events }) => events.filter(({ type }) => type === 'entry-rejected'))).toEqual([[], []]);
+  });
+
+  test('reaches clients and servers, whatever it is: volatile, binary, for nobody, changes of rooms', async () => {
+    const redis = await RedisServer.start();
+    const servers = await startServers(redis, 2, { connectionStateRecovery: {} }, client);
+    const clients = await Promise.all(servers.map((server) => connect(server, { rooms: ['room'] })));
+    const heard: unknown[][] = servers.map(() => []);
+    servers.forEach(({ io }, i) => io.on('event', (...args: unknown[]) => heard[i]!.push(...args)));
+    const write = (type: number, data: object, isBinary = false): Promise<unknown> => {
+      const text = isBinary ? Buffer.from(encode(data)).toString('base64') : JSON.stringify(data);
+      return redis.command('XADD', 'socket.io', '*', 'uid', 'emitter', 'nsp', '/', 'type', `${type}`, 'data', text);
+    };
+    // What such an emitter makes of `undefined`, as a room, is null.
+    const to = (rooms: unknown[], except: unknown[] = [], flags: object = {}) => ({ rooms, except, flags });
+    const emit = (opts: object, data: unknown[], isBinary = false): Promise<unknown> =>
+      write(3, { packet: { type: 2, data, nsp: '/' }, opts }, isBinary);
+    await emit(to([]), ['to all', 1]);
+    await emit(to(['room', null]), ['to a room']);
+    await emit(to([null]), ['to nobody']);
+    await emit(to([], [null]), ['except nobody']);
+    await emit(to([], ['room']), ['except all']);
+    await emit(to([], [], { compress: false }), ['compressed or not']);
+    await emit(to([]), ['binary', Buffer.from('a'), { within: [Buffer.from('b')] }], true);
+    await write(4, { opts: to(['room']), rooms: ['joined', null] });
+    await emit(to(['joined']), ['to who joined']);
+    await write(5, { opts: to([]), rooms: ['joined', null] });
+    await emit(to(['joined']), ['to who left']);
+    await write(9, { packet: ['event', Buffer.from('c')] }, true);
+    await write(6, { opts: to([null]), close: true });
+    await emit(to([]), ['last']);
+    await Promise.all(clients.map((one) => one.receives(7)));
+    await emit(to([], [], { volatile: true }), ['volatile']);
+    await Promise.all(clients.map((one) => one.receives(8)));
+    for (const { received } of clients) {
+      expect(received).toEqual([
+        ['to all', 1],
+        ...['to a room', 'except nobody', 'compressed or not'].map((name) => [name]),
+        ['binary', Buffer.from('a'), { within: [Buffer.from('b')] }],
+        ...['to who joined', 'last', 'volatile'].map((name) => [name]),
+      ]);
+    }
+    expect(heard.map(([bytes]) => Buffer.from(bytes as Uint8Array).toString())).toEqual(['c', 'c']);
+    await write(6, { opts: to(['room']), close: true });
+    await until(() => clients.every(({ disconnects }) => disconnects.length === 1), { what: 'the disconnection' });
+    expect(servers.flatMap(({ events }) => events).filter(({ type }) => /rejected|gap/.test(type))).toEqual([]);
   });
 });
 
