@@ -1,4 +1,5 @@
 import type { Command } from '../redis/driver.js';
+import { RedisClientError } from '../redis/errors.js';
 import { isMultiRefused } from '../redis/multi-refused.js';
 import { sizeVerdict } from '../redis/size-refusal.js';
 import { encodeOrigin } from '../wire/entry.js';
@@ -8,7 +9,7 @@ const BATCH_ENTRIES = 512;
 const BATCH_BYTES = 1024 * 1024;
 /** However often batches are refused for their size, they are not made smaller than this. */
 const MIN_BATCH_BYTES = 16 * 1024;
-/** A large entry that is sent alone is dropped when the connection was lost so many times in a row meanwhile. */
+/** A large entry that is sent alone is dropped when the connection was lost so many times meanwhile, and never was answered. */
 const MAX_LOSSES = 4;
 
 const NONE: readonly OutboxEntry[] = [];
@@ -39,6 +40,8 @@ export class Batch {
   private isResent = false;
   /** How often in a row the connection was lost while the entry at the head was sent alone. */
   private losses = 0;
+  /** An entry of so many bytes was refused last; the next one so large is given up after the first loss. */
+  private refusedBytes = Infinity;
   /** Whether another command was answered right before it was sent. */
   private isConnectionProved = false;
   /** How large batches are: smaller if a server refuses larger ones, and single entries if it allows no transactions. */
@@ -127,9 +130,12 @@ export class Batch {
   onAppended(): number {
     const count = this.sendCount;
     for (let i = 0; i < count; i++) {
-      const { lane, seq } = this.entries[i]!;
+      const { lane, seq, bytes } = this.entries[i]!;
       lane.appended = seq;
       lane.pending--;
+      if (bytes >= this.refusedBytes) {
+        this.refusedBytes = Infinity;
+      }
     }
     this.shorten(count);
     return count;
@@ -145,6 +151,10 @@ export class Batch {
     if (isMultiRefused(error) && this.sendCount > 1) {
       this.limit.entries = this.sendCount = 1;
       return undefined; // what may have been appended all the same is appended again, and known by its number
+    }
+    if (error instanceof RedisClientError) {
+      this.isConnectionProved = false;
+      return undefined; // it was not sent: the server of the stream is still away, while others of its cluster are there
     }
     const sent = this.entries.slice(0, this.sendCount);
     const largest = sent.reduce((most, { bytes }, i) => (bytes > sent[most]!.bytes ? i : most), 0);
@@ -169,8 +179,10 @@ export class Batch {
 
   /** Returns an entry that was sent alone if it is what is refused, and removes it. */
   private judge(entry: OutboxEntry, isSaid: boolean): OutboxEntry | undefined {
-    if (isSaid || (this.isConnectionProved && ++this.losses >= MAX_LOSSES)) {
+    const maxLosses = entry.bytes >= this.refusedBytes ? 1 : MAX_LOSSES;
+    if (isSaid || (this.isConnectionProved && ++this.losses >= maxLosses)) {
       this.limit.bytes = BATCH_BYTES; // it was not the batch
+      this.refusedBytes = entry.bytes;
       this.shorten(1);
       return entry;
     }

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
+import { RedisClientError } from '../../lib/redis/errors.js';
 import { multiRefused } from '../../lib/redis/multi-refused.js';
 import { Batch } from '../../lib/stream/batch.js';
 import { Lane } from '../../lib/stream/lane.js';
@@ -117,6 +118,35 @@ describe('Batch', () => {
     batch.onConnectionProved();
     expect(batch.onFailed(lost)?.refused).toBe(entry);
     expect(batch.length).toBe(0);
+  });
+
+  test('counts on when a try could not be sent, as while one master of a cluster is away', () => {
+    const entry = push(MB);
+    batch.fill(outbox, undefined);
+    batch.onFailed(lost);
+    const tries = Array.from({ length: 3 }, () => {
+      expect(batch.onFailed(new RedisClientError('Redis cannot be used now'))).toBeUndefined();
+      expect(batch.needsProof).toBe(true);
+      batch.onConnectionProved();
+      return batch.onFailed(lost)?.refused;
+    });
+    expect(tries).toEqual([undefined, undefined, entry]);
+  });
+
+  test('gives up one as large as the last that was given up after one loss, until one so large is taken', () => {
+    const lossesOf = (bytes: number): number => {
+      push(bytes);
+      batch.fill(outbox, undefined);
+      for (let losses = 1; ; losses++) {
+        if (batch.needsProof) batch.onConnectionProved();
+        if (batch.onFailed(lost)?.refused) return losses;
+      }
+    };
+    expect([lossesOf(2 * MB), lossesOf(MB), lossesOf(2 * MB)]).toEqual([4, 4, 2]);
+    push(2 * MB);
+    batch.fill(outbox, undefined);
+    batch.onAppended();
+    expect(lossesOf(2 * MB)).toBe(4);
   });
 
   test('does not search when an entry is small, or when the failure says nothing of the size', () => {
