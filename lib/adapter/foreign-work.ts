@@ -1,5 +1,5 @@
 import type { BroadcastOptions } from 'socket.io-adapter';
-import { callApp } from './app-code.js';
+import { callApp } from '../cluster/app-code.js';
 import type { SocketLike } from './socket-io.js';
 
 /** Calls a function for each socket that is meant. A method of socket.io-adapter, which has no way in for what is done here. */

@@ -20,7 +20,7 @@ import type { Request } from '../wire/request-data.js';
 import { RequestType } from '../wire/requests.js';
 import { describeEvent } from '../stream/message-size.js';
 import type { StreamLog } from '../stream/stream-log.js';
-import { callApp } from './app-code.js';
+import { callApp } from '../cluster/app-code.js';
 import { Audience } from './audience.js';
 import { toMessage, type Change } from './change.js';
 import { corkFlushes } from './cork-flushes.js';

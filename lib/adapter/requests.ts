@@ -8,7 +8,7 @@ import type { EventPacket, WireOptions } from '../wire/entry.js';
 import { copyOf, decodeMsgpack } from '../wire/msgpack.js';
 import { parseRequest, type Request, type Response } from '../wire/request-data.js';
 import { RequestType } from '../wire/requests.js';
-import { callApp } from './app-code.js';
+import { callApp } from '../cluster/app-code.js';
 import type { NamespaceBus } from './namespace-bus.js';
 import { RequestError } from './request-error.js';
 import type { SocketDetails } from './socket-io.js';

@@ -11,7 +11,7 @@ import type { ClusterMember } from './cluster-member.js';
 import { EventPublisher, type ClusterNodeListener } from './event-publisher.js';
 import type { ClusterNodeStatus, NodeStatus } from './events.js';
 import { HearingClock } from './hearing-clock.js';
-import { checkLogger, debugLogger, type RedisStreamsLogger } from './logger.js';
+import { debugLogger, guardLogger, type RedisStreamsLogger } from './logger.js';
 import { LocalNamespaces, type NamespaceMember } from './local-namespaces.js';
 import { NamespaceCensus } from './namespace-census.js';
 import { NodeCounters } from './node-counters.js';
@@ -57,6 +57,8 @@ export class ClusterNode implements ClusterMember {
   private readonly registry: NodeRegistry;
   /** To whom entries are delivered. */
   private readonly namespaces = new LocalNamespaces(this.id);
+  /** Where lines go that are no events. */
+  private readonly logger: RedisStreamsLogger;
   /** The log and the subscribers. */
   private readonly events: EventPublisher;
   /** What this node says of itself. */
@@ -76,21 +78,21 @@ export class ClusterNode implements ClusterMember {
    * Opens nothing: `start` does.
    *
    * @param client - a Redis client; it is never used, only duplicated
+   * @param logger - gets a line for each change of state
    * @param role - an observer sees the nodes, counts as none, and reads no log
    * @throws InvalidOptionError, RedisClientError
    */
   constructor(
     client: unknown,
     options: RedisStreamsAdapterOptions = {},
-    /** Where lines go that are no events. */
-    private readonly logger: RedisStreamsLogger = debugLogger,
+    logger: RedisStreamsLogger = debugLogger,
     /** Whether it takes part, or only looks on. */
     private readonly role: 'node' | 'observer' = 'node',
   ) {
     this.options = resolveOptions(options);
     this.driver = driverFor(client);
-    checkLogger(logger);
-    this.events = new EventPublisher(logger, () => this.nodes());
+    this.logger = guardLogger(logger);
+    this.events = new EventPublisher(this.logger, () => this.nodes());
     this.closingOnce = new Promise((resolve) => (this.markClosing = resolve));
     this.counters = new NodeCounters(this.events);
     const { heartbeatInterval, heartbeatTimeout, commandTimeout } = this.options;

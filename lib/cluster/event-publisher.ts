@@ -1,4 +1,5 @@
 import { ReportedKinds } from '../stream/reported-kinds.js';
+import { callApp } from './app-code.js';
 import { logEvent } from './describe-event.js';
 import type { ClusterEvent, NodeStatus } from './events.js';
 import type { RedisStreamsLogger } from './logger.js';
@@ -65,14 +66,7 @@ export class EventPublisher {
 
   private notify(call: (listener: ClusterNodeListener) => void): void {
     for (const listener of [...this.listeners]) {
-      try {
-        call(listener);
-      } catch (error) {
-        // It goes where that of an event listener would, without harm to what was happening here.
-        setImmediate(() => {
-          throw error;
-        });
-      }
+      callApp(() => call(listener));
     }
   }
 }

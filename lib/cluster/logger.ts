@@ -1,4 +1,5 @@
 import debug from 'debug';
+import { callApp } from './app-code.js';
 import { InvalidOptionError } from './options.js';
 
 /** Where log lines go. Nest's `Logger` and `console` are of this kind. */
@@ -30,10 +31,19 @@ export const debugLogger: RedisStreamsLogger = {
   },
 };
 
-/** Loggers of other kinds, such as those of pino, have no method `log`. @throws InvalidOptionError */
-export function checkLogger(logger: RedisStreamsLogger): void {
+/**
+ * The logger, so that what it throws harms nothing that happens here.
+ *
+ * @throws InvalidOptionError if it is none: loggers of other kinds, such as those of pino, have no method `log`
+ */
+export function guardLogger(logger: RedisStreamsLogger): RedisStreamsLogger {
   const methods = logger as Partial<RedisStreamsLogger> | null;
   if (![methods?.log, methods?.warn, methods?.error].every((method) => typeof method === 'function')) {
     throw new InvalidOptionError('logger', logger, 'an object with the methods log, warn and error, such as console');
   }
+  return {
+    log: (message) => callApp(() => logger.log(message)),
+    warn: (message) => callApp(() => logger.warn(message)),
+    error: (message) => callApp(() => logger.error(message)),
+  };
 }

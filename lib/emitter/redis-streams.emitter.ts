@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { callApp } from '../cluster/app-code.js';
 import { logEvent } from '../cluster/describe-event.js';
 import { namesInRedis, type Names } from '../cluster/names.js';
 import {
@@ -107,6 +108,8 @@ export class RedisStreamsEmitter<
   private readonly driver: RedisDriver | undefined;
   /** With defaults. */
   private readonly options: ResolvedOptions;
+  /** Reports what becomes of broadcasts. */
+  private readonly onEvent: (event: StreamEvent) => void;
   /** What streams and channels are called. */
   private readonly names: Names;
   /** The numbers of its entries in each stream. */
@@ -154,13 +157,14 @@ export class RedisStreamsEmitter<
   constructor(
     client: unknown,
     options: RedisStreamsEmitterOptions = {},
-    private readonly onEvent: (event: StreamEvent) => void = logEvent,
+    onEvent: (event: StreamEvent) => void = logEvent,
   ) {
     this.driver = client === null ? undefined : driverFor(client);
     this.options = resolveOptions(options);
     if (typeof onEvent !== 'function') {
       throw new InvalidOptionError('onEvent', onEvent, 'a function that is called with each event');
     }
+    this.onEvent = (event) => callApp(() => onEvent(event));
     this.names = namesInRedis(this.driver ?? {}, this.options);
     this.lanes = this.names.streams.map(() => new Lane(this.uid));
     this.droppedUnopened = this.names.streams.map(() => 0);
