@@ -1,5 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { Redis, type RedisOptions } from 'ioredis';
+import { Redis as Ioredis5 } from 'ioredis-5';
+import { Redis as Iovalkey } from 'iovalkey';
 import { createClient } from 'redis';
 import { createClient as createClient4 } from 'redis-4';
 import { createClient as createClient5 } from 'redis-5';
@@ -9,6 +11,10 @@ import { resolveOptions } from '../../lib/cluster/options.js';
 import { RedisStreamsEmitter } from '../../lib/emitter/index.js';
 import { driverFor } from '../../lib/redis/driver-for.js';
 import { allReceived, closeAfterwards, Member, RedisServer, until } from '../kit/index.js';
+import { LocalServer } from '../kit/local-server.js';
+import { createNotedAdapter } from '../kit/noted-adapter.js';
+
+const FAST = { heartbeatInterval: 200, heartbeatTimeout: 2_000, blockTimeInMs: 200 };
 
 /** What tells an application apart from one with all defaults. */
 interface Difference {
@@ -80,6 +86,32 @@ describe('two applications on one Redis', () => {
       }
       expect(other.flatMap(({ received }) => received)).toEqual(['from other', 'from other']);
     });
+  });
+
+  test.each<[string, (port: number, database: number) => object]>([
+    ['redis 4', (port, database) => createClient4({ socket: { port }, database })],
+    ['redis 5', (port, database) => createClient5({ socket: { port }, database })],
+    ['redis 6', (port, database) => createClient({ socket: { port }, database })],
+    ['redis 6, by its URL', (port, database) => createClient({ url: `redis://127.0.0.1:${port}/${database}` })],
+    ['redis 6, by the key prefix', (port, database) => createClient({ socket: { port }, keyPrefix: `${database}:` })],
+    ['ioredis 5', (port, db) => new Ioredis5({ port, db, lazyConnect: true })],
+    ['iovalkey', (port, db) => new Iovalkey({ port, db, lazyConnect: true })],
+  ])('that are told apart by the database do not know of each other: %s', async (_client, create) => {
+    const redis = await RedisServer.start();
+    const servers = await Promise.all(
+      [1, 1, 2, 2].map(async (database) => {
+        const { factory } = createNotedAdapter(create(redis.port, database), FAST);
+        const server = closeAfterwards(new LocalServer(factory));
+        await server.listen();
+        await factory.node.start();
+        return { io: server.io, node: factory.node };
+      }),
+    );
+    await until(() => servers.every(({ node }) => node.nodes().length >= 2), { what: 'the heartbeats' });
+    servers.forEach(({ io }, i) => io.on('who?', (answer: (i: number) => void) => answer(i)));
+    expect(await Promise.all(servers.map(({ io }) => io.serverSideEmitWithAck('who?')))).toEqual([[1], [0], [3], [2]]);
+    expect(await Promise.all(servers.map(({ io }) => io.of('/').adapter.serverCount()))).toEqual([2, 2, 2, 2]);
+    expect(servers.map(({ node }) => node.nodes().length)).toEqual([2, 2, 2, 2]);
   });
 
   test('of different streamNames share channels and sessions with "referenceNames", as the reference does', async () => {

@@ -105,6 +105,18 @@ describe('an eviction policy that may delete the stream or sessions', () => {
     expect(lines.filter((line) => line.includes('eviction'))).toEqual([expect.stringContaining(maxmemoryPolicy)]);
   });
 
+  test.each(clusterRows)(
+    'is reported by one warning of a node, though all of a cluster say it: $name',
+    async ({ create }) => {
+      const cluster = await RedisCluster.start({ config: ['maxmemory 100mb', 'maxmemory-policy allkeys-lru'] });
+      const lines: string[] = [];
+      const logger = { ...silent, warn: (line: string) => lines.push(line) };
+      const node = closeAfterwards(new ClusterNode(create(cluster.rootNodes), { streamCount: 3 }, logger));
+      await node.start();
+      expect(lines).toEqual([expect.stringContaining('allkeys-lru')]);
+    },
+  );
+
   test('is not reported of a server that evicts nothing', async () => {
     const server = await RedisServer.start({ maxmemory: '100mb' });
     const one = await new Probe(new Redis(server.port, { lazyConnect: true })).ready();
