@@ -55,9 +55,9 @@ export class BroadcastOperator<
     return this.with({ flags: { ...this.opts.flags, volatile: true } });
   }
 
-  /** @returns true @throws TypeError if an argument cannot be serialized, or the event has a name that is reserved */
+  /** @returns true @throws TypeError if an argument cannot be serialized, or is an acknowledgement, or the event has a name that is reserved */
   emit<Event extends EventNames<EmitEvents>>(event: Event, ...args: EventArgs<EmitEvents, Event>): true {
-    checkEventName(event, 'clients');
+    checkEvent([event, ...args], 'clients');
     const { opts } = this;
     const packet = { type: EVENT, data: [event, ...args] };
     if (opts.flags.volatile) {
@@ -92,7 +92,7 @@ export class BroadcastOperator<
     event: Event,
     ...args: EventArgs<ServerSideEvents, Event>
   ): void {
-    checkEventName(event, 'servers');
+    checkEvent([event, ...args], 'servers');
     this.emitter.publish(this.nsp, event, RequestType.ServerSideEmit, { packet: [event, ...args] });
   }
 
@@ -106,10 +106,15 @@ export class BroadcastOperator<
 }
 
 /** @throws TypeError */
-function checkEventName(name: unknown, receiver: 'clients' | 'servers'): void {
+function checkEvent([name, ...args]: readonly unknown[], receiver: 'clients' | 'servers'): void {
   const problem = problemOfEventName(name, receiver);
   if (problem !== undefined) {
     throw new TypeError(`${problem}. Give the event another name.`);
+  }
+  if (typeof args.at(-1) === 'function') {
+    throw new TypeError(
+      `"${String(name)}" asks for an acknowledgement, and an emitter is given none. Ask from a server.`,
+    );
   }
 }
 

@@ -207,7 +207,8 @@ export class RedisStreamsEmitter<
 
   /** The same for another namespace than `/`. */
   of(nsp: string): BroadcastOperator<EmitEvents, ServerSideEvents> {
-    return new BroadcastOperator(this, nsp.startsWith('/') ? nsp : `/${nsp}`);
+    const name = String(nsp); // `undefined` is a namespace without anybody, as with a server's `of`
+    return new BroadcastOperator(this, name.startsWith('/') ? name : `/${name}`);
   }
 
   /** Only to sockets in one of these rooms. */

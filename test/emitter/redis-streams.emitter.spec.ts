@@ -144,3 +144,19 @@ test.each(['log', {}, 5, true])('an onEvent that is no function is refused at on
     /^onEvent: .+ is not allowed\. Give a function that is called with each event\.$/,
   );
 });
+
+test('what is no name of a namespace is one without anybody, and an acknowledgement is refused', async () => {
+  for (const nsp of [undefined, null, 5, {}, Symbol('nsp')] as unknown as string[]) {
+    emitter.of(nsp).emit('msg', 'for nobody');
+  }
+  emitter.emit('msg', 'for all');
+  await allReceived(members, 1);
+  expect(members.map(({ received }) => received)).toEqual([['for all'], ['for all']]);
+  for (const emit of [
+    () => emitter.emit('msg', () => 1),
+    () => emitter.to('room').volatile.emit('msg', 1, () => 1),
+    () => emitter.serverSideEmit('msg', () => 1),
+  ]) {
+    expect(emit).toThrow(/"msg" asks for an acknowledgement/);
+  }
+});
