@@ -76,22 +76,22 @@ async function callAll(name: string): Promise<void> {
     'socket.emit': () => socket.emit('event'),
     'socket.broadcast.emit': () => socket.broadcast.emit('event'),
     'socket.volatile.emit': () => socket.volatile.emit('event'),
-    'socket.emit with acknowledgement': () => socket.timeout(200).emit('ask', () => undefined),
-    'socket.emitWithAck': () => settle('socket.emitWithAck', socket.timeout(200).emitWithAck('ask')),
-    'emit with acknowledgements': () => io.timeout(200).emit('ask', () => undefined),
-    'local emit with acknowledgements': () => io.local.timeout(200).emit('ask', () => undefined),
-    'socket.broadcast with acknowledgements': () => socket.broadcast.timeout(200).emit('ask', () => undefined),
-    emitWithAck: () => settle('emitWithAck', io.timeout(200).emitWithAck('ask')),
-    'local emitWithAck': () => settle('local emitWithAck', io.local.timeout(200).emitWithAck('ask')),
+    'socket.emit with acknowledgement': () => socket.timeout(1_000).emit('ask', () => undefined),
+    'socket.emitWithAck': () => settle('socket.emitWithAck', socket.timeout(1_000).emitWithAck('ask')),
+    'emit with acknowledgements': () => io.timeout(1_000).emit('ask', () => undefined),
+    'local emit with acknowledgements': () => io.local.timeout(1_000).emit('ask', () => undefined),
+    'socket.broadcast with acknowledgements': () => socket.broadcast.timeout(1_000).emit('ask', () => undefined),
+    emitWithAck: () => settle('emitWithAck', io.timeout(1_000).emitWithAck('ask')),
+    'local emitWithAck': () => settle('local emitWithAck', io.local.timeout(1_000).emitWithAck('ask')),
     'emitWithAck to nobody': () =>
       settle(
         'emitWithAck to nobody',
         io
           .to(null as never)
-          .timeout(200)
+          .timeout(1_000)
           .emitWithAck('ask'),
       ),
-    fetchSockets: () => settle('fetchSockets', io.timeout(200).fetchSockets()),
+    fetchSockets: () => settle('fetchSockets', io.timeout(1_000).fetchSockets()),
     'local fetchSockets': () => settle('local fetchSockets', io.local.fetchSockets()),
     socketsJoin: () => io.socketsJoin('room'),
     'socketsJoin of no room': () => io.socketsJoin(undefined as never),
@@ -114,7 +114,7 @@ async function callAll(name: string): Promise<void> {
     'remote socket, join': () => remote.join(['room', undefined as never]),
     'remote socket, leave': () => remote.leave('room'),
     'remote socket, disconnect': () => remote.disconnect(true),
-    'remote socket, emitWithAck': () => settle('remote socket, emitWithAck', remote.timeout(200).emitWithAck('ask')),
+    'remote socket, emitWithAck': () => settle('remote socket, emitWithAck', remote.timeout(1_000).emitWithAck('ask')),
     'a new namespace': () => io.of(`/${name}`).emit('event'),
     status: () => adapter.node.status(),
     nodes: () => adapter.node.nodes(),
