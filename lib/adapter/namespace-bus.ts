@@ -40,11 +40,12 @@ export class NamespaceBus {
   /**
    * Sends to one server, again if the connection is lost meanwhile: what does no harm if it comes twice.
    *
-   * @throws as {@link send}; PayloadTooLargeError
+   * @throws as {@link send}; PayloadTooLargeError, which is not counted: it can be sent in pieces
    */
   async respond(to: string, response: Response | ResponsePiece): Promise<void> {
     const { uid, name: nsp } = this.member;
-    await this.counted(() => this.node.bus.respond(to, { uid, nsp, ...response }));
+    const sending = (): Promise<void> => this.node.bus.respond(to, { uid, nsp, ...response });
+    await this.counted(sending, (error) => !(error instanceof PayloadTooLargeError));
   }
 
   /**
@@ -97,11 +98,13 @@ export class NamespaceBus {
     return !this.isClosed && this.node.status().state === 'starting';
   }
 
-  private async counted(send: () => Promise<void>): Promise<void> {
+  private async counted(send: () => Promise<void>, isDropped = (_error: unknown): boolean => true): Promise<void> {
     try {
       await send();
     } catch (error) {
-      this.node.counters.count('droppedRequests');
+      if (isDropped(error)) {
+        this.node.counters.count('droppedRequests');
+      }
       throw error;
     }
   }

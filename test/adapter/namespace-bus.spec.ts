@@ -57,7 +57,14 @@ describe('NamespaceBus', () => {
   test('counts what cannot be sent, and rejects', async () => {
     failure = new Error('Redis is away');
     await expect(bus.send(request)).rejects.toThrow('Redis is away');
-    expect(dropped).toBe(1);
+    const response = { type: RequestType.BroadcastAck, data: { requestId: 'r', packet: 1 } };
+    await expect(bus.respondSurely('other', response)).rejects.toThrow('Redis is away');
+    expect(dropped).toBe(2);
+    failure = new PayloadTooLargeError(7);
+    await expect(bus.respondSurely('other', response)).rejects.toThrow(failure); // it may be sent in pieces
+    expect(dropped).toBe(2);
+    await expect(bus.send(request)).rejects.toThrow(failure);
+    expect(dropped).toBe(3);
   });
 
   test('reports what is too large, and nothing else', () => {
