@@ -1,11 +1,12 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
+import { ResponsePieces } from '../../lib/adapter/response-pieces.js';
 import { answerInPieces, describeSocket } from '../../lib/adapter/sockets-answer.js';
 import type { SocketDetails } from '../../lib/adapter/socket-io.js';
 import { PayloadTooLargeError } from '../../lib/redis/errors.js';
 import type { NotCarried } from '../../lib/wire/carried.js';
-import { decodeMsgpack } from '../../lib/wire/msgpack.js';
+import { decodeMsgpack, encodeMsgpack } from '../../lib/wire/msgpack.js';
 import type { Response } from '../../lib/wire/request-data.js';
-import { type RequestType } from '../../lib/wire/requests.js';
+import { RequestType } from '../../lib/wire/requests.js';
 
 type Piece = Extract<Response, { type: typeof RequestType.FetchSocketsResponse }>['data'];
 
@@ -37,8 +38,10 @@ describe('answerInPieces', () => {
   /** Bytes that Redis takes at once. */
   let limit: number;
   let failure: Error | undefined;
+  let parts: ResponsePieces;
 
   beforeEach(() => {
+    parts = new ResponsePieces();
     [pieces, leftOut, limit, failure] = [[], [], Infinity, undefined];
   });
 
@@ -46,13 +49,15 @@ describe('answerInPieces', () => {
     answerInPieces(sockets, {
       ...{ uid: 'asker', requestId: 'r', onLeftOut: (what) => leftOut.push(what) },
       bus: {
-        respond: (_to, response) => {
-          const { data } = response as { data: Piece };
-          const bytes = data.encoded!.reduce((sum, { length }) => sum + length, 0);
+        respond: (to, response) => {
+          const bytes = encodeMsgpack(response).length;
           if (failure || bytes > limit) {
             return Promise.reject(failure ?? new PayloadTooLargeError(bytes));
           }
-          pieces.push(data);
+          const whole = response.type === RequestType.ResponsePiece ? parts.add(to, response.data) : response;
+          if (whole) {
+            pieces.push(whole.data as Piece);
+          }
           return Promise.resolve();
         },
       },
@@ -82,27 +87,20 @@ describe('answerInPieces', () => {
     expect(pieces).toMatchObject([{ requestId: 'r', encoded: [], count: 0 }]);
   });
 
-  test('divides a piece that Redis does not take, and loses no socket', async () => {
-    limit = 12_000;
-    await answer(many(10, 5_000));
-    expect(pieces.flatMap(idsOf)).toEqual(many(10, 0).map(({ id }) => id));
-    expect(pieces.map(({ count }) => count)).toEqual([...pieces.slice(1).map(() => undefined), 10]);
+  test('sends what is more than Redis takes at once in parts, and loses no socket and nothing of it', async () => {
+    limit = 34_000;
+    const sockets = [...many(10, 5_000), socket('large', { text: 'x'.repeat(100_000) }), socket('other')];
+    await answer(sockets);
+    expect(pieces.flatMap(idsOf)).toEqual(sockets.map(({ id }) => id));
+    expect(pieces.map(({ count }) => count)).toEqual([...pieces.slice(1).map(() => undefined), sockets.length]);
+    const described = pieces.flatMap(({ encoded }) => encoded!).map((bytes) => decodeMsgpack(bytes));
+    expect(described[10]).toMatchObject({ id: 'large', data: { text: 'x'.repeat(100_000) } });
     expect(leftOut).toEqual([]);
   });
 
-  test('sends a socket that is too large by itself without its data, and says so', async () => {
-    limit = 12_000;
-    await answer([socket('small'), socket('large', { text: 'x'.repeat(20_000) }), socket('other')]);
-    expect(pieces.flatMap(idsOf)).toEqual(['small', 'large', 'other']);
-    const described = pieces.flatMap(({ encoded }) => encoded!).map((bytes) => decodeMsgpack(bytes));
-    expect(described[1]).toMatchObject({ id: 'large', data: {} });
-    expect(leftOut).toMatchObject([{ path: 'data' }]);
-  });
-
-  test('fails where it is not the data that is too large, and while Redis is away', async () => {
+  test('fails where Redis takes not even a part, and while it is away', async () => {
     limit = 1_000;
-    const handshake = { query: { text: 'x'.repeat(20_000) } };
-    await expect(answer([socket('a', {}, { handshake })])).rejects.toThrow(PayloadTooLargeError);
+    await expect(answer(many(1, 20_000))).rejects.toThrow(PayloadTooLargeError);
     [limit, failure] = [Infinity, new Error('away')];
     await expect(answer([socket('a')])).rejects.toThrow('away');
     expect([pieces, leftOut]).toEqual([[], []]);
