@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { decodeMsgpack, encodeMsgpack } from '../../lib/wire/msgpack.js';
-import { parseRequest, type Request, type Response } from '../../lib/wire/request-data.js';
+import { parseRequest, type Request, type Response, type ResponsePiece } from '../../lib/wire/request-data.js';
 import { RequestType } from '../../lib/wire/requests.js';
 
 const requestId = fc.string({ minLength: 1, maxLength: 16 });
@@ -12,19 +12,26 @@ const event = fc.tuple(fc.constantFrom('a', 'b'), value).map((given): unknown[] 
 const packet = fc.record({ type: fc.constant(2 as const), data: event });
 const optional = { requiredKeys: [] };
 const count = fc.nat();
+const pieces = fc.boolean();
 
-const message: fc.Arbitrary<Request | Response> = fc.oneof(
+const message: fc.Arbitrary<Request | Response | ResponsePiece> = fc.oneof(
+  fc
+    .tuple(requestId, fc.string(), fc.nat(9), fc.integer({ min: 10, max: 20 }), fc.uint8Array())
+    .map(([id, of, index, all, bytes]) => ({
+      type: RequestType.ResponsePiece,
+      data: { requestId: id, of, index, count: all, bytes: Buffer.from(bytes) },
+    })),
   fc.record({
     type: fc.constant(RequestType.Broadcast),
-    data: fc.record({ packet, opts, requestId }, { requiredKeys: ['packet', 'opts'] }),
+    data: fc.record({ packet, opts, requestId, pieces }, { requiredKeys: ['packet', 'opts', 'pieces'] }),
   }),
   fc.record({
     type: fc.constant(RequestType.FetchSockets),
-    data: fc.record({ opts, requestId, pieces: fc.boolean() }),
+    data: fc.record({ opts, requestId, pieces }),
   }),
   fc.record({
     type: fc.constant(RequestType.ServerSideEmit),
-    data: fc.record({ packet: event, requestId }, { requiredKeys: ['packet'] }),
+    data: fc.record({ packet: event, requestId, pieces }, { requiredKeys: ['packet', 'pieces'] }),
   }),
   fc
     .tuple(requestId, fc.array(value, { maxLength: 3 }), fc.boolean(), fc.record({ count }, optional))
