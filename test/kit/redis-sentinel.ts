@@ -113,6 +113,15 @@ export class RedisSentinel {
     );
   }
 
+  /**
+   * Whether a sentinel is not through with a failover, though the others are. If the new master fails before that one has seen the
+   * others follow it, it waits for that very server for ever.
+   */
+  async isFailingOver(): Promise<boolean> {
+    const masters = await Promise.all(this.#alive.map((one) => one.command('SENTINEL', 'MASTER', this.name)));
+    return masters.some((fields) => String(fields).includes('failover_in_progress'));
+  }
+
   /** The master, if all sentinels that run name the same server, and that says that it is one. */
   async agreedMaster(): Promise<RedisServer | undefined> {
     const master = await this.master();

@@ -89,7 +89,7 @@ class SentinelGroup implements Topology {
     }
     const doOthersFollow = async (): Promise<boolean> => {
       const master = await this.group.agreedMaster();
-      if (!master) {
+      if (!master || (await this.group.isFailingOver())) {
         return false; // the sentinels are about to make another one the master, which must not become a replica
       }
       const replicas = this.group.servers.filter((server) => server !== master);
