@@ -17,13 +17,17 @@ const CATCH_UP_TIMEOUT_MS = 10_000;
  *   the session and the offset name is of the history that it has now
  */
 export async function findReplayStart(
-  log: Pick<StreamLog, 'isInLog' | 'whenRead' | 'whenFormerIn' | 'isReading'>,
+  log: Pick<StreamLog, 'whenReading' | 'isInLog' | 'whenRead' | 'whenFormerIn' | 'isReading'>,
   session: Session,
   cut: Cut,
   isConfirmed: boolean,
 ): Promise<Cut | RecoveryRefusal> {
   const { since = NOTHING, sent, position, mark, forgotten } = session;
   if (isConfirmed) {
+    // Redis may have another history already than the one that was read here.
+    if (!(await log.whenReading(CATCH_UP_TIMEOUT_MS))) {
+      return 'redis-away';
+    }
     // All that the session says is of the history to which its position belongs.
     const ofSession = position ? await log.isInLog(position.position, mark) : 'yes';
     const isUsable = ofSession === 'yes' || ofSession === 'trimmed';

@@ -49,6 +49,15 @@ export class ReadProgress {
     return this.gaps.formerNumbers;
   }
 
+  /** Resolves to whether entries are being read within `timeout` milliseconds. */
+  whenReading(timeout: number): Promise<boolean> {
+    return this.when(
+      () => this.isReading,
+      timeout,
+      () => this.mode === 'stopped',
+    );
+  }
+
   /** Resolves to whether the entry with this id, and all before it, are delivered within `timeout` milliseconds. */
   whenDelivered(id: StreamId, timeout: number): Promise<boolean> {
     const isDelivered = (): boolean => this.position !== undefined && compareStreamIds(this.position, id) >= 0;

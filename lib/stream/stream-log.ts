@@ -332,6 +332,14 @@ export class StreamLog {
   }
 
   /**
+   * Resolves to true once this node reads, and so knows whether the log is still the history that it has read; to false after
+   * `timeout` milliseconds.
+   */
+  whenReading(timeout: number): Promise<boolean> {
+    return this.progress.whenReading(timeout);
+  }
+
+  /**
    * Resolves to true once this node has come to the position of a cut; to false if that does not happen: the stream does
    * not go so far, or it takes longer than `timeout` milliseconds.
    */

@@ -12,7 +12,10 @@ describe('findReplayStart', () => {
   let hasRead: boolean;
   let hasFormer: boolean;
   let isReading: boolean;
+  /** Whether this node comes to read. */
+  let willRead: boolean;
   const log = (): Log => ({
+    whenReading: () => Promise.resolve(willRead),
     isInLog: (position, mark) => {
       asked.push(mark === undefined ? [position] : [position, mark]);
       return Promise.resolve(inLog[position] ?? 'yes');
@@ -33,7 +36,7 @@ describe('findReplayStart', () => {
   beforeEach(() => {
     inLog = {};
     asked = [];
-    hasRead = hasFormer = isReading = true;
+    hasRead = hasFormer = isReading = willRead = true;
   });
 
   test('is what the client has by its offset', async () => {
@@ -97,6 +100,13 @@ describe('findReplayStart', () => {
 
   test('asks nothing of the log before Redis has confirmed that the session is this node\u2019s', async () => {
     Object.assign(inLog, { '9-0': 'unknown', '5-0': 'unknown' });
+    expect(await find({ position: cutAt('9-0') }, '5-0', false)).toEqual(cutAt('5-0'));
+    expect(asked).toEqual([]);
+  });
+
+  test('asks nothing of the log before this node reads it: Redis may have another history than was read here', async () => {
+    willRead = false;
+    expect(await find({ position: cutAt('9-0') }, '5-0')).toBe('redis-away');
     expect(await find({ position: cutAt('9-0') }, '5-0', false)).toEqual(cutAt('5-0'));
     expect(asked).toEqual([]);
   });
