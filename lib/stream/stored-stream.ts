@@ -1,7 +1,7 @@
 import type { RedisConnection } from '../redis/driver.js';
 import { toEntries } from '../redis/stream-reply.js';
 import type { LogEntry } from '../wire/entry.js';
-import { parseEntry } from '../wire/parse-entry.js';
+import { parseEntries } from '../wire/parse-entry.js';
 import type { StreamId } from '../wire/stream-id.js';
 import type { OlderBatch, OlderEntries } from './replay-log.js';
 
@@ -48,9 +48,6 @@ export class StoredStream implements OlderEntries {
   private read(range: 'XRANGE' | 'XREVRANGE', from: string, to: string, count: number): Promise<LogEntry[]> {
     const { stream, commandTimeout } = this.options;
     const command = [range, stream, from, to, 'COUNT', String(count)];
-    return this.options.retry(async () => {
-      const raw = toEntries(await this.connection.read(command, commandTimeout));
-      return raw.map(({ id, fields }) => parseEntry(id, fields));
-    });
+    return this.options.retry(async () => parseEntries(toEntries(await this.connection.read(command, commandTimeout))));
   }
 }

@@ -3,7 +3,7 @@ import type { Command, RedisConnection } from '../redis/driver.js';
 import { Retry } from '../redis/retry.js';
 import { toEntries, toStreamEntries } from '../redis/stream-reply.js';
 import { sizeOfData, type LogEntry } from '../wire/entry.js';
-import { parseEntry } from '../wire/parse-entry.js';
+import { parseEntries } from '../wire/parse-entry.js';
 import { ageOf, compareStreamIds, STREAM_START, type StreamId } from '../wire/stream-id.js';
 import { Continuity, type ReplacedReason } from './continuity.js';
 import { DeliveryQueue, type DueWork } from './delivery-queue.js';
@@ -274,7 +274,7 @@ export class StreamReader {
     if (raw.length > 0) {
       this.pacer.onEntries(raw.length, performance.now());
       this.progress.fetched = raw.at(-1)!.id;
-      const entries = raw.map(({ id, fields }) => parseEntry(id, fields));
+      const entries = parseEntries(raw);
       this.note(entries);
       this.deliveries.push(entries);
     } else if (block && this.idleMs === 0) {
@@ -291,7 +291,7 @@ export class StreamReader {
   /** Newest first. */
   private async readBackwards(upTo: string, count: number): Promise<LogEntry[]> {
     const reply = await this.read(['XREVRANGE', this.options.stream, upTo, '-', 'COUNT', String(count)]);
-    return toEntries(reply).map(({ id, fields }) => parseEntry(id, fields));
+    return parseEntries(toEntries(reply));
   }
 
   /** Entries were read, oldest first. */

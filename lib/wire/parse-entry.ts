@@ -53,6 +53,13 @@ export function parseEntry(id: StreamId, fields: readonly unknown[] | FieldsInBy
   return assemble(id, sizeOfText(data.toString()), undefined);
 }
 
+/** {@link parseEntry}, of each. */
+export function parseEntries(
+  raw: readonly { readonly id: StreamId; readonly fields: readonly unknown[] | FieldsInBytes }[],
+): LogEntry[] {
+  return raw.map(({ id, fields }) => parseEntry(id, fields));
+}
+
 /** The bytes from which an entry was parsed, if it was parsed from bytes. */
 export function fieldsInBytes(entry: LogEntry): FieldsInBytes | undefined {
   return entry instanceof ParsedEntry ? entry.fields : undefined;
