@@ -27,6 +27,10 @@ export class ClientsAhead {
 
   constructor(private readonly log: Pick<StreamLog, 'position' | 'hasRead'>) {}
 
+  get isEmpty(): boolean {
+    return this.byPublisher.size === 0;
+  }
+
   /** A client is connected. Of what this node has read already, notes the position that covers it. */
   add(client: ClientAhead): void {
     for (const ahead of client.ahead) {
@@ -50,7 +54,7 @@ export class ClientsAhead {
    * be asked for each entry that is delivered because it was read.
    */
   withheldFrom({ id, origin }: LogEntry): ReadonlySet<string> | undefined {
-    const clients = origin && this.byPublisher.size > 0 ? this.byPublisher.get(origin.node) : undefined;
+    const clients = origin && !this.isEmpty ? this.byPublisher.get(origin.node) : undefined;
     if (!origin || !clients) {
       return undefined;
     }
@@ -76,9 +80,6 @@ export class ClientsAhead {
    * @param isMeant - whether a client may be given the packet
    */
   ownOffsets(offset: string, isMeant: (sid: string) => boolean): ReadonlyMap<string, string> | undefined {
-    if (this.byPublisher.size === 0) {
-      return undefined;
-    }
     const own = new Map<string, string>();
     const different = new Set<string>();
     for (const clients of this.byPublisher.values()) {

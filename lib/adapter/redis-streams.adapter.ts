@@ -363,9 +363,7 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
       super.broadcast(packet, opts);
       return;
     }
-    const { rooms } = opts;
-    const isMeant = (sid: SocketId): boolean => rooms.size === 0 || [...rooms].some((room) => this.isIn(sid, room));
-    const own = this.recovery?.ownOffsets(offset, isMeant);
+    const own = this.recovery?.hasClientsAhead ? this.recovery.ownOffsets(offset, this.isIn(opts.rooms)) : undefined;
     if (!own) {
       super.broadcast(withOffset(packet, offset), opts);
       return;
@@ -382,8 +380,9 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
     }
   }
 
-  private isIn(sid: SocketId, room: Room): boolean {
-    return this.sids.get(sid)?.has(room) === true;
+  /** Whether a socket is in one of these rooms; any is, if there are none. */
+  private isIn(rooms: ReadonlySet<Room>): (sid: SocketId) => boolean {
+    return (sid) => rooms.size === 0 || [...rooms].some((room) => this.sids.get(sid)?.has(room));
   }
 
   // ── what the bus brings ─────────────────────────────────────────────────────────────────────────────────────────

@@ -115,6 +115,11 @@ export class SessionRecovery {
     return this.clientsAhead.withheldFrom(entry);
   }
 
+  /** Whether any client here has more of a publisher than this node has read. */
+  get hasClientsAhead(): boolean {
+    return !this.clientsAhead.isEmpty;
+  }
+
   /** See {@link ClientsAhead.ownOffsets}. */
   ownOffsets(offset: string, isMeant: (sid: string) => boolean): ReadonlyMap<string, string> | undefined {
     return this.clientsAhead.ownOffsets(offset, isMeant);
