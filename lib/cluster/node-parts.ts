@@ -172,11 +172,13 @@ export class NodeParts {
   }
 
   private verifySessions(): void {
-    const verified = this.sessions.verify().then(
-      (isDone) => isDone && this.subscriptions.isComplete && this.deafness.end(),
-      () => undefined, // tried again when Redis is back
-    );
-    void verified.then(() => this.announceReturn());
+    void this.sessions
+      .verify()
+      .then(
+        (isDone) => isDone && this.subscriptions.isComplete && this.deafness.end(),
+        () => undefined, // tried again when Redis is back
+      )
+      .then(() => this.announceReturn());
   }
 
   /** The reader of a stream begins to read, at first or again. */
