@@ -1,28 +1,15 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
-import type { BroadcastOptions } from 'socket.io-adapter';
 import { Audience } from '../../lib/adapter/audience.js';
-
-type Callback = (socket: { id: string }) => void;
-
-const OPTS: BroadcastOptions = { rooms: new Set() };
-
-/** Calls back for each of three sockets, as an adapter does. */
-class Adapter {
-  private readonly sockets = ['a', 'b', 'c'].map((id) => ({ id }));
-
-  apply(_opts: BroadcastOptions, callback: Callback): void {
-    this.sockets.forEach(callback);
-  }
-}
+import { ApplyingAdapter, OPTS, type Callback } from './applying-adapter.js';
 
 describe('Audience', () => {
-  let adapter: Adapter;
+  let adapter: ApplyingAdapter;
   let audience: Audience;
   let done: string[];
   const note: Callback = ({ id }) => void done.push(id);
 
   beforeEach(() => {
-    adapter = new Adapter();
+    adapter = new ApplyingAdapter();
     audience = new Audience(adapter);
     done = [];
   });

@@ -1,22 +1,9 @@
 import { beforeEach, describe, expect, jest, test } from '@jest/globals';
-import type { BroadcastOptions } from 'socket.io-adapter';
 import { ForeignWork } from '../../lib/adapter/foreign-work.js';
-
-type Callback = (socket: { id: string }) => void;
-
-const OPTS: BroadcastOptions = { rooms: new Set() };
-
-/** Calls back for each of three sockets, as an adapter does. */
-class Adapter {
-  private readonly sockets = ['a', 'b', 'c'].map((id) => ({ id }));
-
-  apply(_opts: BroadcastOptions, callback: Callback): void {
-    this.sockets.forEach(callback);
-  }
-}
+import { ApplyingAdapter, OPTS, type Callback } from './applying-adapter.js';
 
 describe('ForeignWork', () => {
-  let adapter: Adapter;
+  let adapter: ApplyingAdapter;
   let work: ForeignWork;
   let done: string[];
   const failAt =
@@ -27,7 +14,7 @@ describe('ForeignWork', () => {
     };
 
   beforeEach(() => {
-    adapter = new Adapter();
+    adapter = new ApplyingAdapter();
     work = new ForeignWork(adapter);
     done = [];
   });

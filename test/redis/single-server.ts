@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { driverFor } from '../../lib/redis/driver-for.js';
-import { FieldsInReply, toEntries, toInfo, toStreamEntries, type RawEntry } from '../../lib/redis/stream-reply.js';
+import { toEntries, toInfo, toStreamEntries } from '../../lib/redis/stream-reply.js';
 import { closeAfterwards, RedisServer, servers, TcpProxy, until } from '../kit/index.js';
+import { fieldsOf } from './fields-of.js';
 import { outcomeOf, Probe, type Row } from './rows.js';
 
 const valkeyRows = ['ioredis 6', 'redis 6', 'iovalkey'];
@@ -422,16 +423,5 @@ export function describeSingleServer(classes: string, rows: readonly Row<number>
       await server.command('REPLICAOF', 'NO', 'ONE');
       await Promise.all([one.ready(2), reader.ready(2)]);
     });
-  });
-}
-
-function fieldsOf({ fields }: RawEntry): string[] {
-  if (!(fields instanceof FieldsInReply)) {
-    return fields.map(String);
-  }
-  const cursor = fields.cursor();
-  return Array.from({ length: fields.count }, () => {
-    cursor.next();
-    return cursor.text();
   });
 }

@@ -2,22 +2,11 @@ import { describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { createClient } from 'redis';
 import { RawReply } from '../../lib/redis/resp/raw-reply.js';
-import { FieldsInReply, toEntries, toInfo, toStreamEntries, type RawEntry } from '../../lib/redis/stream-reply.js';
+import { type FieldsInReply, toEntries, toInfo, toStreamEntries, type RawEntry } from '../../lib/redis/stream-reply.js';
 import { closeAfterwards, RedisServer } from '../kit/index.js';
+import { fieldsOf } from './fields-of.js';
 
-/** The strings that lie in a reply, one after the other. */
-function stringsOf(fields: RawEntry['fields']): string[] {
-  if (!(fields instanceof FieldsInReply)) {
-    return fields.map(String);
-  }
-  const cursor = fields.cursor();
-  return Array.from({ length: fields.count }, () => {
-    cursor.next();
-    return cursor.text();
-  });
-}
-
-const readable = (entries: RawEntry[]): unknown[] => entries.map(({ id, fields }) => [id, stringsOf(fields)]);
+const readable = (entries: RawEntry[]): unknown[] => entries.map((entry) => [entry.id, fieldsOf(entry)]);
 const bulk = (text: string): string => `$${Buffer.byteLength(text)}\r\n${text}\r\n`;
 const raw = (text: string): RawReply => new RawReply(Buffer.from(`+before\r\n${text}+after\r\n`), 9);
 
