@@ -1,7 +1,8 @@
 import { Logger, Module, type DynamicModule, type FactoryProvider } from '@nestjs/common';
-import { checkFlag, InvalidOptionError } from '../cluster/options.js';
+import { checkFlag } from '../cluster/options.js';
 import { logEvent } from '../cluster/describe-event.js';
 import { RedisStreamsEmitter } from '../emitter/redis-streams.emitter.js';
+import { checkAsyncOptions } from './async-options.js';
 import { clientOf } from './redis-client.provider.js';
 import { RedisStreamsEmitterOwner } from './redis-streams-emitter.owner.js';
 import { RedisStreamsEmitterHealthIndicator } from './redis-streams-emitter.health.js';
@@ -75,13 +76,7 @@ export class RedisStreamsEmitterModule extends ConfigurableModuleClass {
    * @throws InvalidOptionError if none of the three is given
    */
   static override forRootAsync(options: typeof ASYNC_OPTIONS_TYPE): DynamicModule {
-    if (typeof options?.useFactory !== 'function' && !options?.useClass && !options?.useExisting) {
-      throw new InvalidOptionError(
-        'useFactory',
-        options?.useFactory,
-        'RedisStreamsEmitterModule.forRootAsync a function that returns the options, or "useClass" or "useExisting"',
-      );
-    }
+    checkAsyncOptions('RedisStreamsEmitterModule', options);
     return super.forRootAsync(options);
   }
 }

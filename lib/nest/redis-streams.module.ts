@@ -1,5 +1,5 @@
 import { Module, type DynamicModule } from '@nestjs/common';
-import { InvalidOptionError } from '../cluster/options.js';
+import { checkAsyncOptions } from './async-options.js';
 import { redisClientProvider } from './redis-client.provider.js';
 import { RedisStreamsIoAdapter } from './redis-streams-io.adapter.js';
 import { REDIS_STREAMS_CLIENT } from './redis-streams.constants.js';
@@ -66,13 +66,7 @@ export class RedisStreamsAdapterModule extends ConfigurableModuleClass {
    * @throws InvalidOptionError if none of the three is given
    */
   static override forRootAsync(options: typeof ASYNC_OPTIONS_TYPE): DynamicModule {
-    if (typeof options?.useFactory !== 'function' && !options?.useClass && !options?.useExisting) {
-      throw new InvalidOptionError(
-        'useFactory',
-        options?.useFactory,
-        'RedisStreamsAdapterModule.forRootAsync a function that returns the options, or "useClass" or "useExisting"',
-      );
-    }
+    checkAsyncOptions('RedisStreamsAdapterModule', options);
     return super.forRootAsync(options);
   }
 }
