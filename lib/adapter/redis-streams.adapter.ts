@@ -21,10 +21,9 @@ import { RequestType } from '../wire/requests.js';
 import { describeEvent } from '../stream/message-size.js';
 import type { StreamLog } from '../stream/stream-log.js';
 import { callApp } from '../cluster/app-code.js';
-import { Audience } from './audience.js';
+import { ApplyHook } from './apply-hook.js';
 import { toMessage, type Change } from './change.js';
 import { corkFlushes } from './cork-flushes.js';
-import { ForeignWork } from './foreign-work.js';
 import { NamespaceBus } from './namespace-bus.js';
 import { Packets, reuseJson, withOffset } from './packets.js';
 import { Requests, toBroadcastOptions } from './requests.js';
@@ -60,10 +59,8 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
   private readonly requests: Requests;
   /** Undefined without the server's option `connectionStateRecovery`. */
   private readonly recovery: SessionRecovery | undefined;
-  /** What is done because another server has asked for it. */
-  private readonly foreignWork = new ForeignWork(this);
-  /** For whom that is done which is being done. */
-  private readonly audience = new Audience(this);
+  /** For which sockets something is done, and what becomes of the exceptions of their listeners. */
+  private readonly applied = new ApplyHook(this);
   /** See the option of this name. */
   private readonly ordering: 'log' | 'local-first';
   /** For whom calls are meant. */
@@ -91,8 +88,8 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
       bus: this.bus,
       onLeftOut: (what) => node.counters.leaveOut(this.name, what),
       here: {
-        broadcast: (packet, opts) => this.foreignWork.run(() => this.send(packet, opts)),
-        broadcastWithAck: (...args) => this.foreignWork.run(() => super.broadcastWithAck(...args)),
+        broadcast: (packet, opts) => this.applied.isolate(() => this.send(packet, opts)),
+        broadcastWithAck: (...args) => this.applied.isolate(() => super.broadcastWithAck(...args)),
         fetchSockets: (opts) => super.fetchSockets(opts) as Promise<SocketDetails[]>,
         serverSideEmit: (event) => this.namespace._onServerSideEmit(event),
       },
@@ -326,7 +323,7 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
         this.perform(message, toBroadcastOptions(message.data.opts), offset);
       }
     };
-    this.foreignWork.run(withheld ? () => this.audience.limit((sid) => !withheld.has(sid), work) : work);
+    this.applied.isolate(withheld ? () => this.applied.limit((sid) => !withheld.has(sid), work) : work);
   }
 
   /**
@@ -368,12 +365,12 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
       super.broadcast(withOffset(packet, offset), opts);
       return;
     }
-    this.audience.limit(
+    this.applied.limit(
       (sid) => !own.has(sid),
       () => super.broadcast(withOffset(packet, offset), opts),
     );
     for (const ownOffset of new Set(own.values())) {
-      this.audience.limit(
+      this.applied.limit(
         (sid) => own.get(sid) === ownOffset,
         () => super.broadcast(withOffset(packet, ownOffset), opts),
       );
