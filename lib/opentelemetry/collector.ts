@@ -26,7 +26,10 @@ class Collector {
 
   private readonly instruments = new Map<InstrumentName, Observable>();
   private readonly sources = new Set<() => Measurement[]>();
-  /** What the counters of sources that are closed had come to: a counter never goes down. */
+  /**
+   * What is left of sources that are closed. A counter never goes down; of what goes up and down there is nothing left, which an
+   * SDK has to be told: it would show the last value for ever.
+   */
   private readonly ended = new Map<string, Measurement>();
 
   constructor(provider: MeterProvider, scope: string) {
@@ -50,11 +53,16 @@ class Collector {
     this.sources.add(look);
     return () => {
       if (this.sources.delete(look)) {
-        look()
-          .filter(({ name }) => INSTRUMENTS[name].kind === 'counter')
-          .forEach((measurement) => addTo(this.ended, measurement));
+        look().forEach((measurement) => this.keep(measurement));
       }
     };
+  }
+
+  private keep(measurement: Measurement): void {
+    const { kind } = INSTRUMENTS[measurement.name];
+    if (kind !== 'gauge') {
+      addTo(this.ended, kind === 'upDown' ? { ...measurement, value: 0 } : measurement);
+    }
   }
 
   private collect(result: BatchObservableResult): void {

@@ -60,7 +60,7 @@ describe('the collector of a meter provider', () => {
     expect(await collected(name)).toEqual([[together, {}]]);
   });
 
-  test('has counters of a source that has ended never go down, and forgets the rest of it', async () => {
+  test('keeps the counters of a source that has ended, and has nothing left of what it had at the time', async () => {
     let sent = 3;
     const end = collector().add(() => [of(SENT, sent), of(OUTBOX, 9)]);
     collector().add(() => [of(SENT, 10)]);
@@ -69,7 +69,7 @@ describe('the collector of a meter provider', () => {
     end();
     sent = 100;
     end(); // once is enough
-    expect(await collected(SENT)).toEqual([[14, {}]]);
+    expect([await collected(SENT), await collected(OUTBOX)]).toEqual([[[14, {}]], [[0, {}]]]);
     collector().add(() => [of(SENT, 5), of(OUTBOX, 2)]);
     expect([await collected(SENT), await collected(OUTBOX)]).toEqual([[[19, {}]], [[2, {}]]]);
   });
