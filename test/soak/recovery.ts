@@ -378,10 +378,7 @@ export async function soakRecovery({
   const timesSentAway = visitors.reduce((sum, { sentAway }) => sum + sentAway, 0);
   await until(
     async () => {
-      report.ghosts = await countGhosts(
-        cluster,
-        visitors.map(({ sid }) => sid),
-      );
+      report.ghosts = await countGhosts(cluster, visitors);
       report.leftovers = await countLeftovers(cluster, clients, timesSentAway);
       return report.ghosts + report.leftovers === 0;
     },
@@ -421,9 +418,20 @@ function timeOf(id: StreamId): number {
   return Number(id.split('-')[0]);
 }
 
-async function countGhosts({ nodes }: RecoveryCluster, sids: string[]): Promise<number> {
+async function countGhosts({ nodes }: RecoveryCluster, visitors: Visitor[]): Promise<number> {
   const here = (await Promise.all(nodes.map(({ process }) => process.call<string[]>('sids')))).flat();
-  return Math.abs(here.length - sids.length) + sids.filter((sid) => !here.includes(sid)).length;
+  const sids = visitors.map(({ sid }) => sid);
+  const known = new Set([...sids, ...visitors.flatMap(leftBehind)]);
+  const unknown = here.filter((sid, i) => !known.has(sid) || here.indexOf(sid) !== i); // or there twice
+  return unknown.length + sids.filter((sid) => !here.includes(sid)).length;
+}
+
+/**
+ * The sockets that a client has left without being recovered. If it was cut off without its node noticing, nobody tells that node,
+ * which has the socket until its pings are not answered.
+ */
+function leftBehind({ visits }: Visitor): string[] {
+  return visits.filter((_, i) => visits[i + 1]?.recovered === false).map(({ sid }) => sid);
 }
 
 /**
