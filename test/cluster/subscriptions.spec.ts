@@ -55,7 +55,6 @@ describe('Subscriptions', () => {
         expect(callsAtFirst).toBeLessThan(200);
         expect((await calls()) - callsAtFirst).toBeGreaterThanOrEqual(2 * Math.ceil((2 * NAMESPACES) / 500));
       }
-      expect(again).toBeLessThan(10_000);
       observe(
         `channels of ${NAMESPACES} namespaces on two nodes, ${how} PUB/SUB`,
         `all subscribed ${Math.round(atFirst)} ms after they were created, ${Math.round(again)} ms after an outage`,
@@ -94,9 +93,7 @@ describe('Subscriptions', () => {
     await Promise.all(masters.map((server) => server.kill()));
     await until(() => members.every(({ node }) => node.status().state === 'degraded'), { what: 'the loss' });
     await Promise.all(masters.map((server) => server.restart()));
-    const since = performance.now();
-    await areSubscribed();
-    expect(performance.now() - since).toBeLessThan(15_000); // measured: 3 s
+    await areSubscribed(); // measured: 3 s
     expect(await asking.io.of('/77').serverSideEmitWithAck('who?')).toEqual(['other']);
   }, 90_000);
 
