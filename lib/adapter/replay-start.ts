@@ -17,7 +17,7 @@ const CATCH_UP_TIMEOUT_MS = 10_000;
  *   the session and the offset name is of the history that it has now
  */
 export async function findReplayStart(
-  log: Pick<StreamLog, 'whenReading' | 'isInLog' | 'whenRead' | 'whenFormerIn' | 'isReading'>,
+  log: Pick<StreamLog, 'whenReading' | 'isInLog' | 'whenRead' | 'whenSharedUpTo' | 'whenFormerIn' | 'isReading'>,
   session: Session,
   cut: Cut,
   isConfirmed: boolean,
@@ -46,6 +46,10 @@ export async function findReplayStart(
   }
   if (!(await log.whenRead(start, CATCH_UP_TIMEOUT_MS))) {
     return log.isReading ? 'offset' : 'redis-away';
+  }
+  // Redis was asked above, where commands go. What is replayed, and what comes after, is what is read.
+  if (isConfirmed && !(await log.whenSharedUpTo(start.position, CATCH_UP_TIMEOUT_MS))) {
+    return 'redis-away';
   }
   if (!(await log.whenFormerIn(start, CATCH_UP_TIMEOUT_MS))) {
     return 'lost';

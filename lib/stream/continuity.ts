@@ -40,8 +40,6 @@ export interface ContinuityQueries {
  * by one without its end. So the very entry at the position is looked for.
  */
 export class Continuity {
-  /** The latest entries that were read. */
-  private readonly history = new History();
   /** Whether the last entry that was read is so large that reading it again is avoided. */
   private isLastLarge = false;
   /** How long the stream was when the last entry was seen in it, if nothing was read and no connection made since. */
@@ -50,7 +48,14 @@ export class Continuity {
   constructor(
     private readonly stream: string,
     private readonly redis: ContinuityQueries,
+    /** The latest entries that were read. */
+    private readonly history = new History(),
   ) {}
+
+  /** The same question, put to Redis on another connection, which may lead to another server. */
+  through(redis: ContinuityQueries): Pick<Continuity, 'check'> {
+    return new Continuity(this.stream, redis, this.history);
+  }
 
   /** The id of the last entry that was read, or of the position at which reading began; undefined before both. */
   get newest(): StreamId | undefined {

@@ -4,6 +4,7 @@ import { DIRECT_LANE, encodeBus, encodeMessage, type LogEntry, type LogMessage, 
 import type { LastGiven } from '../wire/session.js';
 import type { StreamId } from '../wire/stream-id.js';
 import { AgeMeter } from './age-meter.js';
+import { CommonHistory } from './common-history.js';
 import { EntryAdmission } from './entry-admission.js';
 import { EntryLookup, type EntryPresence } from './entry-lookup.js';
 import type { StreamEvent, StreamStatus } from './events.js';
@@ -124,6 +125,8 @@ export class StreamLog {
   private readonly reader: StreamReader;
   /** Whether entries are in the log. */
   private readonly lookup: EntryLookup;
+  /** Whether commands are executed on the log that is read. */
+  private readonly common: CommonHistory;
   /** How much may be appended. */
   private readonly flow: FlowControl;
   /** Appends entries. */
@@ -172,8 +175,17 @@ export class StreamLog {
       ...{ stream, maxHoldMs, commandTimeout, ...events },
       readCount: options.readCount,
       blockTime: options.blockTime,
+      isShared: () => this.common.isShared(),
     });
     this.lookup = new EntryLookup(this.replayLog, this.reader, this.stored);
+    const continuity = this.reader.continuityThrough({
+      call: (command) => commands.call(command, commandTimeout),
+      read: (command) => commands.read(command, commandTimeout),
+    });
+    this.common = new CommonHistory(this.progress, {
+      check: (position) => continuity.check(position),
+      onApart: () => this.progress.isReading && this.connection.reset(),
+    });
     this.flow = new FlowControl(this.progress, options);
     const { maxLen, telemetry } = options;
     this.ages = new AgeMeter(stream, telemetry);
@@ -199,6 +211,7 @@ export class StreamLog {
 
   /** To be called when the connection on which entries are appended can be used, at first or again. */
   onCommandsReady(): void {
+    this.common.reset();
     this.publisher.onReady();
   }
 
@@ -353,6 +366,14 @@ export class StreamLog {
   }
 
   /**
+   * Resolves to true once it is known that commands are executed on the log that was read here, up to a position that was
+   * delivered; to false after `timeout` milliseconds.
+   */
+  whenSharedUpTo(position: StreamId, timeout: number): Promise<boolean> {
+    return this.common.whenSharedUpTo(position, timeout);
+  }
+
+  /**
    * Resolves to true once this node has delivered the entry number `seq` of a publisher; to false after `timeout`
    * milliseconds, and at once if it is not reading.
    */
@@ -502,6 +523,7 @@ export class StreamLog {
       // Some may have been appended to the new history already, before the reader knew of it.
       this.gaps.addFormer({ node: lanes.atOnce.node, seq: lanes.atOnce.appended });
     }
+    this.common.reset();
     lanes.loseUnread();
     if (isUnread) {
       this.replayLog.lose(this.publisher.lastAppendedId);

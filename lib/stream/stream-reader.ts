@@ -5,7 +5,7 @@ import { toEntries, toStreamEntries } from '../redis/stream-reply.js';
 import { sizeOfData, type LogEntry } from '../wire/entry.js';
 import { parseEntries } from '../wire/parse-entry.js';
 import { ageOf, compareStreamIds, STREAM_START, type StreamId } from '../wire/stream-id.js';
-import { Continuity, type ReplacedReason } from './continuity.js';
+import { Continuity, type ContinuityQueries, type ReplacedReason } from './continuity.js';
 import { DeliveryQueue, type DueWork } from './delivery-queue.js';
 import type { EntryAdmission } from './entry-admission.js';
 import type { StreamEvent } from './events.js';
@@ -32,6 +32,8 @@ export interface StreamReaderOptions {
   /** Milliseconds after which a command counts as unanswered. */
   commandTimeout: number;
   emit(event: StreamEvent): void;
+  /** Resolves to whether commands are executed on the log that is read here. */
+  isShared(): Promise<boolean>;
   /** See {@link EntryAdmissionOptions}. */
   onBroken(position: StreamId, lostUpTo: StreamId): void;
   /** Called after entries were fetched or delivered, and when the mode changes. */
@@ -170,6 +172,11 @@ export class StreamReader {
   /** What distinguishes the entry from another with the same id, if it was fetched lately; see {@link Continuity.markAt}. */
   markAt(id: StreamId): string | undefined {
     return this.continuity.markAt(id);
+  }
+
+  /** See {@link Continuity.through}. */
+  continuityThrough(redis: ContinuityQueries): Pick<Continuity, 'check'> {
+    return this.continuity.through(redis);
   }
 
   /**
@@ -315,7 +322,10 @@ export class StreamReader {
     const answer = await this.continuity.check(this.progress.fetched!);
     switch (answer.outcome) {
       case 'continues':
-        this.admission.markVerified(announcements);
+        // What other nodes have appended is not missing if it is only this connection that leads to another server than theirs.
+        if (announcements.length > 0 && (await this.options.isShared())) {
+          this.admission.markVerified(announcements);
+        }
         break;
       case 'unproven':
         break;

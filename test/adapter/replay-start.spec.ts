@@ -12,6 +12,8 @@ describe('findReplayStart', () => {
   let hasRead: boolean;
   let hasFormer: boolean;
   let isReading: boolean;
+  /** Whether commands are executed on the log that is read. */
+  let isShared: boolean;
   /** Whether this node comes to read. */
   let willRead: boolean;
   const log = (): Log => ({
@@ -21,6 +23,7 @@ describe('findReplayStart', () => {
       return Promise.resolve(inLog[position] ?? 'yes');
     },
     whenRead: () => Promise.resolve(hasRead),
+    whenSharedUpTo: () => Promise.resolve(isShared),
     whenFormerIn: () => Promise.resolve(hasFormer),
     isReading,
   });
@@ -36,7 +39,7 @@ describe('findReplayStart', () => {
   beforeEach(() => {
     inLog = {};
     asked = [];
-    hasRead = hasFormer = isReading = willRead = true;
+    hasRead = hasFormer = isReading = willRead = isShared = true;
   });
 
   test('is what the client has by its offset', async () => {
@@ -109,6 +112,12 @@ describe('findReplayStart', () => {
     expect(await find({ position: cutAt('9-0') }, '5-0')).toBe('redis-away');
     expect(await find({ position: cutAt('9-0') }, '5-0', false)).toEqual(cutAt('5-0'));
     expect(asked).toEqual([]);
+  });
+
+  test('is none while commands are executed on another log than this node reads', async () => {
+    isShared = false;
+    expect(await find({ position: cutAt('9-0') }, '5-0')).toBe('redis-away');
+    expect(await find({ position: cutAt('9-0') }, '5-0', false)).toEqual(cutAt('5-0'));
   });
 
   test('is refused if this node does not come there: as offset while it reads, as redis-away otherwise', async () => {

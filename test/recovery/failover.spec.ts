@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from '@jest/globals';
+import type { RedisStreamsAdapterOptions } from '../../lib/adapter/index.js';
 import { type Member, numbers, RedisServer, RespProxy, TcpProxy, until } from '../kit/index.js';
 import type { Rewriting } from '../kit/resp-proxy.js';
 import { haveReadAll, startNode } from './recovery-node.js';
@@ -12,9 +13,9 @@ class FailingNode {
     private readonly networks: { commands: TcpProxy; reader: TcpProxy },
   ) {}
 
-  static async start(redis: Pick<RedisServer, 'port'>): Promise<FailingNode> {
+  static async start(redis: Pick<RedisServer, 'port'>, options: RedisStreamsAdapterOptions = {}): Promise<FailingNode> {
     const [commands, reader] = [await TcpProxy.start(redis.port), await TcpProxy.start(redis.port)];
-    const adapter = { commandTimeout: 20_000, blockTimeInMs: BLOCK_MS };
+    const adapter = { commandTimeout: 20_000, blockTimeInMs: BLOCK_MS, ...options };
     const member = await startNode({ port: commands.port, readerPort: reader.port, adapter });
     return new FailingNode(member, { commands, reader });
   }
@@ -47,6 +48,11 @@ class FailingNode {
 
   releaseReads(): void {
     this.networks.reader.heal();
+  }
+
+  /** Once its reader makes another connection. */
+  readsNextFrom(redis: RedisServer): void {
+    this.networks.reader.target(redis.port);
   }
 
   async connectTo(redis: RedisServer, ...which: ('commands' | 'reader')[]): Promise<void> {
@@ -87,13 +93,14 @@ const BLOCK_MS = 100;
 const BOTH = ['commands', 'reader'] as const;
 
 /** A master, and a replica that has all that the master has until it `fallsBehind`, and takes over then. */
-async function setUp() {
+async function setUp(options: RedisStreamsAdapterOptions = {}) {
   const master = await RedisServer.start();
   const replication = await TcpProxy.start(master.port);
   const replica = await RedisServer.start();
   await replica.command('REPLICAOF', '127.0.0.1', String(replication.port));
   await replica.inSync();
-  const [a, b, c] = [await FailingNode.start(master), await FailingNode.start(master), await FailingNode.start(master)];
+  const start = (): Promise<FailingNode> => FailingNode.start(master, options);
+  const [a, b, c] = [await start(), await start(), await start()];
   return {
     ...{ master, replica, a, b, c },
     fallsBehind: async (entries: number): Promise<void> => {
@@ -299,6 +306,36 @@ test('a message appended to the new master before the reader knows of it is give
   b.io.to('red').emit('msg', 3);
   await receives(visitor, 4);
   expect([visitor.values, visitor.refused]).toEqual([numbers(4), 0]);
+});
+
+test('a client that comes to a node which still reads from the former master is given nothing twice', async () => {
+  const { master, replica, a, b, c, fallsBehind } = await setUp({
+    heartbeatInterval: 30_000,
+    heartbeatTimeout: 60_000,
+  });
+  await c.member.close();
+  const visitor = await visit(a);
+  a.io.emit('msg', 0);
+  await receives(visitor, 1);
+  await settled(master, a, b);
+  await fallsBehind(1);
+  await replica.command('REPLICAOF', 'NO', 'ONE'); // and the former master lives on
+  await a.moveTo(replica);
+  b.isolate('commands');
+  await b.connectTo(replica, 'commands');
+  const d = await FailingNode.start(replica);
+  for (const value of [1, 2]) d.io.emit('msg', value);
+  await receives(visitor, 3);
+  await master.command('XADD', 'socket.io', '*', ...['uid', 'another', 'nsp', '/other', 'type', '3', 'data', '{}']);
+  await settled(master, b);
+
+  b.readsNextFrom(replica);
+  await moveTo(visitor, b, 2);
+  await b.hasNoticed();
+  await settled(replica, a, b);
+  a.io.emit('msg', 3);
+  await receives(visitor, 4);
+  expect(visitor.values).toEqual(numbers(4));
 });
 
 test('a client whose move a failover lost is not recovered from before it if it has received something', async () => {

@@ -23,8 +23,11 @@ describe('StreamReader', () => {
   let delivered: StreamId[];
   let events: StreamEvent[];
   let broken: [position: StreamId, lostUpTo: StreamId][];
+  /** Whether commands are executed on the log that is read. */
+  let isShared: boolean;
 
   beforeEach(async () => {
+    isShared = true;
     redis = await RedisServer.start();
     delivered = [];
     events = [];
@@ -64,6 +67,7 @@ describe('StreamReader', () => {
     reader = new StreamReader(connection, progress, admission, noWork, {
       ...{ stream: STREAM, readCount: 100, blockTime: 50, maxHoldMs: 2, commandTimeout: 1_000 },
       ...listener,
+      isShared: () => Promise.resolve(isShared),
     });
     closeAfterwards({ close: async () => void (await Promise.all([reader.stop(), connection.close()])) });
     reader.start();
@@ -98,6 +102,19 @@ describe('StreamReader', () => {
     reader.announce('node', 2, '2-0');
     await until(() => events.length > 0, { what: 'the loss to be found' });
     expect(events).toMatchObject([{ type: 'gap', reason: 'lost', lost: 1, before: '2-0' }]);
+  });
+
+  test('takes no announced entry for lost while commands are executed on another log than is read', async () => {
+    isShared = false;
+    await start();
+    await append(1);
+    await progress.whenDelivered('1-0', 5_000);
+    reader.announce('node', 2, '2-0');
+    await new Promise((resolve) => setTimeout(resolve, 300)); // several reads
+    expect(events).toEqual([]);
+    isShared = true;
+    reader.announce('node', 2, '2-0');
+    await until(() => events.length > 0, { what: 'the loss to be found' });
   });
 
   test('delivers an entry once that is in the stream twice', async () => {
