@@ -88,7 +88,7 @@ export class Program {
   }
 
   async #wait<T>(what: string, condition: () => T | false | undefined | Promise<T | false>): Promise<T> {
-    return until<T>(condition, { what, timeout: 20_000, interval: 20 }).catch((error: Error) => {
+    return until<T>(condition, { what, timeout: 40_000, interval: 20 }).catch((error: Error) => {
       throw new Error(`${error.message}\n${this.#output}`);
     });
   }
