@@ -37,6 +37,12 @@ export class NamespaceBus {
     await this.counted(() => node.bus.publish({ uid, nsp, ...request, ...(trace !== undefined && { trace }) }));
   }
 
+  /** Sends a request again, to one server that may not have heard it. @throws as {@link send} */
+  async repeat(to: string, request: Request): Promise<void> {
+    const { uid, name: nsp } = this.member;
+    await this.counted(() => this.node.bus.repeat(to, { uid, nsp, ...request }));
+  }
+
   /**
    * Sends to one server, again if the connection is lost meanwhile: what does no harm if it comes twice.
    *
@@ -67,7 +73,8 @@ export class NamespaceBus {
 
   /** Who else has the namespace. It never rejects. */
   census(): Promise<Census> {
-    return this.isClosed ? Promise.resolve({ named: new Set<string>(), others: 0 }) : this.node.census(this.member);
+    const nobody = { named: new Set<string>(), others: 0, hearing: new Map() };
+    return this.isClosed ? Promise.resolve(nobody) : this.node.census(this.member);
   }
 
   /**

@@ -5,10 +5,11 @@ import { PayloadTooLargeError } from '../redis/errors.js';
 import { describeEvent } from '../stream/message-size.js';
 import { carry, type NotCarried } from '../wire/carried.js';
 import type { EventPacket, WireOptions } from '../wire/entry.js';
-import { copyOf, decodeMsgpack } from '../wire/msgpack.js';
-import { parseRequest, type Request, type Response } from '../wire/request-data.js';
+import { copyOf, decodeMsgpack, encodeMsgpack } from '../wire/msgpack.js';
+import { parseRequest, parseResponse, type Request, type Response } from '../wire/request-data.js';
 import { RequestType } from '../wire/requests.js';
 import { callApp } from '../cluster/app-code.js';
+import { CarriedOut } from './carried-out.js';
 import type { NamespaceBus } from './namespace-bus.js';
 import { RequestError } from './request-error.js';
 import type { SocketDetails } from './socket-io.js';
@@ -26,7 +27,7 @@ const RECHECK_INTERVAL_MS = 250;
 /** What requests need of the server that makes and answers them. */
 export interface RequestServer {
   /** The other servers. */
-  readonly bus: Pick<NamespaceBus, 'whenStarted' | 'census' | 'send' | 'respond' | 'onUnsent'>;
+  readonly bus: Pick<NamespaceBus, 'whenStarted' | 'census' | 'send' | 'repeat' | 'respond' | 'onUnsent'>;
   /** Called with what an answer had to leave out. */
   readonly onLeftOut: (what: NotCarried) => void;
   /** What is asked, done on the sockets of this server. */
@@ -76,6 +77,10 @@ export class Requests {
   private recheckTimer: NodeJS.Timeout | undefined;
   /** Whether it is being asked who is still there. */
   private isRechecking = false;
+  /** Whether something has changed since that was asked last. */
+  private isRecheckDue = false;
+  /** Those of others that were carried out lately. */
+  private readonly carriedOut = new CarriedOut();
 
   constructor(private readonly server: RequestServer) {}
 
@@ -189,22 +194,27 @@ export class Requests {
     );
   }
 
-  /** Servers may have come or gone. */
+  /** Servers may have come or gone, or hear no more, or hear again. */
   async recheck(): Promise<void> {
-    if (this.pending.size === 0 || this.isRechecking) {
+    if (this.pending.size === 0) {
+      return;
+    }
+    this.isRecheckDue = true;
+    if (this.isRechecking) {
       return;
     }
     this.isRechecking = true;
-    try {
+    while (this.isRecheckDue) {
+      this.isRecheckDue = false;
       const present = await this.server.bus.census();
       for (const [requestId, { survey }] of [...this.pending]) {
         survey?.narrow(present);
+        survey?.unreached(present).forEach((uid) => this.repeat(requestId, uid));
         this.endIfComplete(requestId);
       }
-    } finally {
-      this.isRechecking = false;
-      this.scheduleRecheck();
     }
+    this.isRechecking = false;
+    this.scheduleRecheck();
   }
 
   /** Nobody will answer any more: what has come so far is the answer. */
@@ -257,14 +267,22 @@ export class Requests {
 
   /**
    * To be called when this node hears the others again: answers may have been lost meanwhile. What does no harm if it is asked
-   * twice is asked again.
+   * twice is asked again; the rest only of servers that know what they have carried out.
    */
   askAgain(): void {
     for (const [requestId, { request, survey }] of this.pending) {
       if (survey && request.type === RequestType.FetchSockets) {
         this.sendAgain(requestId);
+      } else {
+        survey?.onUnheard();
       }
     }
+    void this.recheck();
+  }
+
+  private repeat(requestId: string, uid: string): void {
+    const { request } = this.pending.get(requestId)!;
+    this.server.bus.repeat(uid, request).catch(() => this.pending.get(requestId)?.survey?.onUnheard());
   }
 
   /** Servers that have answered answer again, and are not heard. */
@@ -366,6 +384,9 @@ export class Requests {
       here.broadcast(packet, toBroadcastOptions(opts));
       return;
     }
+    if (this.wasCarriedOut(uid, requestId)) {
+      return;
+    }
     const type = RequestType.BroadcastClientCount;
     let n = 0;
     here.broadcastWithAck(
@@ -400,6 +421,9 @@ export class Requests {
     { packet: event, requestId, pieces = false }: DataOf<typeof RequestType.ServerSideEmit>,
   ): void {
     if (requestId !== undefined) {
+      if (this.wasCarriedOut(uid, requestId)) {
+        return;
+      }
       let isAnswered = false;
       const answer = (value?: unknown): void => {
         if (!isAnswered) {
@@ -433,6 +457,15 @@ export class Requests {
       .catch(ignore);
   }
 
+  /** Whether a request came before. Then what was answered is sent again, for it may not have been heard. */
+  private wasCarriedOut(uid: string, requestId: string): boolean {
+    const answers = this.carriedOut.begin(uid, requestId);
+    for (const answer of answers ?? []) {
+      respondOfAnySize(uid, parseResponse(decodeMsgpack(answer)), this.server.bus).catch(ignore);
+    }
+    return answers !== undefined;
+  }
+
   /** The answer of a client. One that cannot be sent is missed by who asked, as one of a client that does not answer. */
   private acknowledge(uid: string, data: { requestId: string; packet: unknown; n: number }, pieces: boolean): void {
     const { bus } = this.server;
@@ -442,9 +475,11 @@ export class Requests {
   }
 
   /** @param pieces - whether who asked understands pieces of what is too large */
-  private respond(uid: string, response: Response, pieces: boolean): Promise<void> {
+  private async respond(uid: string, response: Response, pieces: boolean): Promise<void> {
     const { bus } = this.server;
-    return pieces ? respondOfAnySize(uid, response, bus) : bus.respond(uid, response);
+    const encoded = encodeMsgpack(response); // as it is now
+    this.carriedOut.onAnswer(uid, response.data.requestId, encoded);
+    await (pieces ? respondOfAnySize(uid, response, bus, encoded) : bus.respond(uid, response));
   }
 }
 

@@ -15,14 +15,15 @@ export const PIECE_BYTES = 32 * 1024;
  * Sends to one server a response of any size: in pieces, if it is more than Redis takes at once.
  *
  * @param uid - of the server, which must have asked with `pieces`
+ * @param bytes - the response as it is now, encoded
  * @throws if Redis cannot be reached now; PayloadTooLargeError if it takes not even a piece
  */
 export async function respondOfAnySize(
   uid: string,
   response: Response,
   bus: Pick<NamespaceBus, 'respond'>,
+  bytes = encodeMsgpack(response),
 ): Promise<void> {
-  const bytes = encodeMsgpack(response); // as it is now
   try {
     await bus.respond(uid, response);
   } catch (error) {

@@ -8,19 +8,22 @@ export class Survey {
   /** Servers that have answered. */
   readonly answered = new Set<string>();
   /** How many servers were to answer. */
-  readonly expected: number;
-  /** Uids that were known at the beginning. */
-  private readonly named: ReadonlySet<string>;
+  expected: number;
+  /** Uids of servers that were to answer, as far as they were known. */
+  private readonly named: Set<string>;
   /** Those of them that have not answered. */
   private readonly missing: Set<string>;
   /** How many of those whose uids were not known have not answered. */
   private missingOthers: number;
+  /** Servers that have heard the request, unless their node has lost its subscriptions since: how often it had, then. */
+  private readonly reached = new Map<string, number>();
 
-  constructor({ named, others }: Census) {
+  constructor({ named, others, hearing }: Census) {
     this.named = new Set(named);
     this.missing = new Set(named);
     this.missingOthers = others;
     this.expected = named.size + others;
+    hearing.forEach(({ hears, losses }, uid) => hears && this.reached.set(uid, losses));
   }
 
   get isComplete(): boolean {
@@ -37,8 +40,15 @@ export class Survey {
     }
   }
 
-  /** Nobody waits for a server that is not there any more. */
+  /** Nobody waits for a server that is not there any more. One that does not hear is there, also if Redis has not counted it. */
   narrow(present: Census): void {
+    for (const [uid, { hears }] of present.hearing) {
+      if (!hears && !this.named.has(uid) && !this.answered.has(uid)) {
+        this.named.add(uid);
+        this.missing.add(uid);
+        this.expected++;
+      }
+    }
     for (const uid of this.missing) {
       if (!present.named.has(uid)) {
         this.missing.delete(uid);
@@ -49,5 +59,23 @@ export class Survey {
     const nowNamed = [...present.named].filter((uid) => !this.named.has(uid) && !this.answered.has(uid)).length;
     const others = Math.max(0, present.others - answeredOthers) + nowNamed;
     this.missingOthers = Math.min(this.missingOthers, others);
+  }
+
+  /** What was answered until now may not have been heard. */
+  onUnheard(): void {
+    this.reached.clear();
+  }
+
+  /** Those of the missing that hear now, and may not have heard the request. They are to be sent it again. */
+  unreached({ hearing }: Census): string[] {
+    const unreached: string[] = [];
+    for (const uid of this.missing) {
+      const now = hearing.get(uid);
+      if (now?.hears && this.reached.get(uid) !== now.losses) {
+        this.reached.set(uid, now.losses);
+        unreached.push(uid);
+      }
+    }
+    return unreached;
   }
 }

@@ -249,7 +249,7 @@ export class ClusterNode implements ClusterMember {
   /** Returns whether it was the last member. */
   detach(member: NamespaceMember): boolean {
     this.namespaces.remove(member);
-    this.parts?.bus.leave(member);
+    this.parts?.leave(member);
     return this.namespaces.isEmpty;
   }
 

@@ -4,6 +4,7 @@ import { decodeControlMessage, type Heartbeat, type NodeInfo } from '../wire/con
 import type { Heartbeats } from './heartbeats.js';
 import type { NodeCounters } from './node-counters.js';
 import type { NodeRegistry } from './node-registry.js';
+import type { RequestBus } from './request-bus.js';
 import type { ReturningPeers } from './returning-peers.js';
 import type { SessionHandover } from './session-handover.js';
 import type { Subscriptions } from './subscriptions.js';
@@ -21,6 +22,7 @@ export interface ControlMessagesOptions {
   logs: readonly AnnouncedLog[];
   subscriptions: Pick<Subscriptions, 'isComplete'>;
   heartbeats: Pick<Heartbeats, 'onOwn' | 'onPing'>;
+  bus: Pick<RequestBus, 'hearing'>;
   registry: Pick<NodeRegistry, 'onHeartbeat' | 'onGoodbye'>;
   returning: Pick<ReturningPeers, 'onBack' | 'onLeft'>;
   sessions: Pick<SessionStore, 'isVerified'>;
@@ -36,7 +38,7 @@ export class ControlMessages {
 
   /** What a heartbeat says now. */
   heartbeat(): Omit<Heartbeat, 'kind'> {
-    const { nodeId, logs, subscriptions, sessions, observer } = this.options;
+    const { nodeId, logs, subscriptions, sessions, observer, bus } = this.options;
     const streams: Heartbeat['streams'] = {};
     for (const log of logs) {
       const { seq, id, direct } = log.lastAppended;
@@ -45,7 +47,8 @@ export class ControlMessages {
     }
     // Whoever waits for this node to be back waits for both: it reads, and hears what it is asked.
     const reading = logs.every((log) => log.isReading) && subscriptions.isComplete;
-    return { node: this.options.info(), reading, settled: sessions.isVerified, streams, observer };
+    const { hearing } = bus;
+    return { node: this.options.info(), reading, settled: sessions.isVerified, streams, hearing, observer };
   }
 
   /** A message, this node's own among them. @throws Error if it is none */
@@ -78,11 +81,11 @@ export class ControlMessages {
     }
   }
 
-  private onHeartbeat({ kind, node, reading, settled, streams, observer }: Heartbeat): void {
+  private onHeartbeat({ kind, node, reading, settled, streams, hearing, observer }: Heartbeat): void {
     const { logs, heartbeats, registry, returning, counters } = this.options;
     counters.count('receivedHeartbeats');
     if (!observer) {
-      registry.onHeartbeat(node);
+      registry.onHeartbeat(node, hearing);
     }
     if (reading && settled) {
       returning.onBack(node.id);

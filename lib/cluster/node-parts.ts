@@ -18,7 +18,7 @@ import type { NodeCounters } from './node-counters.js';
 import type { NodeRegistry } from './node-registry.js';
 import { readerOf, type NodeReport } from './node-report.js';
 import type { ResolvedOptions } from './options.js';
-import { RequestBus } from './request-bus.js';
+import { RequestBus, type BusMember } from './request-bus.js';
 import { RequestOrder } from './request-order.js';
 import { ReturningPeers } from './returning-peers.js';
 import { SessionHandover } from './session-handover.js';
@@ -91,8 +91,8 @@ export class NodeParts {
     this.subscriber = this.connections.open('subscriber', 'subscriber', {
       onReady: () => this.subscriptions.onReady(),
       onLost: () => {
-        this.subscriptions.onLost();
         this.deafness.begin(this.logs);
+        this.subscriptions.onLost();
       },
       onMessage: (channel, payload) => this.bus.receive(channel, payload),
     });
@@ -126,6 +126,15 @@ export class NodeParts {
       this.subscriptions.whenComplete(),
       ...this.logs.map((log) => log.whenOpen()),
     ]);
+  }
+
+  /** A server of this node has a namespace no more. */
+  leave(member: BusMember): void {
+    const { root } = this.bus.hearing;
+    this.bus.leave(member);
+    if (this.bus.hearing.root !== root) {
+      this.announce(); // or its missing subscriptions would look like lost ones
+    }
   }
 
   /** Ends all. @param saysGoodbye - whether others know of this node */
@@ -178,18 +187,18 @@ export class NodeParts {
         (isDone) => isDone && this.subscriptions.isComplete && this.deafness.end(),
         () => undefined, // tried again when Redis is back
       )
-      .then(() => this.announceReturn());
+      .then(() => this.announce());
   }
 
   /** The reader of a stream begins to read, at first or again. */
   private onReading(): void {
     if (this.logs.every((log) => log.isReading)) {
-      this.announceReturn();
+      this.announce();
     }
   }
 
-  /** Whoever waits for this node need not wait longer. */
-  private announceReturn(): void {
+  /** What others should know of this node at once: whether it reads and hears. */
+  private announce(): void {
     if (this.node.isRunning()) {
       this.heartbeats.beat();
     }
@@ -230,6 +239,7 @@ export class NodeParts {
       first: this.names.channels.control,
       commandTimeout: this.node.options.commandTimeout,
       onComplete: () => this.onSubscribed(),
+      onBroken: () => this.announce(),
     });
   }
 
@@ -299,9 +309,9 @@ export class NodeParts {
 
   private makeControl(): ControlMessages {
     const { id, role, registry, counters } = this.node;
-    const { logs, subscriptions, heartbeats, returning, sessions, handover } = this;
+    const { logs, bus, subscriptions, heartbeats, returning, sessions, handover } = this;
     return new ControlMessages({
-      ...{ nodeId: id, observer: role === 'observer', registry, counters },
+      ...{ nodeId: id, observer: role === 'observer', registry, counters, bus },
       ...{ logs, subscriptions, heartbeats, returning, sessions, handover, info: () => this.info() },
     });
   }

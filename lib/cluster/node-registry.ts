@@ -1,4 +1,4 @@
-import type { NodeInfo } from '../wire/control.js';
+import type { Hearing, NodeInfo } from '../wire/control.js';
 import { nodeOf } from '../wire/server-uid.js';
 import type { EventPublisher } from './event-publisher.js';
 import type { NodeState, NodeStatus } from './events.js';
@@ -10,9 +10,11 @@ export interface NodeRegistryOptions {
   /** Milliseconds. */
   heartbeatTimeout: number;
   clock: Pick<HearingClock, 'time'>;
+  /** Milliseconds, monotonic. @default performance.now */
+  now?: () => number;
   /** Given each change of state of another node, and any change of the list: with each heartbeat, for what it says. */
   events: Pick<EventPublisher, 'emit' | 'notifyNodes'>;
-  /** Called when a node has come, gone, or come back: who answers requests has changed. */
+  /** Called when a node has come, gone, or come back, or hears others no more or again: who answers requests has changed. */
   onMembership(): void;
 }
 
@@ -20,6 +22,10 @@ type PeerState = Exclude<NodeState, 'unmonitored'>;
 
 interface Peer {
   info: NodeInfo;
+  /** What it hears, as it has said last; undefined if it does not say so. */
+  hearing: Hearing | undefined;
+  /** Since when Redis counts no subscription of it, although it has said nothing since; undefined if that is not so. */
+  silentSince: number | undefined;
   state: PeerState;
   /** By the hearing clock. */
   heardAt: number;
@@ -40,6 +46,8 @@ interface ServerWithoutHeartbeat {
   unmonitored: boolean;
 }
 
+/** Milliseconds after which a node whose subscriptions are gone has said that it does not hear, unless it was killed. */
+const MAX_UNSAID_MS = 250;
 const MAX_PEERS = 1_000;
 const MAX_WITHOUT_HEARTBEAT = 100;
 /** A node that is gone, or not heard any more, is listed for this many times `heartbeatTimeout`. */
@@ -105,17 +113,43 @@ export class NodeRegistry {
       .length;
   }
 
+  /** What a node hears of others, as it has said last; undefined if it does not say so, or is known to be gone. */
+  hearingOf(id: string): Hearing | undefined {
+    const peer = this.peers.get(id);
+    return peer && isPresent(peer) ? peer.hearing : undefined;
+  }
+
+  /**
+   * To be called when Redis counts no subscription of a node that should have some. Returns whether it may be there and
+   * only not hear: then it says so at once. One that has been killed says nothing.
+   *
+   * @param canHear - whether this node would hear it
+   */
+  mayBeDeaf(id: string, canHear: boolean): boolean {
+    const peer = this.peers.get(id);
+    if (!peer) {
+      return false;
+    }
+    const now = (this.options.now ?? (() => performance.now()))();
+    if (!canHear) {
+      peer.silentSince = undefined;
+      return true;
+    }
+    peer.silentSince ??= now;
+    return now - peer.silentSince < MAX_UNSAID_MS;
+  }
+
   /** A node sent a heartbeat. */
-  onHeartbeat(info: NodeInfo): void {
-    const heard = { info, heardAt: this.options.clock.time, lastSeen: Date.now() };
+  onHeartbeat(info: NodeInfo, hearing?: Hearing): void {
+    const heard = { info, hearing, silentSince: undefined, heardAt: this.options.clock.time, lastSeen: Date.now() };
     const peer = this.peers.get(info.id);
     if (!peer) {
       this.add({ ...heard, state: 'up' });
     } else if (peer.state !== 'left') {
-      const hadServers = peer.info.servers;
+      const had = { servers: peer.info.servers, hearing: peer.hearing };
       Object.assign(peer, heard);
       this.setState(peer, 'up');
-      if (info.servers !== hadServers) {
+      if (info.servers !== had.servers || !isSameHearing(hearing, had.hearing)) {
         this.options.onMembership();
       }
     }
@@ -217,6 +251,10 @@ export class NodeRegistry {
 
 function isPresent({ state }: Pick<Peer, 'state'>): boolean {
   return state === 'up' || state === 'suspect';
+}
+
+function isSameHearing(a: Hearing | undefined, b: Hearing | undefined): boolean {
+  return a?.losses === b?.losses && a?.root === b?.root && String(a?.unheard) === String(b?.unheard);
 }
 
 function toStatus({ info, state, lastSeen }: Peer): NodeStatus {

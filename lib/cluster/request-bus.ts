@@ -1,7 +1,7 @@
 import type { RedisConnection } from '../redis/driver.js';
 import { RefusedSize } from '../redis/refused-size.js';
 import type { ChannelNames } from '../wire/channels.js';
-import { encodeControlMessage, type ControlMessage } from '../wire/control.js';
+import { encodeControlMessage, MAX_UNHEARD, type ControlMessage, type Hearing } from '../wire/control.js';
 import { decodeBusMessage, encodeBusMessage, RequestType, type BusMessage } from '../wire/requests.js';
 import type { EntryRouter } from './entry-router.js';
 import type { NodeCounters } from './node-counters.js';
@@ -25,8 +25,36 @@ export interface Census {
   named: Set<string>;
   /** How many others there are: nodes of the reference adapter have no heartbeat. */
   others: number;
+  /** Of those in `named` that say so, whether what is sent now reaches them. */
+  hearing: Map<string, ServerHearing>;
 }
 
+/** Whether a server hears what is sent to all of its namespace. It knows a request that comes twice. */
+export interface ServerHearing {
+  hears: boolean;
+  /** How often its node has lost its subscriptions: a request that was sent before the last loss may not have reached it. */
+  losses: number;
+}
+
+/** A node that may have a namespace. */
+export interface CensusPeer {
+  readonly id: string;
+  readonly uids: readonly string[];
+  /** Whether it says that it has the namespace "/". */
+  readonly isInRoot: boolean;
+}
+
+/** What Redis says of the subscriptions to a namespace. */
+export interface Subscribers {
+  /** Uids of servers that are subscribed to what is for them. */
+  named: Set<string>;
+  others: number;
+  /** Peers that say they have the namespace "/", and are not subscribed there: they have lost their subscriptions, or were killed. */
+  silent: Set<string>;
+}
+
+/** Each Socket.IO server has this namespace, for as long as it is there. */
+const ROOT = '/';
 /** How many times longer a reply may take here, for the connection may be busy with a large batch of entries. */
 const BEHIND_A_BATCH = 4;
 
@@ -54,7 +82,7 @@ export class RequestBus {
 
   constructor(
     private readonly commands: Pick<RedisConnection, 'ready' | 'publish' | 'countSubscribers'>,
-    private readonly subscriptions: Pick<Subscriptions, 'add' | 'remove'>,
+    private readonly subscriptions: Pick<Subscriptions, 'add' | 'remove' | 'has' | 'isBroken' | 'losses'>,
     private readonly options: RequestBusOptions,
   ) {}
 
@@ -97,6 +125,16 @@ export class RequestBus {
     }
   }
 
+  /**
+   * Sends a request to one server, which may not have heard it: at once, and after what this node has appended so far.
+   *
+   * @throws as {@link publish}
+   */
+  async repeat(uid: string, message: BusMessage): Promise<void> {
+    const { channels, order } = this.options;
+    await this.send(channels.responses(message.nsp, uid), encodeBusMessage(order.stamp(message)));
+  }
+
   /** To be appended with the next entry of a server: the number of the request that comes before it, if there is one. */
   mark({ uid, name }: Pick<BusMember, 'uid' | 'name'>): number | undefined {
     return this.options.order.mark({ uid, nsp: name });
@@ -113,6 +151,22 @@ export class RequestBus {
     await this.options.retry(() => this.send(channels.responses(message.nsp, uid), payload));
   }
 
+  /** What this node hears, as it says in its heartbeats. */
+  get hearing(): Hearing {
+    const { isBroken, losses } = this.subscriptions;
+    return { losses, unheard: isBroken ? this.unheard() : [], root: this.ownUids(ROOT).length > 0 };
+  }
+
+  private unheard(): string[] | true {
+    const names = new Set<string>();
+    for (const [channel, members] of this.members) {
+      if (!this.subscriptions.has(channel)) {
+        members.forEach(({ name }) => names.add(name));
+      }
+    }
+    return names.size > MAX_UNHEARD ? true : [...names];
+  }
+
   private send(channel: string, payload: Buffer): Promise<void> {
     return this.refusedSize.guard(payload.length, () => this.commands.publish(channel, payload, this.timeout));
   }
@@ -125,20 +179,32 @@ export class RequestBus {
   /**
    * Asks Redis who is subscribed to a namespace.
    *
-   * @param peers - uids, by the node that they belong to, of servers that may have the namespace
+   * @param peers - the nodes that may have the namespace
    * @throws if Redis cannot be reached now
    */
-  async census(member: BusMember, peers: readonly (readonly string[])[]): Promise<Census> {
+  async census({ name, uid: self }: BusMember, peers: readonly CensusPeer[]): Promise<Subscribers> {
     const { channels } = this.options;
-    const own = this.ownUids(member.name);
-    const uids = [own, ...peers].flat();
-    const asked = [channels.requests(member.name), ...uids.map((uid) => channels.responses(member.name, uid))];
-    const [all = 0, ...counts] = await this.commands.countSubscribers(asked, this.timeout);
-    const subscribed = new Set(uids.filter((_uid, i) => counts[i]! > 0));
-    const processes = [own, ...peers].filter((servers) => servers.some((uid) => subscribed.has(uid))).length;
-    own.forEach((uid) => subscribed.add(uid)); // whether or not Redis has its subscription yet
-    subscribed.delete(member.uid);
-    return { named: subscribed, others: Math.max(0, all - processes) };
+    const own = this.ownUids(name);
+    const uids = [own, ...peers.map((peer) => peer.uids)].flat();
+    const inRoot = peers.filter(({ isInRoot }) => isInRoot);
+    const rootUids = name === ROOT ? [] : inRoot.flatMap((peer) => peer.uids);
+    const [all = 0, ...counts] = await this.commands.countSubscribers(
+      [
+        channels.requests(name),
+        ...uids.map((uid) => channels.responses(name, uid)),
+        ...rootUids.map((uid) => channels.responses(ROOT, uid)),
+      ],
+      this.timeout,
+    );
+    const named = new Set(uids.filter((_uid, i) => counts[i]! > 0));
+    const heard = new Set([...named, ...rootUids.filter((_uid, i) => counts[uids.length + i]! > 0)]);
+    const processes = [own, ...peers.map((peer) => peer.uids)].filter((all) =>
+      all.some((uid) => named.has(uid)),
+    ).length;
+    own.forEach((uid) => named.add(uid)); // whether or not Redis has its subscription yet
+    named.delete(self);
+    const silent = inRoot.filter((peer) => !peer.uids.some((uid) => heard.has(uid))).map(({ id }) => id);
+    return { named, others: Math.max(0, all - processes), silent: new Set(silent) };
   }
 
   /** The uids of this node's servers that have a namespace. */

@@ -16,6 +16,8 @@ export interface SubscriptionsOptions {
   commandTimeout: number;
   /** Called when all channels are subscribed, at first or again. */
   onComplete(): void;
+  /** Called when that is so no more, and until it is so again whenever other channels are heard, or may be. */
+  onBroken(): void;
 }
 
 /**
@@ -40,8 +42,10 @@ export class Subscriptions {
   private retryTimer: NodeJS.Timeout | undefined;
   /** Whether pieces are being sent. */
   private isRunning = false;
-  /** Whether all were subscribed when it was last looked at. */
+  /** Whether all were subscribed, but for what was added since. */
   private wasComplete = false;
+  /** How often that has ended. */
+  private lossCount = 0;
   /** Counts the connections, for answers of an earlier one say nothing about this one. */
   private connections = 0;
   /** Set by `close`: nothing is tried any more. */
@@ -64,6 +68,20 @@ export class Subscriptions {
   /** Whether all channels are heard. */
   get isComplete(): boolean {
     return this.canHear && this.pending.size === 0 && this.refused.size === 0;
+  }
+
+  /** How often channels were lost that had been heard. */
+  get losses(): number {
+    return this.lossCount;
+  }
+
+  /** Whether channels are lost that had been heard, and are not all heard again. */
+  get isBroken(): boolean {
+    return this.lossCount > 0 && !this.wasComplete;
+  }
+
+  has(channel: string): boolean {
+    return this.active.has(channel);
   }
 
   /** Resolves when all channels are heard for the first time. */
@@ -105,6 +123,9 @@ export class Subscriptions {
   onLost(): void {
     this.connections++;
     this.clear();
+    if (this.isBroken) {
+      this.options.onBroken();
+    }
   }
 
   close(): void {
@@ -116,7 +137,7 @@ export class Subscriptions {
     this.active.clear();
     this.pending.clear();
     this.refused.clear();
-    this.wasComplete = false;
+    this.setComplete(false);
     clearTimeout(this.retryTimer);
     this.retryTimer = undefined;
   }
@@ -216,12 +237,19 @@ export class Subscriptions {
   }
 
   private onProgress(): void {
-    const isComplete = this.isComplete;
-    if (isComplete && !this.wasComplete) {
+    const { isComplete, wasComplete } = this;
+    this.setComplete(isComplete || (wasComplete && this.refused.size === 0));
+    if (isComplete && !wasComplete) {
       this.backoff.reset();
       this.options.onComplete();
       this.waiting.splice(0).forEach((resolve) => resolve());
+    } else if (this.isBroken) {
+      this.options.onBroken();
     }
-    this.wasComplete = isComplete || (this.wasComplete && this.refused.size === 0);
+  }
+
+  private setComplete(isComplete: boolean): void {
+    this.lossCount += Number(this.wasComplete && !isComplete);
+    this.wasComplete = isComplete;
   }
 }

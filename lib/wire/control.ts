@@ -24,6 +24,19 @@ export interface NodeInfo {
 export type LastAppended = readonly [seq: number, id: StreamId, direct: number];
 
 /**
+ * Whether a node hears what others ask of it: its connection for subscriptions can be lost while it sends, and reads the
+ * streams. Absent in heartbeats of nodes to which a request must not be sent twice.
+ */
+export interface Hearing {
+  /** How often it has lost its subscriptions: what was sent meanwhile may not have reached it. */
+  losses: number;
+  /** The namespaces whose requests it does not hear now; `true`: perhaps of none it does. */
+  unheard: string[] | true;
+  /** Whether it has the namespace "/", and so subscriptions that Redis counts as long as it hears. */
+  root: boolean;
+}
+
+/**
  * Says that a node is alive, whether it reads all streams and hears all requests, whether what Redis may have lost of its
  * sessions is written again, and what it has appended.
  */
@@ -35,6 +48,7 @@ export interface Heartbeat {
   settled: boolean;
   /** By the name of the stream. */
   streams: Record<string, LastAppended>;
+  hearing?: Hearing;
   /** Whether the sender only wants to know who is there, and is no node itself. */
   observer: boolean;
 }
@@ -72,6 +86,8 @@ export type ControlMessage = Heartbeat | Goodbye | SessionRequest | SessionRespo
 
 /** As many servers of a node with one namespace are asked for by name; more are counted only. */
 const MAX_SERVERS = 64;
+/** So many namespaces are named that are not heard; if there are more, it may be all. */
+export const MAX_UNHEARD = 1_000;
 
 export function encodeControlMessage(message: ControlMessage): Buffer {
   return encodeMsgpack(message);
@@ -93,6 +109,7 @@ export function decodeControlMessage(payload: Uint8Array, streams: readonly stri
       return {
         ...{ kind, node, reading: message!.reading !== false, settled: message!.settled !== false },
         streams: toStreams(message!.streams, streams),
+        ...toHearing(message!.hearing),
         observer: message!.observer === true,
       };
     case 'goodbye':
@@ -130,6 +147,15 @@ function toNodeInfo(value: unknown): NodeInfo {
     backlog: toCount(node.backlog),
     servers: Math.min(MAX_SERVERS, Math.max(1, toCount(node.servers))),
   };
+}
+
+function toHearing(value: unknown): { hearing?: Hearing } {
+  const { losses, unheard, root } = (value ?? {}) as Partial<Record<keyof Hearing, unknown>>;
+  const isList = Array.isArray(unheard) && unheard.length <= MAX_UNHEARD;
+  if (unheard !== true && !(isList && unheard.every((nsp) => typeof nsp === 'string'))) {
+    return {};
+  }
+  return { hearing: { losses: toCount(losses), unheard, root: root === true } };
 }
 
 function toStreams(value: unknown, streams: readonly string[]): Record<string, LastAppended> {

@@ -26,6 +26,7 @@ describe('NamespaceBus', () => {
     const node = {
       bus: {
         publish: send,
+        repeat: send,
         respond: send,
         mark: ({ uid }: { uid: string }) => (uid === 'node.1' ? 4 : undefined),
       },
@@ -47,9 +48,11 @@ describe('NamespaceBus', () => {
   test('sends requests with the uid, the namespace and the trace, and responses to one server', async () => {
     await bus.send(request);
     await bus.respond('other', { type: RequestType.BroadcastAck, data: { requestId: 'r', packet: 1 } });
+    await bus.repeat('other', request);
     expect(sent).toEqual([
       [{ uid: 'node.1', nsp: '/chat', ...request, trace: 'trace of log' }],
       ['other', { uid: 'node.1', nsp: '/chat', type: RequestType.BroadcastAck, data: { requestId: 'r', packet: 1 } }],
+      ['other', { uid: 'node.1', nsp: '/chat', ...request }],
     ]);
     expect(bus.mark()).toBe(4);
   });
@@ -74,10 +77,16 @@ describe('NamespaceBus', () => {
     expect(reported).toEqual([{ stream: 'log', namespace: '/chat', message: 'the event "x"', bytes: 7, error }]);
   });
 
+  test('counts a request that cannot be sent again', async () => {
+    failure = new Error('Redis is away');
+    await expect(bus.repeat('other', request)).rejects.toThrow('Redis is away');
+    expect(dropped).toBe(1);
+  });
+
   test('knows nobody once it is closed', async () => {
     expect(await bus.census()).toEqual({ named: new Set(['/chat']), others: 1 });
     bus.close();
-    expect(await bus.census()).toEqual({ named: new Set(), others: 0 });
+    expect(await bus.census()).toEqual({ named: new Set(), others: 0, hearing: new Map() });
   });
 
   test('has requests wait while the node starts, and not longer than until it is closed', async () => {

@@ -8,8 +8,9 @@ import type { Request, Response, ResponsePiece } from '../../lib/wire/request-da
 import { RequestType } from '../../lib/wire/requests.js';
 import { until } from '../kit/index.js';
 
-function census(named: string[], others = 0): Census {
-  return { named: new Set(named), others };
+function census(named: string[], others = 0, hearing: [uid: string, hears: boolean, losses: number][] = []): Census {
+  const ofNamed = hearing.map(([uid, hears, losses]) => [uid, { hears, losses }] as const);
+  return { named: new Set(named), others, hearing: new Map(ofNamed) };
 }
 
 describe('Survey', () => {
@@ -54,6 +55,39 @@ describe('Survey', () => {
     later.narrow(census(['a', 'c'], 1));
     expect(later.isComplete).toBe(true);
   });
+
+  test('finds those that did not hear, when they hear', () => {
+    const deaf = census(['a', 'b', 'c'], 0, [
+      ['a', true, 0],
+      ['b', false, 1],
+      ['c', false, 1],
+    ]);
+    const survey = new Survey(deaf);
+    expect(survey.unreached(deaf)).toEqual([]);
+    const oneHears = census(['a', 'b', 'c'], 0, [
+      ['a', true, 0],
+      ['b', true, 1],
+      ['c', false, 1],
+    ]);
+    expect([survey.unreached(oneHears), survey.unreached(oneHears)]).toEqual([['b'], []]);
+    survey.answer('b');
+    survey.onUnheard();
+    expect(survey.unreached(oneHears)).toEqual(['a']);
+  });
+
+  test('finds those that have lost their subscriptions since, also if nobody saw them without', () => {
+    const survey = new Survey(census(['a'], 0, [['a', true, 1]]));
+    expect(survey.unreached(census(['a'], 0, [['a', true, 1]]))).toEqual([]);
+    expect(survey.unreached(census(['a'], 0, [['a', true, 2]]))).toEqual(['a']);
+  });
+
+  test('waits for one that turns out not to hear, though Redis had not counted it', () => {
+    const survey = new Survey(census([]));
+    survey.narrow(census(['a'], 0, [['a', false, 1]]));
+    expect([survey.isComplete, survey.expected]).toEqual([false, 1]);
+    survey.narrow(census([])); // it hears, and has not the namespace
+    expect(survey.isComplete).toBe(true);
+  });
 });
 
 describe('Requests', () => {
@@ -63,26 +97,34 @@ describe('Requests', () => {
   };
   let present: Census;
   let sent: Request[];
+  let repeated: [uid: string, request: Request][];
   let sending: () => Promise<void>;
   let started: Promise<void> | undefined;
   let answered: (Response | ResponsePiece)[];
   let answering: () => Promise<void>;
   let unsent: unknown[];
+  let onEvent: (event: unknown[]) => void;
+  let asked: number;
   let requests: Requests;
 
   beforeEach(() => {
     present = census(['a', 'b']);
-    sent = [];
+    [sent, repeated] = [[], []];
     sending = () => Promise.resolve();
     started = undefined;
     [answered, unsent] = [[], []];
     answering = () => Promise.resolve();
+    [onEvent, asked] = [() => undefined, 0];
     const server: RequestServer = {
       bus: {
         whenStarted: () => started,
         census: async () => present,
         send: (request) => {
           sent.push(request);
+          return sending();
+        },
+        repeat: (uid, request) => {
+          repeated.push([uid, request]);
           return sending();
         },
         respond: async (_uid, response) => {
@@ -94,8 +136,12 @@ describe('Requests', () => {
       onLeftOut: unused,
       here: {
         ...{ broadcast: unused, fetchSockets: unused },
-        serverSideEmit: (event) => (event.at(-1) as (answer: unknown) => void)('large'),
+        serverSideEmit: (event) => {
+          onEvent(event);
+          (event.at(-1) as (answer: unknown) => void)('large');
+        },
         broadcastWithAck: (_packet, _opts, onCount, onAck) => {
+          asked++;
           onCount(2);
           onAck('first');
           onAck('second');
@@ -198,6 +244,64 @@ describe('Requests', () => {
     expect(await fetching).toEqual(['a', 'b']);
     requests.askAgain();
     expect(sent).toHaveLength(3);
+  });
+
+  test('send a request again to who did not hear it, when it hears, and to nobody else', async () => {
+    present = census(['a', 'b'], 0, [
+      ['a', true, 0],
+      ['b', false, 1],
+    ]);
+    const outcome = new Promise((resolve) => requests.serverSideEmit(['event'], (...args) => resolve(args)));
+    answer('a', { type: RequestType.ServerSideEmitResponse, data: { packet: 'a' } });
+    await settled();
+    await requests.recheck();
+    expect(repeated).toEqual([]);
+    present = census(['a', 'b'], 0, [
+      ['a', true, 0],
+      ['b', true, 1],
+    ]);
+    await Promise.all([requests.recheck(), requests.recheck()]);
+    expect([repeated, sent.length]).toEqual([[['b', sent[0]]], 1]);
+    answer('b', { type: RequestType.ServerSideEmitResponse, data: { packet: 'b' } });
+    expect(await outcome).toEqual([null, ['a', 'b']]);
+  });
+
+  test('send it once more if it could not be sent again', async () => {
+    present = census(['a'], 0, [['a', false, 1]]);
+    requests.serverSideEmit(['event'], () => undefined);
+    await settled();
+    present = census(['a'], 0, [['a', true, 1]]);
+    sending = () => Promise.reject(new Error('Redis is away'));
+    await requests.recheck();
+    await settled();
+    sending = () => Promise.resolve();
+    await requests.recheck();
+    await requests.recheck();
+    expect(repeated).toHaveLength(2);
+  });
+
+  test('see a change that comes while it is asked who is there', async () => {
+    present = census(['a'], 0, [['a', false, 1]]);
+    requests.serverSideEmit(['event'], () => undefined);
+    await settled();
+    const rechecking = requests.recheck();
+    present = census(['a'], 0, [['a', true, 1]]);
+    void requests.recheck();
+    await rechecking;
+    expect(repeated).toHaveLength(1);
+  });
+
+  test('are sent again to who has not answered when this node hears the others again', async () => {
+    present = census(['a', 'b', 'older'], 0, [
+      ['a', true, 0],
+      ['b', true, 0],
+    ]);
+    requests.serverSideEmit(['event'], () => undefined);
+    answer('a', { type: RequestType.ServerSideEmitResponse, data: { packet: 'a' } });
+    await settled();
+    requests.askAgain();
+    await settled();
+    expect(repeated).toEqual([['b', sent[0]]]);
   });
 
   test('take 200,000 sockets in one answer', async () => {
@@ -310,8 +414,8 @@ describe('Requests', () => {
   test('of servers are answered in pieces what is too large, or with an error if these are not understood', async () => {
     const tooLarge = (): Promise<void> => Promise.reject(new PayloadTooLargeError(8));
     answering = () => (answered.length % 2 === 1 ? tooLarge() : Promise.resolve());
-    for (const pieces of [{ pieces: true }, {}]) {
-      const data = { packet: ['event'], requestId: 'r', ...pieces };
+    for (const [requestId, pieces] of [['r', { pieces: true }] as const, ['s', {}] as const]) {
+      const data = { packet: ['event'], requestId, ...pieces };
       requests.receive({ uid: 'asking', nsp: '/', type: RequestType.ServerSideEmit, data });
       await settled();
     }
@@ -319,9 +423,32 @@ describe('Requests', () => {
     expect(answered).toMatchObject([
       { type: RequestType.ServerSideEmitResponse, data: { requestId: 'r', packet: 'large' } },
       { type: RequestType.ResponsePiece, data: { requestId: 'r', index: 0, count: 1 } },
-      { type: RequestType.ServerSideEmitResponse, data: { requestId: 'r', packet: 'large' } },
-      { type: RequestType.ServerSideEmitResponse, data: { requestId: 'r', packet: null, error } },
+      { type: RequestType.ServerSideEmitResponse, data: { requestId: 's', packet: 'large' } },
+      { type: RequestType.ServerSideEmitResponse, data: { requestId: 's', packet: null, error } },
     ]);
+  });
+
+  test('are carried out once, and answered again, if they come twice', async () => {
+    const emitted: unknown[] = [];
+    const ask = (uid: string, requestId: string): void => {
+      const data = { packet: ['event'], requestId, pieces: true };
+      requests.receive({ uid, nsp: '/', type: RequestType.ServerSideEmit, data });
+    };
+    onEvent = (event) => emitted.push(event[0]);
+    ['r', 'r', 's'].forEach((requestId) => ask('a', requestId));
+    ask('b', 'r');
+    await settled();
+    expect([emitted.length, answered.map(({ data }) => data.requestId)]).toEqual([3, ['r', 'r', 's', 'r']]);
+
+    [emitted.length, answered.length] = [0, 0];
+    const data = { packet: { type: 2, data: ['ask'] }, opts, requestId: 'q' };
+    requests.receive({ uid: 'a', nsp: '/', type: RequestType.Broadcast, data });
+    await settled();
+    const once = [...answered];
+    requests.receive({ uid: 'a', nsp: '/', type: RequestType.Broadcast, data });
+    await settled();
+    expect([once.length, answered]).toEqual([3, [...once, ...once]]);
+    expect(asked).toBe(1);
   });
 
   test('take a response that has come in pieces', async () => {

@@ -6,6 +6,8 @@ const info = (id: string): NodeInfo => ({
   ...{ id, host: 'host', pid: 1, startedAt: 2, sockets: 3, backlog: 4, servers: 1 },
 });
 
+const hearing = { losses: 2, unheard: ['/a'], root: true };
+
 describe('ControlMessages', () => {
   let calls: unknown[][];
   let log: ControlMessagesOptions['logs'][number];
@@ -23,8 +25,12 @@ describe('ControlMessages', () => {
           return isSubscribed;
         },
       },
+      bus: { hearing },
       heartbeats: { onOwn: call('own'), onPing: call('ping') },
-      registry: { onHeartbeat: ({ id }) => calls.push(['heartbeat', id]), onGoodbye: call('goodbye') },
+      registry: {
+        onHeartbeat: ({ id }, ...more) => calls.push(['heartbeat', id, ...(more[0] ? more : [])]),
+        onGoodbye: call('goodbye'),
+      },
       returning: { onBack: call('back'), onLeft: call('left for good') },
       sessions: {
         get isVerified() {
@@ -58,7 +64,7 @@ describe('ControlMessages', () => {
 
   test('says in a heartbeat what was appended last, and announces that to its own log too', () => {
     expect(messages().heartbeat()).toEqual({
-      ...{ node: info('self'), reading: true, settled: true, observer: false },
+      ...{ node: info('self'), reading: true, settled: true, observer: false, hearing },
       streams: { stream: [7, '5-0', 2] },
     });
     expect(calls).toEqual([['announce', 'self', 7, '5-0', 2]]);
@@ -80,6 +86,10 @@ describe('ControlMessages', () => {
       ['reading', 'other'],
       ['announce', 'other', 3, '4-0', 1],
     ]);
+  });
+
+  test('passes on to the registry what the other hears, if it says so', () => {
+    expect(receive(heartbeat({ reading: false, hearing }))[1]).toEqual(['heartbeat', 'other', hearing]);
   });
 
   test('says in a heartbeat whether what Redis may have lost of its sessions is written again', () => {

@@ -34,6 +34,7 @@ describe('NodeRegistry', () => {
         notifyNodes: () => changes++,
       },
       onMembership: () => memberships++,
+      now: () => now,
     });
   });
 
@@ -58,6 +59,50 @@ describe('NodeRegistry', () => {
   }
 
   const states = (): Record<string, string> => Object.fromEntries(registry.list().map(({ id, state }) => [id, state]));
+
+  describe('of what a node hears', () => {
+    const hears = { losses: 0, unheard: [], root: true };
+    const isDeaf = { losses: 1, unheard: ['/'], root: true };
+
+    test('knows what it said last, as long as it is there', () => {
+      registry.onHeartbeat(info('a'), hears);
+      registry.onHeartbeat(info('b'));
+      expect(registry.hearingOf('a')).toEqual(hears);
+      expect([registry.hearingOf('b'), registry.hearingOf('c')]).toEqual([undefined, undefined]);
+      registry.onHeartbeat(info('a'), isDeaf);
+      expect(registry.hearingOf('a')).toEqual(isDeaf);
+      registry.onGoodbye('a');
+      expect(registry.hearingOf('a')).toBeUndefined();
+    });
+
+    test('calls each change one of membership: who waits for it looks again', () => {
+      registry.onHeartbeat(info('a'), hears);
+      registry.onHeartbeat(info('a'), { ...hears });
+      expect(memberships).toBe(1);
+      registry.onHeartbeat(info('a'), isDeaf);
+      registry.onHeartbeat(info('a'), { ...isDeaf, unheard: [] });
+      expect(memberships).toBe(3);
+    });
+
+    test('takes one without a subscription for deaf, and for killed if it does not say so soon', () => {
+      registry.onHeartbeat(info('a'), hears);
+      expect([registry.mayBeDeaf('a', true), registry.mayBeDeaf('unknown', true)]).toEqual([true, false]);
+      now += 249;
+      expect(registry.mayBeDeaf('a', true)).toBe(true);
+      now += 1;
+      expect(registry.mayBeDeaf('a', true)).toBe(false);
+      registry.onHeartbeat(info('a'), hears); // it is there
+      expect(registry.mayBeDeaf('a', true)).toBe(true);
+    });
+
+    test('concludes nothing from its silence while this node does not hear', () => {
+      registry.onHeartbeat(info('a'), hears);
+      expect(registry.mayBeDeaf('a', true)).toBe(true);
+      now += 1_000;
+      expect(registry.mayBeDeaf('a', false)).toBe(true);
+      expect(registry.mayBeDeaf('a', true)).toBe(true);
+    });
+  });
 
   test('lists a node that was heard, with what it reported last', () => {
     registry.onHeartbeat(info('a', { host: 'h', pid: 7, startedAt: 5, sockets: 1 }));

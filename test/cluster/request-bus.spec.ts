@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
-import { RequestBus, type BusMember } from '../../lib/cluster/request-bus.js';
+import { RequestBus, type BusMember, type CensusPeer } from '../../lib/cluster/request-bus.js';
 import { RequestOrder } from '../../lib/cluster/request-order.js';
 import { ChannelNames } from '../../lib/wire/channels.js';
 import { decodeControlMessage, type Goodbye } from '../../lib/wire/control.js';
@@ -36,6 +36,8 @@ describe('RequestBus', () => {
   let subscribed: Set<string>;
   /** How many others have subscribed to a channel. */
   let subscribers: Record<string, number>;
+  /** Channels whose subscription is lost. */
+  let unheard: string[];
   let rejected: string[];
   let traffic: string[];
   let control: string[];
@@ -47,6 +49,7 @@ describe('RequestBus', () => {
     failures = [];
     subscribed = new Set();
     subscribers = {};
+    unheard = [];
     rejected = [];
     traffic = [];
     control = [];
@@ -71,6 +74,11 @@ describe('RequestBus', () => {
         names.forEach((name) => subscribed.add(name));
       },
       remove: (names: readonly string[]) => names.forEach((name) => subscribed.delete(name)),
+      has: (name: string) => subscribed.has(name) && !unheard.includes(name),
+      get isBroken() {
+        return unheard.length > 0;
+      },
+      losses: 3,
     };
     bus = new RequestBus(connection, subscriptions, {
       ...{ channels, commandTimeout: 100, order: new RequestOrder(() => log) },
@@ -200,6 +208,14 @@ describe('RequestBus', () => {
       expect(sent).toHaveLength(2);
     });
 
+    test('sends a request again to one server, after what was appended until then, and not counted', async () => {
+      await bus.publish(request('me'));
+      await bus.repeat('other', request('me'));
+      expect([sent[1]![0], lastSent()]).toEqual(['ch#/#other#', { ...request('me'), after: 5, at: '5-0' }]);
+      failures.push(new Error('lost'));
+      await expect(bus.repeat('other', request('me'))).rejects.toThrow('lost');
+    });
+
     test('sends a response to one server, again if the connection was lost meanwhile', async () => {
       const response = request('me', { type: RequestType.FetchSocketsResponse });
       await bus.respond('other', response);
@@ -231,22 +247,51 @@ describe('RequestBus', () => {
     });
   });
 
+  describe('of what it hears', () => {
+    test('says the namespaces of which a channel is lost, how often that was, and whether it has the first', () => {
+      expect(bus.hearing).toEqual({ losses: 3, unheard: [], root: false });
+      [new Member('me'), new Member('me.1'), new Member('me', '/a'), new Member('me', '/b')].forEach((one) =>
+        bus.join(one),
+      );
+      expect(bus.hearing).toEqual({ losses: 3, unheard: [], root: true });
+      unheard = ['ch#/#me.1#', 'ch#/b#', 'ch#/b#me#'];
+      expect(bus.hearing.unheard).toEqual(['/', '/b']);
+      for (let i = 0; i <= 1_000; i++) {
+        bus.join(new Member('me', `/${i}`));
+        unheard.push(`ch#/${i}#`);
+      }
+      expect(bus.hearing.unheard).toBe(true);
+    });
+  });
+
   describe('the census', () => {
+    const peer = (...uids: string[]): CensusPeer => ({ id: uids[0]!, uids, isInRoot: true });
+
     test('names the subscribed servers, and counts those that nobody knows by name', async () => {
       const [a, b] = [new Member('me'), new Member('me.1')];
       [a, b].forEach((member) => bus.join(member));
       // This process, two of three peers, and two nodes of the reference.
       Object.assign(subscribers, { 'ch#/#': 5, 'ch#/#me#': 1, 'ch#/#p#': 1, 'ch#/#p.1#': 1, 'ch#/#q#': 1 });
-      const census = await bus.census(a, [['p', 'p.1'], ['q'], ['gone']]);
+      const census = await bus.census(a, [peer('p', 'p.1'), peer('q'), peer('gone')]);
       expect([[...census.named].sort(), census.others]).toEqual([['me.1', 'p', 'p.1', 'q'], 2]);
+      expect([...census.silent]).toEqual(['gone']);
     });
 
     test('has the other servers of this process before Redis knows of them, and never less than none', async () => {
       const [a, b] = [new Member('me'), new Member('me.1')];
       [a, b].forEach((member) => bus.join(member));
       subscribers['ch#/#p#'] = 1; // and the public channel is not counted yet
-      const census = await bus.census(a, [['p']]);
+      const census = await bus.census(a, [peer('p')]);
       expect([[...census.named].sort(), census.others]).toEqual([['me.1', 'p'], 0]);
+    });
+
+    test('finds the nodes that have no subscription where each server has one', async () => {
+      const a = new Member('me', '/chat');
+      bus.join(a);
+      Object.assign(subscribers, { 'ch#/#p#': 1, 'ch#/#q.1#': 1, 'ch#/chat#r#': 1 });
+      const asked = [peer('p'), peer('q', 'q.1'), peer('r'), peer('deaf'), { ...peer('other'), isInRoot: false }];
+      const census = await bus.census(a, asked);
+      expect([[...census.named], [...census.silent]]).toEqual([['r'], ['deaf']]);
     });
 
     test('knows whether a server hears what is sent to it alone', async () => {

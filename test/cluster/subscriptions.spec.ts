@@ -121,13 +121,18 @@ describe('Subscriptions', () => {
       what: 'the channels that it may',
     });
     expect(member.node.status().state).toBe('degraded');
-    expect(await other.io.of('/2').adapter.serverCount()).toBe(1);
+    const ask = (nsp: string): Promise<unknown[]> => other.io.of(nsp).timeout(500).fetchSockets();
+    await until(() => ask('/1').catch(() => undefined), { what: 'a namespace that is heard to be answered' });
+    const unanswered = 'timeout reached: only 0 responses received out of 1';
+    await expect(ask('/2')).rejects.toThrow(unanswered); // it is there, and does not hear
     expect(member.node.nodes().map(({ state }) => state)).toEqual(['up', 'up']); // it hears heartbeats all the time
 
     const connections = async (): Promise<number> => Number((await redis.info('stats')).total_connections_received);
     const before = await connections();
     await redis.command('ACL', 'SETUSER', 'app', '&socket.io#*');
+    const answer = other.io.of('/2').timeout(10_000).fetchSockets();
     await until(() => member.node.status().state === 'running', { what: 'the channels' });
+    expect(await answer).toEqual([]);
     expect(await other.io.of('/2').adapter.serverCount()).toBe(2);
     expect((await connections()) - before).toBe(0);
   });

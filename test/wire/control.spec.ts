@@ -12,12 +12,20 @@ const node = fc.record({
 const streamId = fc.tuple(count, count).map(([ms, seq]) => `${ms}-${seq}`);
 const STREAMS = ['chat', '__proto__', 'constructor'];
 
+const hearing = fc.record({
+  ...{ losses: count, root: fc.boolean() },
+  unheard: fc.oneof(fc.constant(true as const), fc.array(fc.string())),
+});
+
 const message: fc.Arbitrary<ControlMessage> = fc.oneof(
-  fc.record({
-    ...{ kind: fc.constantFrom('heartbeat' as const, 'ping' as const), node },
-    ...{ reading: fc.boolean(), settled: fc.boolean(), observer: fc.boolean() },
-    streams: fc.record({ chat: fc.tuple(count, streamId, count) }, { requiredKeys: [] }),
-  }),
+  fc.record(
+    {
+      ...{ kind: fc.constantFrom('heartbeat' as const, 'ping' as const), node },
+      ...{ reading: fc.boolean(), settled: fc.boolean(), observer: fc.boolean(), hearing },
+      streams: fc.record({ chat: fc.tuple(count, streamId, count) }, { requiredKeys: [] }),
+    },
+    { requiredKeys: ['kind', 'node', 'reading', 'settled', 'observer', 'streams'] },
+  ),
   fc.record({ kind: fc.constant('goodbye' as const), node }),
   fc.record({ kind: fc.constant('session-request' as const), node, pid: fc.string(), at: nodeId, epoch: count }),
   fc.record({
@@ -55,6 +63,7 @@ describe('a control message', () => {
           node: fc.oneof(fc.constant(good), fc.anything()),
           ...{ pid: fc.anything(), at: fc.anything(), epoch: fc.anything(), to: fc.anything() },
           ...{ session: fc.anything(), streams: fc.anything(), reading: fc.anything() },
+          hearing: fc.oneof(fc.anything(), fc.record({ losses: fc.anything(), unheard: fc.anything() })),
         }),
         (sent) => {
           let payload: Uint8Array;
