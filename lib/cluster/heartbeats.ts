@@ -2,6 +2,8 @@ import type { ControlMessage, Heartbeat } from '../wire/control.js';
 import type { HearingClock } from './hearing-clock.js';
 import type { Subscriptions } from './subscriptions.js';
 
+/** Milliseconds after which it is said again that this node does not hear, at first. */
+const FIRST_REPEAT_MS = 100;
 /** Milliseconds from one answer to the pings of others to the next. */
 const ANSWER_INTERVAL_MS = 20;
 
@@ -15,7 +17,7 @@ export interface HeartbeatsOptions {
   describe(): Omit<Heartbeat, 'kind'>;
   publish(message: ControlMessage): Promise<void>;
   /** Whether this node is subscribed, as far as it knows. */
-  subscriptions: Pick<Subscriptions, 'canHear'>;
+  subscriptions: Pick<Subscriptions, 'canHear' | 'isBroken'>;
   /** Called with each regular heartbeat. */
   onBeat(): void;
   /** Called several times in a heartbeat interval, after the clock was set. */
@@ -38,6 +40,8 @@ export class Heartbeats {
   private checkTimer: NodeJS.Timeout | undefined;
   /** Runs while pings are not answered at once. */
   private answerTimer: NodeJS.Timeout | undefined;
+  /** Runs while this node does not hear all that it should: until that is said again. */
+  private repeatTimer: NodeJS.Timeout | undefined;
   /** Whether there was a ping meanwhile. */
   private isAnswerDue = false;
   /** The ping that all calls of this turn have in common. */
@@ -72,6 +76,7 @@ export class Heartbeats {
     this.pause();
     this.mode = 'silent';
     clearTimeout(this.answerTimer);
+    clearTimeout(this.repeatTimer);
     clearImmediate(this.pingImmediate);
   }
 
@@ -80,6 +85,19 @@ export class Heartbeats {
     if (this.mode === 'present') {
       this.publish('heartbeat');
     }
+  }
+
+  /**
+   * To be called when this node does not hear all that it should. Says so now, and again after pauses that double as long as
+   * that is so: the others may not hear either. Who hears again after a while has been told after as long again.
+   */
+  onBroken(): void {
+    if (this.mode === 'silent') {
+      return;
+    }
+    this.beat();
+    clearTimeout(this.repeatTimer);
+    this.repeatAfter(FIRST_REPEAT_MS);
   }
 
   /** Asks all others for a heartbeat. Calls of one turn are one ping. */
@@ -111,6 +129,15 @@ export class Heartbeats {
   /** To be called when this node hears itself. */
   onOwn(): void {
     this.heardOwnAt = this.options.clock.time;
+  }
+
+  private repeatAfter(pause: number): void {
+    this.repeatTimer = setTimeout(() => {
+      if (this.options.subscriptions.isBroken) {
+        this.beat();
+        this.repeatAfter(Math.min(2 * pause, this.options.heartbeatInterval));
+      }
+    }, pause).unref();
   }
 
   private onInterval(): void {

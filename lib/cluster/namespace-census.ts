@@ -51,7 +51,7 @@ export class NamespaceCensus {
     const hears = own !== undefined && own.unheard !== true && own.unheard.length === 0;
     for (const { id, uids, losses, isDeaf } of peers) {
       if (losses !== undefined && !this.registry.isGone(id)) {
-        const isUnheard = isDeaf || (silent.has(id) && this.registry.mayBeDeaf(id, hears));
+        const isUnheard = isDeaf || (silent.has(id) && this.registry.mayBeDeaf(id));
         addHearing(census, uids, { hears: !isUnheard, losses });
       }
     }

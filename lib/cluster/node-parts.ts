@@ -173,7 +173,19 @@ export class NodeParts {
     } // else a master of a cluster is away, and perhaps not that of any stream
   }
 
+  /** Not all channels are heard that should be. */
+  private onUnheard(): void {
+    const { registry } = this.node;
+    if (this.subscriptions.canHear) {
+      registry.onHearing(); // of others, if not of what is asked
+    } else {
+      registry.onDeaf();
+    }
+    this.heartbeats.onBroken();
+  }
+
   private onSubscribed(): void {
+    this.node.registry.onHearing();
     this.verifySessions(); // what was asked of this node meanwhile was not heard
     this.heartbeats.ping(); // who was not heard meanwhile answers
     this.node.namespaces.all().forEach((member) => member.onSubscribed());
@@ -239,7 +251,7 @@ export class NodeParts {
       first: this.names.channels.control,
       commandTimeout: this.node.options.commandTimeout,
       onComplete: () => this.onSubscribed(),
-      onBroken: () => this.announce(),
+      onBroken: () => this.onUnheard(),
     });
   }
 

@@ -75,7 +75,15 @@ export class NodeRegistry {
   /** By uid. At most MAX_WITHOUT_HEARTBEAT. */
   private readonly withoutHeartbeat = new Map<string, ServerWithoutHeartbeat>();
 
-  constructor(private readonly options: NodeRegistryOptions) {}
+  /** Since when this node does not hear; undefined if it does. */
+  private deafSince: number | undefined;
+  /** When it heard again, and for how long it had not. */
+  private back = { at: -Infinity, after: 0 };
+  private readonly now: () => number;
+
+  constructor(private readonly options: NodeRegistryOptions) {
+    this.now = options.now ?? (() => performance.now());
+  }
 
   /** All other nodes that are known, those that are gone and those without heartbeats among them. */
   list(): NodeStatus[] {
@@ -121,22 +129,32 @@ export class NodeRegistry {
 
   /**
    * To be called when Redis counts no subscription of a node that should have some. Returns whether it may be there and
-   * only not hear: then it says so at once. One that has been killed says nothing.
-   *
-   * @param canHear - whether this node would hear it
+   * only not hear. Then it says so at once and, if this node did not hear that, again before as much time has passed as this
+   * node did not hear. One that has been killed says nothing.
    */
-  mayBeDeaf(id: string, canHear: boolean): boolean {
+  mayBeDeaf(id: string): boolean {
     const peer = this.peers.get(id);
-    if (!peer) {
-      return false;
+    if (!peer || this.deafSince !== undefined) {
+      return peer !== undefined;
     }
-    const now = (this.options.now ?? (() => performance.now()))();
-    if (!canHear) {
-      peer.silentSince = undefined;
-      return true;
-    }
+    const now = this.now();
     peer.silentSince ??= now;
-    return now - peer.silentSince < MAX_UNSAID_MS;
+    return now < Math.max(peer.silentSince, this.back.at + this.back.after) + MAX_UNSAID_MS;
+  }
+
+  /** This node does not hear others. */
+  onDeaf(): void {
+    this.deafSince ??= this.now();
+  }
+
+  /** It hears again. */
+  onHearing(): void {
+    if (this.deafSince !== undefined) {
+      const at = this.now();
+      this.back = { at, after: at - this.deafSince };
+      this.deafSince = undefined;
+      this.peers.forEach((peer) => (peer.silentSince = undefined));
+    }
   }
 
   /** A node sent a heartbeat. */

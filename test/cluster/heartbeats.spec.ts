@@ -25,6 +25,9 @@ describe('Heartbeats', () => {
         get canHear() {
           return canHear;
         },
+        get isBroken() {
+          return !canHear;
+        },
       },
       onBeat: () => called.beat++,
       onCheck: () => called.check++,
@@ -53,6 +56,24 @@ describe('Heartbeats', () => {
     expect(published).toEqual(['ping', 'heartbeat', 'heartbeat', 'heartbeat']);
     expect([called.beat, called.deaf]).toEqual([3, 0]);
     expect(called.check).toBeGreaterThan(10);
+  });
+
+  test('say that the node does not hear, at once and again after pauses that double, until it does', async () => {
+    heartbeats.onBroken(); // nobody knows of it yet
+    heartbeats.start();
+    canHear = false;
+    await pass(900);
+    published = [];
+    heartbeats.onBroken();
+    expect(published).toEqual(['heartbeat']);
+    heartbeats.pause();
+    await pass(700);
+    expect(published).toHaveLength(4); // after 100, 300 and 700 ms
+    await pass(3_600);
+    expect(published).toHaveLength(7); // after 1,500, and each second: the interval
+    canHear = true;
+    await pass(3_000);
+    expect(published).toHaveLength(7);
   });
 
   test('ping once for all calls of a turn', async () => {

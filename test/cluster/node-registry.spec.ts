@@ -86,21 +86,29 @@ describe('NodeRegistry', () => {
 
     test('takes one without a subscription for deaf, and for killed if it does not say so soon', () => {
       registry.onHeartbeat(info('a'), hears);
-      expect([registry.mayBeDeaf('a', true), registry.mayBeDeaf('unknown', true)]).toEqual([true, false]);
+      expect([registry.mayBeDeaf('a'), registry.mayBeDeaf('unknown')]).toEqual([true, false]);
       now += 249;
-      expect(registry.mayBeDeaf('a', true)).toBe(true);
+      expect(registry.mayBeDeaf('a')).toBe(true);
       now += 1;
-      expect(registry.mayBeDeaf('a', true)).toBe(false);
+      expect(registry.mayBeDeaf('a')).toBe(false);
       registry.onHeartbeat(info('a'), hears); // it is there
-      expect(registry.mayBeDeaf('a', true)).toBe(true);
+      expect(registry.mayBeDeaf('a')).toBe(true);
     });
 
-    test('concludes nothing from its silence while this node does not hear', () => {
+    test('concludes nothing from its silence while this node does not hear, nor for as long again afterwards', () => {
       registry.onHeartbeat(info('a'), hears);
-      expect(registry.mayBeDeaf('a', true)).toBe(true);
+      expect(registry.mayBeDeaf('a')).toBe(true);
+      registry.onDeaf();
       now += 1_000;
-      expect(registry.mayBeDeaf('a', false)).toBe(true);
-      expect(registry.mayBeDeaf('a', true)).toBe(true);
+      registry.onDeaf();
+      now += 1_000;
+      expect(registry.mayBeDeaf('a')).toBe(true);
+      registry.onHearing();
+      expect(registry.mayBeDeaf('a')).toBe(true);
+      now += 2_249;
+      expect(registry.mayBeDeaf('a')).toBe(true);
+      now += 1;
+      expect(registry.mayBeDeaf('a')).toBe(false);
     });
   });
 
