@@ -1,3 +1,4 @@
+import type { Hearing } from '../wire/control.js';
 import { within } from '../time/within.js';
 import { nodeOf, serverUid, serverUids } from '../wire/server-uid.js';
 import type { LocalNamespaces } from './local-namespaces.js';
@@ -48,7 +49,6 @@ export class NamespaceCensus {
       }
     }
     const census: Census = { named, others, hearing: new Map() };
-    const hears = own !== undefined && own.unheard !== true && own.unheard.length === 0;
     for (const { id, uids, losses, isDeaf } of peers) {
       if (losses !== undefined && !this.registry.isGone(id)) {
         const isUnheard = isDeaf || (silent.has(id) && this.registry.mayBeDeaf(id));
@@ -56,8 +56,7 @@ export class NamespaceCensus {
       }
     }
     if (own) {
-      const siblings = this.siblingsOf(member);
-      addHearing(census, siblings, { hears, losses: own.losses });
+      addHearing(census, this.siblingsOf(member), { hears: !isUnheardBy(own, member.name), losses: own.losses });
     }
     return census;
   }
@@ -65,9 +64,8 @@ export class NamespaceCensus {
   private peersIn(nsp: string): KnownPeer[] {
     return this.registry.known().map(({ id, servers }) => {
       const hearing = this.registry.hearingOf(id);
-      const { unheard = [], root = false, losses } = hearing ?? {};
-      const isDeaf = unheard === true || unheard.includes(nsp);
-      return { id, uids: serverUids(id, servers), isInRoot: root, losses, isDeaf };
+      const isDeaf = hearing !== undefined && isUnheardBy(hearing, nsp);
+      return { id, uids: serverUids(id, servers), isInRoot: hearing?.root === true, losses: hearing?.losses, isDeaf };
     });
   }
 
@@ -80,6 +78,10 @@ export class NamespaceCensus {
     const named = new Set([...this.siblingsOf(member), ...peers]);
     return { named, others: this.registry.unmonitoredIn(member.name), silent: new Set() };
   }
+}
+
+function isUnheardBy({ unheard }: Hearing, nsp: string): boolean {
+  return unheard === true || unheard.includes(nsp);
 }
 
 /** Those that do not hear now are counted too: they are asked when they hear again, if they have the namespace. */

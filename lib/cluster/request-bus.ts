@@ -198,9 +198,8 @@ export class RequestBus {
     );
     const named = new Set(uids.filter((_uid, i) => counts[i]! > 0));
     const heard = new Set([...named, ...rootUids.filter((_uid, i) => counts[uids.length + i]! > 0)]);
-    const processes = [own, ...peers.map((peer) => peer.uids)].filter((all) =>
-      all.some((uid) => named.has(uid)),
-    ).length;
+    const isNamed = (servers: readonly string[]): boolean => servers.some((uid) => named.has(uid));
+    const processes = [own, ...peers.map((peer) => peer.uids)].filter(isNamed).length;
     own.forEach((uid) => named.add(uid)); // whether or not Redis has its subscription yet
     named.delete(self);
     const silent = inRoot.filter((peer) => !peer.uids.some((uid) => heard.has(uid))).map(({ id }) => id);

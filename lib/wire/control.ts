@@ -30,7 +30,7 @@ export type LastAppended = readonly [seq: number, id: StreamId, direct: number];
 export interface Hearing {
   /** How often it has lost its subscriptions: what was sent meanwhile may not have reached it. */
   losses: number;
-  /** The namespaces whose requests it does not hear now; `true`: perhaps of none it does. */
+  /** The namespaces whose requests it does not hear now; `true`: it may be all. */
   unheard: string[] | true;
   /** Whether it has the namespace "/", and so subscriptions that Redis counts as long as it hears. */
   root: boolean;

@@ -96,6 +96,8 @@ describe('NamespaceCensus', () => {
   test('says of other servers of this node that they do not hear, if this node does not', async () => {
     hearing.self = { losses: 2, unheard: ['/'], root: true };
     expect((await take(counted(['self.1']))).hearing).toEqual({ 'self.1': { hears: false, losses: 2 } });
+    hearing.self.unheard = ['/x'];
+    expect((await take(counted(['self.1']))).hearing).toEqual({ 'self.1': { hears: true, losses: 2 } });
   });
 
   test.each([
