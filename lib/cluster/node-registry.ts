@@ -79,6 +79,7 @@ export class NodeRegistry {
   private deafSince: number | undefined;
   /** When it heard again, and for how long it had not. */
   private back = { at: -Infinity, after: 0 };
+  /** Milliseconds, monotonic. */
   private readonly now: () => number;
 
   constructor(private readonly options: NodeRegistryOptions) {

@@ -166,7 +166,7 @@ describe('NodeParts', () => {
     proxy.refuse();
     proxy.cut();
     await until(() => node.events.some(({ type }) => type === 'redis-lost'), { what: 'the loss' });
-    expect(node.parts.subscriptions.canHear).toBe(false);
+    await until(() => !node.parts.subscriptions.canHear, { what: 'the loss of the subscriptions' });
     node.parts.logOf('/').append(message('n0', '/'));
     expect(node.parts.logOf('/').isFlushed).toBe(false);
     await proxy.accept();
