@@ -53,6 +53,8 @@ interface Pending {
   survey: Survey | undefined;
   /** Servers that have answered before that was known. */
   early: Set<string>;
+  /** Whether answers may have been lost before that was known. */
+  isDeafened: boolean;
   /** Takes a response. Returns whether it was the last one of its server; `again`: some are lost, and are to be asked for. */
   take(response: Response, uid: string): boolean | 'again';
   /** What is asked, as it was at the call. */
@@ -233,7 +235,7 @@ export class Requests {
     const requestId = randomBytes(8).toString('hex');
     const timer = setTimeout(() => this.end(requestId, this.lateness(requestId)), timeout);
     const pending: Pending = {
-      ...{ survey: undefined, early: new Set(), request: request(requestId) },
+      ...{ survey: undefined, early: new Set(), isDeafened: false, request: request(requestId) },
       ...{ take, end, timer, pieces: new ResponsePieces() },
     };
     this.pending.set(requestId, pending);
@@ -262,6 +264,10 @@ export class Requests {
       pending.survey = new Survey(census);
       pending.early.forEach((uid) => pending.survey!.answer(uid));
       this.endIfComplete(requestId);
+      if (pending.isDeafened) {
+        this.askOnceMore(requestId, pending);
+        void this.recheck();
+      }
     });
   }
 
@@ -270,14 +276,18 @@ export class Requests {
    * twice is asked again; the rest only of servers that know what they have carried out.
    */
   askAgain(): void {
-    for (const [requestId, { request, survey }] of this.pending) {
-      if (survey && request.type === RequestType.FetchSockets) {
-        this.sendAgain(requestId);
-      } else {
-        survey?.onUnheard();
-      }
-    }
+    this.pending.forEach((pending, requestId) => this.askOnceMore(requestId, pending));
     void this.recheck();
+  }
+
+  private askOnceMore(requestId: string, pending: Pending): void {
+    const { request, survey } = pending;
+    pending.isDeafened = survey === undefined; // then it is done once it is known who is to answer
+    if (survey && request.type === RequestType.FetchSockets) {
+      this.sendAgain(requestId);
+    } else {
+      survey?.onUnheard();
+    }
   }
 
   private repeat(requestId: string, uid: string): void {

@@ -237,13 +237,14 @@ describe('Requests', () => {
     requests.askAgain();
     expect(sent).toHaveLength(2); // it is not known yet who is to answer
     await settled();
+    expect(sent.slice(2)).toEqual([sent[0]]);
     answer('a', sockets('a'), sent[0]);
     requests.askAgain();
-    expect(sent.slice(2)).toEqual([sent[0]]);
+    expect(sent.slice(3)).toEqual([sent[0]]);
     answer('b', sockets('b'), sent[0]);
     expect(await fetching).toEqual(['a', 'b']);
     requests.askAgain();
-    expect(sent).toHaveLength(3);
+    expect(sent).toHaveLength(4);
   });
 
   test('send a request again to who did not hear it, when it hears, and to nobody else', async () => {
@@ -299,6 +300,18 @@ describe('Requests', () => {
     requests.serverSideEmit(['event'], () => undefined);
     answer('a', { type: RequestType.ServerSideEmitResponse, data: { packet: 'a' } });
     await settled();
+    requests.askAgain();
+    await settled();
+    expect(repeated).toEqual([['b', sent[0]]]);
+  });
+
+  test('are sent again also if this node did not hear before it was known who is to answer', async () => {
+    present = census(['a', 'b'], 0, [
+      ['a', true, 0],
+      ['b', true, 0],
+    ]);
+    requests.serverSideEmit(['event'], () => undefined);
+    answer('a', { type: RequestType.ServerSideEmitResponse, data: { packet: 'a' } });
     requests.askAgain();
     await settled();
     expect(repeated).toEqual([['b', sent[0]]]);
