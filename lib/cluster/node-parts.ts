@@ -315,7 +315,7 @@ export class NodeParts {
       ...{ nodeId: this.node.id, bus: this.bus, info: () => this.info() },
       returning: this.returning,
       release: (pid, epoch) => this.sessions.release(pid, epoch),
-      onResponse: (pid, session) => this.sessions.onReleased(pid, session),
+      onResponse: (pid, session, node) => this.sessions.onReleased(pid, session, node),
     });
   }
 

@@ -12,8 +12,8 @@ export interface SessionHandoverOptions {
   returning: Pick<ReturningPeers, 'whenBack' | 'whenAllBack'>;
   /** Releases a session. Resolves to it as it was, encoded; to undefined if it was not here. */
   release(pid: string, epoch: number): Promise<string | undefined>;
-  /** Gives the answer to who asked for a session. */
-  onResponse(pid: string, session: string | null): void;
+  /** Gives the answer of a node to who asked for a session. */
+  onResponse(pid: string, session: string | null, node: string): void;
 }
 
 /** How sessions move from one node to another: who takes one asks the node that has it, and is given it as it is now. */
@@ -46,9 +46,9 @@ export class SessionHandover implements SessionPeers {
     }
   }
 
-  onResponse({ to, pid, session }: SessionResponse): void {
+  onResponse({ to, pid, session, node }: SessionResponse): void {
     if (to === this.options.nodeId) {
-      this.options.onResponse(pid, session);
+      this.options.onResponse(pid, session, node.id);
     }
   }
 

@@ -98,6 +98,14 @@ export class Checkpoints {
     }
   }
 
+  /** Writes the sessions of connected clients now, as {@link add} does it later. Resolves also if that fails. */
+  async writeAll(claims: readonly SessionClaim[]): Promise<void> {
+    for (let i = 0; i < claims.length && this.options.isEnabled && !this.isClosed; i += MAX_WRITTEN_AT_ONCE) {
+      const written = this.writeThese(claims.slice(i, i + MAX_WRITTEN_AT_ONCE).filter(({ mode }) => mode === 'held'));
+      await Promise.allSettled(written);
+    }
+  }
+
   private schedule(): void {
     const due = this.writtenAt + INTERVAL_MS - performance.now();
     this.timer ??= setTimeout(() => this.writeChanged(), Math.max(0, due)).unref();
@@ -105,8 +113,18 @@ export class Checkpoints {
 
   private writeChanged(): void {
     this.timer = undefined;
+    void this.writeThese(this.changed);
+    if (this.changed.size > 0) {
+      this.timer = setTimeout(() => this.writeChanged(), 0).unref(); // the others have a turn in between
+    } else {
+      this.writtenAt = performance.now();
+    }
+  }
+
+  /** Writes as many of these as can be written at once. */
+  private writeThese(claims: Iterable<SessionClaim>): Promise<void>[] {
     const sessions = new Map<SessionClaim, string>();
-    for (const claim of this.changed) {
+    for (const claim of claims) {
       this.changed.delete(claim);
       if (claim.isConfirmed) {
         const encoded = this.encode(claim);
@@ -118,14 +136,11 @@ export class Checkpoints {
         break;
       }
     }
-    if (this.changed.size > 0) {
-      this.timer = setTimeout(() => this.writeChanged(), 0).unref(); // the others have a turn in between
-    } else {
-      this.writtenAt = performance.now();
-    }
-    for (const batch of inBatches(sessions)) {
-      this.options.writes.add('checkpoint', this.write(batch));
-    }
+    return inBatches(sessions).map((batch) => {
+      const written = this.write(batch);
+      this.options.writes.add('checkpoint', written);
+      return written;
+    });
   }
 
   private async write(sessions: Sessions): Promise<void> {

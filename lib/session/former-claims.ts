@@ -29,9 +29,19 @@ export class FormerClaims {
     }
   }
 
-  /** Of clients that have left lately, the oldest first. */
+  /**
+   * The newest claim of each client that has left lately, or has come to another node: a failover may lose what was written of
+   * it, or that other node's claim.
+   */
   get ofThoseWhoLeft(): readonly SessionClaim[] {
-    return [...this.left.values()];
+    const newest = new Map(this.left);
+    for (const claim of this.yielded.values()) {
+      const left = newest.get(claim.pid);
+      if (!left || left.epoch < claim.epoch) {
+        newest.set(claim.pid, claim);
+      }
+    }
+    return [...newest.values()];
   }
 
   hasYielded(pid: string): boolean {
@@ -47,6 +57,13 @@ export class FormerClaims {
     // What was stored when its client left is not asked for, unless Redis has lost that and has something older.
     const claims = [this.yielded.get(pid), this.left.get(pid)];
     return claims.find((claim) => claim?.epochFor(epoch) === epoch - 1 && !claim.isDiscarded);
+  }
+
+  /** The newest claim of this epoch or a later one, if this node had any. */
+  since(epoch: number, pid: string): SessionClaim | undefined {
+    const claims = [this.yielded.get(pid), this.left.get(pid)].filter((claim) => claim !== undefined);
+    const [newest] = claims.sort((one, other) => other.epoch - one.epoch);
+    return newest && newest.epoch >= epoch && !newest.isDiscarded ? newest : undefined;
   }
 }
 

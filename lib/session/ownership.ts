@@ -53,6 +53,23 @@ export function decide<R extends OwnedRecord>(records: readonly R[], claims: Cla
 }
 
 /**
+ * What was the session before this epoch, which a node has claimed: a node that was asked for it does not say. Undefined if
+ * no record is of the epoch right before.
+ */
+export function decideBefore<R extends OwnedRecord>(
+  epoch: number,
+  records: readonly R[],
+  claims: Claims,
+): R | undefined {
+  const isBefore = (at: number | undefined): boolean => at === undefined || at < epoch;
+  const decision = decide(
+    records.filter((record) => isBefore(record.epoch)),
+    new Map([...claims].filter(([at]) => isBefore(at))),
+  );
+  return decision.kind === 'claim' && decision.epoch === epoch ? decision.record : undefined;
+}
+
+/**
  * How what a node holds, of this epoch, stands: `current`; `unclaimed`, for it was never claimed (epoch 0) or Redis has
  * lost the claim; `superseded`, for another node has claimed that epoch or a later one.
  */
@@ -62,6 +79,31 @@ export function standingOf(claims: Claims, epoch: number, node: string): 'curren
     return 'superseded';
   }
   return owner === undefined ? 'unclaimed' : 'current';
+}
+
+/** Whether a node that holds a session claims its epoch again: Redis has lost the claim. The first epoch is never claimed. */
+export function isClaimLost(claims: Claims, epoch: number, node: string): boolean {
+  return epoch > 0 && standingOf(claims, epoch, node) === 'unclaimed';
+}
+
+/** What a node holds of a session. */
+export interface Holding {
+  readonly epoch: number;
+  /** Whether Redis has given the epoch to the node; false while it cannot be asked. */
+  readonly isConfirmed: boolean;
+}
+
+/** The newest epoch that Redis has given to a node, as far as the node knows. */
+export function confirmedEpoch({ epoch, isConfirmed }: Holding): number {
+  return isConfirmed ? epoch : epoch - 1;
+}
+
+/**
+ * The epoch of what a node holds, for who has claimed another. Whether the node's own claim, which it has not heard the answer
+ * of, came before that, the other one knows.
+ */
+export function epochFor(claimed: number, { epoch, isConfirmed }: Holding): number {
+  return isConfirmed ? epoch : Math.min(epoch, claimed - 1);
 }
 
 function newestEpoch(claims: Claims): number {

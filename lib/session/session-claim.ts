@@ -1,6 +1,7 @@
 import { performance } from 'node:perf_hooks';
 import { sizeVerdict } from '../redis/size-refusal.js';
 import type { Session } from '../wire/session.js';
+import { confirmedEpoch, epochFor } from './ownership.js';
 
 /** A session as far as its client's socket says it. */
 export type SessionState = Omit<Session, 'pid' | 'nsp' | 'epoch' | 'owner'>;
@@ -79,7 +80,7 @@ export class SessionClaim {
   written: string | undefined;
   /** Whether it is in this node's hash, as far as is known. */
   isRecorded = false;
-  /** When a session that is being saved is of no use any more, by the stopwatch of this process. */
+  /** When a session whose client is gone is of no use any more, by the stopwatch of this process. */
   until = Infinity;
   /** Resolves when the node where the client seemed connected has been asked for the session as it is now. */
   completed: Promise<unknown> = Promise.resolve();
@@ -116,15 +117,12 @@ export class SessionClaim {
 
   /** The newest epoch that Redis has given to this node, as far as it knows. */
   get confirmedEpoch(): number {
-    return this.isConfirmed ? this.epoch : this.epoch - 1;
+    return confirmedEpoch(this);
   }
 
-  /**
-   * The epoch of the session for who has claimed another. Whether this node's own claim, which it has not heard the answer
-   * of, came before that, the other one knows.
-   */
+  /** The epoch of the session for who has claimed another; see ownership.ts. */
   epochFor(claimed: number): number {
-    return this.isConfirmed ? this.epoch : Math.min(this.epoch, claimed - 1);
+    return epochFor(claimed, this);
   }
 
   /** `socket.data` as it is now. */
@@ -194,6 +192,7 @@ export class SessionClaim {
   /** Another node has the session. What is here of it is ended, but for the session as it is now. */
   yield(): void {
     const session = this.current();
+    this.until = Math.min(this.until, performance.now() + this.duration);
     this.end();
     this.session = session;
     this.mode = 'yielded';

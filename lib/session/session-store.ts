@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { performance } from 'node:perf_hooks';
 import type { RedisConnection } from '../redis/driver.js';
 import type { NotCarried } from '../wire/carried.js';
+import { PendingPromises } from '../time/pending-promises.js';
 import { Checkpoints } from './checkpoints.js';
 import { FormerClaims } from './former-claims.js';
 import { NOBODY, standingOf } from './ownership.js';
@@ -60,6 +61,8 @@ export class SessionStore implements ClaimKeeper {
   private readonly checkpoints: Checkpoints;
   /** What finds out which sessions are still this node's. */
   private readonly verification: SessionVerification;
+  /** What is being written of clients that are gone. */
+  private readonly finishing = new PendingPromises();
   /** Set by `close`: nothing is taken from then on. */
   private isClosed = false;
   /** How often the connection has been made, at first or again. */
@@ -82,9 +85,12 @@ export class SessionStore implements ClaimKeeper {
     this.verification = new SessionVerification({
       ...{ records, claims, encoder, writes, former, nodeId, isReady, yield: yieldClaim },
       endSession: (claim) => this.endSession(claim),
+      writeAll: (written) => this.checkpoints.writeAll(written),
+      whenFinished: () => this.finishing.whenPresentDone(),
     });
     this.takeover = new SessionTakeover(records, {
-      ...{ ...options, isReady, claims, keeper: this, yield: yieldClaim },
+      ...{ ...options, isReady, claims, former, keeper: this, yield: yieldClaim },
+      whenWritten: () => this.verification.whenWritten(),
       connections: () => this.connections,
       add: (claim) => this.add(claim),
       write: (operation, write) => writes.add(operation, write),
@@ -138,6 +144,10 @@ export class SessionStore implements ClaimKeeper {
     if (claim && claim.confirmedEpoch < epoch) {
       await claim.completed;
       if (this.claims.get(pid) === claim && claim.isUsable) {
+        if (claim.epochFor(epoch) !== epoch - 1) {
+          this.yield(claim); // who has claimed it in between asks for it, or has
+          return undefined;
+        }
         const encoded = this.encoder.encode('save', claim, claim.epochFor(epoch));
         this.end(claim);
         this.removeLive(pid);
@@ -148,9 +158,9 @@ export class SessionStore implements ClaimKeeper {
     return former && this.encoder.encode('save', former, epoch - 1);
   }
 
-  /** The answer of the node that was asked to release: the encoded session, or null if it did not have it. */
-  onReleased(pid: string, answer: string | null): void {
-    this.takeover.onReleased(pid, answer);
+  /** The answer of a node to the request to release: the encoded session, or null if it was asked and did not have it. */
+  onReleased(pid: string, answer: string | null, node: string): void {
+    this.takeover.onReleased(pid, answer, node);
   }
 
   // ── time ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -180,6 +190,7 @@ export class SessionStore implements ClaimKeeper {
    * Redis has those of this node's clients and no others.
    */
   async keepAlive(): Promise<void> {
+    await this.verification.whenWritten(); // the last time, it could not be written
     if (!this.records.hasLive) {
       return;
     }
@@ -256,6 +267,7 @@ export class SessionStore implements ClaimKeeper {
       },
     );
     this.writes.add('save', finished);
+    this.finishing.add(finished);
   }
 
   private async writeEnd(claim: SessionClaim, encoded: string | undefined): Promise<void> {

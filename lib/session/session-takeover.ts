@@ -2,7 +2,8 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { RedisClientError } from '../redis/errors.js';
 import { within } from '../time/within.js';
 import { decodeSession, encodeSession, takenOver, type Session } from '../wire/session.js';
-import { decide, standingOf, type Decision } from './ownership.js';
+import type { FormerClaims } from './former-claims.js';
+import { decide, decideBefore, standingOf, type Decision } from './ownership.js';
 import { SessionClaim, UNKNOWN, type ClaimKeeper } from './session-claim.js';
 import type { FoundSession, SessionRecord, SessionRecords } from './session-records.js';
 
@@ -62,8 +63,12 @@ export interface SessionTakeoverOptions {
   isReady(): boolean;
   /** How often the connection has been made: what is asked from one to the next may not be answered. */
   connections(): number;
+  /** Resolves when this node has written again what Redis may have lost, or cannot do so. */
+  whenWritten(): Promise<void>;
   /** The claims of this node. */
   claims: ReadonlyMap<string, SessionClaim>;
+  /** Those that it had before. */
+  former: Pick<FormerClaims, 'since'>;
   keeper: ClaimKeeper;
   /** Puts a claim in the place of an earlier one, which is released. */
   add(claim: SessionClaim): void;
@@ -80,8 +85,18 @@ interface Take extends TakeOptions {
   done: Promise<SessionClaim | TakeRefusal>;
   /** The question to Redis whether this node gets the epoch. */
   claiming?: Promise<unknown>;
-  /** Given what the node where the client seemed connected answers. */
-  onRelease?: (answer: string | null) => void;
+  /** What was claimed when the connection was lost: whether this node has got it is not known. */
+  claimed?: Found;
+  /** The node where the client seems connected, and what is given its answer. */
+  asked?: { node: string; onAnswer(answer: string | null): void };
+}
+
+/** What was found of a session, and decided. */
+interface Found {
+  readonly decision: Exclude<Decision<SessionRecord>, { kind: 'none' }>;
+  readonly records: readonly SessionRecord[];
+  /** What the claim contains. */
+  readonly encoded: string | undefined;
 }
 
 /**
@@ -125,8 +140,12 @@ export class SessionTakeover {
     await this.active.get(pid)?.claiming?.catch(() => undefined);
   }
 
-  onReleased(pid: string, answer: string | null): void {
-    this.active.get(pid)?.onRelease?.(answer);
+  /** @param node - that answers: all hear what one is asked, and others may have an older state */
+  onReleased(pid: string, answer: string | null, node: string): void {
+    const asked = this.active.get(pid)?.asked;
+    if (asked?.node === node) {
+      asked.onAnswer(answer);
+    }
   }
 
   async close(): Promise<void> {
@@ -167,7 +186,12 @@ export class SessionTakeover {
   private async attempt(take: Take, isFirst: boolean): Promise<SessionClaim | TakeRefusal | 'again'> {
     const { pid, nsp } = take;
     const { nodeId } = this.options;
-    const { records, claims } = await this.lookWhenAllAreBack(take);
+    const { records, claims, connections } = await this.lookWhenAllAreBack(take);
+    const { claimed } = take;
+    delete take.claimed;
+    if (claimed && this.isWon(take, claims, claimed.decision.epoch)) {
+      return this.complete(take, claimed);
+    }
     const here = this.claimHere(take);
     if (here && standingOf(claims, here.confirmedEpoch, nodeId) === 'superseded') {
       this.options.yield(here);
@@ -188,30 +212,44 @@ export class SessionTakeover {
       decision.kind === 'claim'
         ? encodeIfPossible({ ...takenOver(decision.record.session), epoch, owner: nodeId })
         : undefined;
-    const claiming = this.options.retry(() => this.records.claim(pid, nsp, epoch, encoded));
+    const found = { decision, records, encoded };
+    const claiming = this.options.retry(() => {
+      if (this.options.connections() !== connections) {
+        return Promise.resolve(undefined); // Redis may have lost what was found: it is not claimed any more
+      }
+      take.claimed = found;
+      return this.records.claim(pid, nsp, epoch, encoded);
+    });
     take.claiming = claiming;
-    if (standingOf(await claiming, epoch, nodeId) !== 'current') {
+    const current = await claiming;
+    if (!current) {
+      return 'again';
+    }
+    delete take.claimed;
+    if (!this.isWon(take, current, epoch)) {
       return 'again'; // another was faster
     }
     const old = [...claims.keys()].filter((at) => at < epoch - 1);
     if (old.length > 0) {
       this.options.write('save', this.records.removeClaims(pid, old));
     }
-    return this.complete(take, decision, records, encoded);
+    return this.complete(take, found);
+  }
+
+  /** Whether this node has got an epoch, and had it not already, when it took the session without Redis. */
+  private isWon(take: Take, claims: FoundSession['claims'], epoch: number): boolean {
+    const here = this.claimHere(take);
+    const hadIt = (here && here.confirmedEpoch >= epoch) || this.options.former.since(epoch, take.pid) !== undefined;
+    return !hadIt && standingOf(claims, epoch, this.options.nodeId) === 'current';
   }
 
   /** The epoch is this node's: what is known of the session is made the newest there is. */
-  private async complete(
-    take: Take,
-    decision: Exclude<Decision<SessionRecord>, { kind: 'none' }>,
-    records: readonly SessionRecord[],
-    encoded: string | undefined,
-  ): Promise<SessionClaim | TakeRefusal> {
+  private async complete(take: Take, { decision, records, encoded }: Found): Promise<SessionClaim | TakeRefusal> {
     const { pid, nsp, duration } = take;
     const { epoch } = decision;
     const record = decision.kind === 'claim' ? decision.record : undefined;
-    const here = record?.kind === 'memory' ? this.claimHere(take) : undefined;
-    const known = here?.current() ?? record?.session;
+    const here = record?.kind === 'memory' ? this.latestHere(take, epoch - 1) : undefined;
+    const known = here ?? record?.session;
     const claim = new SessionClaim(this.options.keeper, {
       ...{ pid, epoch, nsp, duration, owner: this.options.nodeId, isConfirmed: true, isCopyDropped: false },
       session: known ? takenOver(known) : UNKNOWN,
@@ -237,6 +275,11 @@ export class SessionTakeover {
       throw error;
     }
     return claim.isReleased ? 'taken' : claim;
+  }
+
+  /** What this node has of the session, also if it has saved or yielded that since it looked. */
+  private latestHere(take: Take, epoch: number): Session | undefined {
+    return this.claimHere(take)?.current() ?? this.options.former.since(epoch, take.pid)?.current();
   }
 
   /**
@@ -313,12 +356,7 @@ export class SessionTakeover {
     if (standingOf(claims, epoch, this.options.nodeId) === 'superseded') {
       return 'superseded';
     }
-    const isBefore = (at: number | undefined): boolean => at === undefined || at < epoch;
-    const decision = decide(
-      records.filter((record) => isBefore(record.epoch)),
-      new Map([...claims].filter(([at]) => isBefore(at))),
-    );
-    return decision.kind === 'claim' && decision.epoch === epoch ? decision.record.session : undefined;
+    return decideBefore(epoch, records, claims)?.session;
   }
 
   /** Resolves to whether it was this node that deleted it, as far as it can know. */
@@ -362,12 +400,13 @@ export class SessionTakeover {
     const { pid, nsp } = take;
     const { peers } = this.options;
     const answer = new Promise<string | null>((resolve) => {
-      take.onRelease = (answer) => {
+      const onAnswer = (answer: string | null): void => {
         const session = decodeSession(answer, pid);
         if (answer === null || (session?.epoch ?? 0) === epoch - 1) {
           resolve(answer);
-        } // else it is of a node that had the client still earlier
+        } // else it is what that node had still earlier
       };
+      take.asked = { node, onAnswer };
     });
     const answered = within(RELEASE_TIMEOUT_MS, answer);
     const [canHear] = await Promise.all([peers.canHear(nsp, node), peers.askRelease(pid, node, epoch)]);
@@ -394,15 +433,18 @@ export class SessionTakeover {
 
   // ── looking ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** What Redis has of it, once no node is on its way back that may have to write again what Redis has lost. */
-  private async lookWhenAllAreBack(take: Take): Promise<FoundSession> {
+  /**
+   * What Redis has of it, once no node, nor this one, is on its way back that may have to write again what Redis has lost; and
+   * how often the connection had been made then.
+   */
+  private async lookWhenAllAreBack(take: Take): Promise<FoundSession & { connections: number }> {
     const { options } = this;
     for (let looks = 1; ; looks++) {
-      await options.peers.whenAllBack();
-      const before = options.connections();
+      await Promise.all([options.whenWritten(), options.peers.whenAllBack()]);
+      const connections = options.connections();
       const found = await options.retry(() => this.look(take));
-      if (options.connections() === before) {
-        return found;
+      if (options.connections() === connections) {
+        return { ...found, connections };
       }
       // Redis was away meanwhile, and may have lost what another node writes again.
       if (looks === MAX_ATTEMPTS) {

@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks';
 import type { FormerClaims } from './former-claims.js';
-import { standingOf } from './ownership.js';
+import { isClaimLost, standingOf } from './ownership.js';
 import type { PendingWrites } from './pending-writes.js';
 import type { SessionClaim } from './session-claim.js';
 import type { SessionEncoder } from './session-encoder.js';
@@ -25,6 +25,10 @@ export interface SessionVerificationOptions {
   yield(claim: SessionClaim): void;
   /** Deletes what Redis has of a session that is over. */
   endSession(claim: SessionClaim): Promise<void>;
+  /** Writes the sessions of connected clients now. */
+  writeAll(claims: readonly SessionClaim[]): Promise<void>;
+  /** Resolves when what is being written of clients that are gone is written, or cannot be. */
+  whenFinished(): Promise<void>;
 }
 
 /**
@@ -36,9 +40,10 @@ export class SessionVerification {
   private verifying: Promise<boolean> | undefined;
   /** Whether another is due after it. */
   private isDue = false;
-  /** Whether the next verification writes all again: Redis may have an earlier state of them, after a failover. */
-  private isWritingDue = false;
-
+  /** How often Redis was lost, and so may have an earlier state of all sessions, after a failover. */
+  private losses = 0;
+  /** After how many of these all was written again. */
+  private written = 0;
   /** When a number of records was looked into last, by the stopwatch of this process. */
   private lookedAt = -Infinity;
 
@@ -46,12 +51,23 @@ export class SessionVerification {
 
   /** The next verification writes all sessions again. */
   scheduleWriting(): void {
-    this.isWritingDue = true;
+    this.losses++;
   }
 
-  /** Whether no verification is under way. */
+  /** Whether all is verified, and written again what Redis may have lost. */
   get isDone(): boolean {
-    return this.verifying === undefined;
+    return this.verifying === undefined && this.isWritten;
+  }
+
+  /** Writes again what Redis may have lost, unless that is done. Resolves when it is, or cannot be. */
+  async whenWritten(): Promise<void> {
+    if (!this.isWritten && this.options.isReady()) {
+      await this.run().catch(() => undefined);
+    }
+  }
+
+  private get isWritten(): boolean {
+    return this.written === this.losses;
   }
 
   /**
@@ -86,8 +102,9 @@ export class SessionVerification {
   async isOurs(claim: SessionClaim): Promise<boolean> {
     const { pid, nsp, epoch } = claim;
     const { nodeId, records, encoder } = this.options;
-    let standing = standingOf(await records.claimsOf(pid), epoch, nodeId);
-    if (standing === 'unclaimed' && epoch > 0) {
+    const claims = await records.claimsOf(pid);
+    let standing = standingOf(claims, epoch, nodeId);
+    if (isClaimLost(claims, epoch, nodeId)) {
       claim.isCopyDropped = false;
       const encoded = encoder.encode('save', claim);
       standing = standingOf(await records.claim(pid, nsp, epoch, encoded), epoch, nodeId);
@@ -100,13 +117,16 @@ export class SessionVerification {
   private async runWhileDue(): Promise<boolean> {
     while (this.isDue && this.options.isReady()) {
       this.isDue = false;
-      const isWritingDue = this.isWritingDue;
-      this.isWritingDue = false;
-      await inTurns([...this.options.claims.values()], (claim) => this.verifyClaim(claim, isWritingDue));
-      if (isWritingDue) {
-        await inTurns(this.options.former.ofThoseWhoLeft, (claim) => this.writeAgain(claim));
+      const { losses, isWritten, options } = this;
+      const held = [...options.claims.values()].filter(({ mode }) => mode === 'held');
+      await inTurns(held, (claim) => this.verifyClaim(claim, !isWritten));
+      if (!isWritten) {
+        await options.writeAll(held.filter((claim) => options.claims.get(claim.pid) === claim));
+        await inTurns(options.former.ofThoseWhoLeft, (claim) => this.writeAgain(claim));
+        await options.whenFinished();
       }
       await this.verifyRecords();
+      this.written = losses;
     }
     return !this.isDue;
   }

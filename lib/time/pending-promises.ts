@@ -12,6 +12,11 @@ export class PendingPromises {
     this.promises.add(done);
   }
 
+  /** Resolves when all that there are now are settled. */
+  async whenPresentDone(): Promise<void> {
+    await Promise.all(this.promises);
+  }
+
   /** Resolves when all are settled, those that are added meanwhile too. */
   async whenDone(): Promise<void> {
     while (this.promises.size > 0) {

@@ -12,7 +12,7 @@ describe('SessionHandover', () => {
   /** Sessions that are here, by their ids. */
   let here: Map<string, string>;
   let released: [pid: string, epoch: number][];
-  let answers: [pid: string, session: string | null][];
+  let answers: [pid: string, session: string | null, node: string][];
   let awaited: string[];
   let handover: SessionHandover;
 
@@ -41,7 +41,7 @@ describe('SessionHandover', () => {
         released.push([pid, epoch]);
         return Promise.resolve(here.get(pid));
       },
-      onResponse: (pid, session) => answers.push([pid, session]),
+      onResponse: (...answer) => answers.push(answer),
     });
   });
 
@@ -90,7 +90,7 @@ describe('SessionHandover', () => {
     ] as const) {
       handover.onResponse({ kind: 'session-response', node: infoOf('there'), pid: 'p', to, session });
     }
-    expect(answers).toEqual([['p', 'encoded'], ['p', null]]); // prettier-ignore
+    expect(answers).toEqual([['p', 'encoded', 'there'], ['p', null, 'there']]); // prettier-ignore
   });
 
   test('waits for nodes that are on their way back', async () => {

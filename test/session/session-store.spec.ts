@@ -79,7 +79,7 @@ async function startStores(port: number, count: number) {
               if (n !== i) {
                 void other.release(pid, epoch).then((session) => {
                   if (session || String(n) === at) {
-                    stores[i]!.onReleased(pid, session ?? null);
+                    stores[i]!.onReleased(pid, session ?? null, String(n));
                   }
                 });
               }

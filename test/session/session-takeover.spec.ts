@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { RedisClientError } from '../../lib/redis/errors.js';
+import { FormerClaims } from '../../lib/session/former-claims.js';
 import { SessionClaim, type SessionHolder } from '../../lib/session/session-claim.js';
 import type { FoundSession, SessionRecord } from '../../lib/session/session-records.js';
 import { SessionTakeover, type TakeRefusal } from '../../lib/session/session-takeover.js';
@@ -101,6 +102,10 @@ describe('SessionTakeover', () => {
   let isHeard: boolean;
   /** Resolves when no other node is on its way back to Redis. */
   let allBack: Promise<void>;
+  /** Resolves when this node has written again what Redis may have lost. */
+  let written: Promise<void>;
+  /** What this node had before. */
+  let former: FormerClaims;
   /** What other nodes do when they are asked. */
   let onAsked: (pid: string, at: string, epoch: number) => void;
   let log: string[];
@@ -115,11 +120,12 @@ describe('SessionTakeover', () => {
     claims = new Map();
     isReady = isHeard = true;
     connections = 1;
-    allBack = Promise.resolve();
+    allBack = written = Promise.resolve();
+    former = new FormerClaims();
     onAsked = () => undefined;
     retry = (run) => run();
     takeover = new SessionTakeover(records, {
-      ...{ nodeId: SELF, claims, keeper, retry: (run) => retry(run) },
+      ...{ nodeId: SELF, claims, former, keeper, retry: (run) => retry(run), whenWritten: () => written },
       isReady: () => isReady,
       connections: () => connections,
       peers: {
@@ -225,7 +231,7 @@ describe('SessionTakeover', () => {
 
     test('asks who has claimed it last, and is unknown if that node does not have it', async () => {
       records.claims.set('c', new Map([[1, 'b']]));
-      onAsked = (pid) => takeover.onReleased(pid, null);
+      onAsked = (pid) => takeover.onReleased(pid, null, 'b');
       expect(await take('c')).toBe('unknown');
       expect(log).toContain('ask b for c 2');
       expect(log.at(-1)).toBe('discarding c');
@@ -233,7 +239,7 @@ describe('SessionTakeover', () => {
 
     test('is what that node says it is', async () => {
       records.claims.set('c', new Map([[1, 'b']]));
-      onAsked = (pid) => takeover.onReleased(pid, encodeSession(sessionOf(pid, { epoch: 1, data: { on: 'b' } })));
+      onAsked = (pid) => takeover.onReleased(pid, encodeSession(sessionOf(pid, { epoch: 1, data: { on: 'b' } })), 'b');
       expect(await taken('c')).toMatchObject({ epoch: 2, session: { data: { on: 'b' } } });
     });
   });
@@ -245,7 +251,7 @@ describe('SessionTakeover', () => {
       encodeSession(sessionOf('c', { epoch, owner: 'b', data }));
 
     test('has the session as that node says it is now, writes it, and removes its record there', async () => {
-      onAsked = (pid) => takeover.onReleased(pid, answer(1));
+      onAsked = (pid) => takeover.onReleased(pid, answer(1), 'b');
       const claim = await taken('c');
       expect(claim).toMatchObject({ epoch: 2, isAnswered: true, session: { data: { as: 'now' }, owners: ['b'] } });
       expect(log).toEqual(expect.arrayContaining(['ask b for c 2', 'removeLiveOf b c', 'write c']));
@@ -253,8 +259,8 @@ describe('SessionTakeover', () => {
 
     test('passes over the answer of a node that had the client earlier', async () => {
       onAsked = (pid) => {
-        takeover.onReleased(pid, answer(0, { as: 'long ago' }));
-        takeover.onReleased(pid, answer(1));
+        takeover.onReleased(pid, answer(0, { as: 'long ago' }), 'b');
+        takeover.onReleased(pid, answer(1), 'b');
       };
       expect((await taken('c')).session.data).toEqual({ as: 'now' });
     });
@@ -263,7 +269,7 @@ describe('SessionTakeover', () => {
       onAsked = (pid) => {
         records.live.clear();
         records.stored.set(pid, sessionOf(pid, { epoch: 1, owner: 'b', data: { as: 'it left' } }));
-        takeover.onReleased(pid, null);
+        takeover.onReleased(pid, null, 'b');
       };
       const claim = await taken('c');
       expect(claim).toMatchObject({ isAnswered: true, session: { data: { as: 'it left' } } });
@@ -298,7 +304,7 @@ describe('SessionTakeover', () => {
       onAsked = (pid) =>
         void setTimeout(() => {
           records.claims.get(pid)!.set(3, 'third');
-          takeover.onReleased(pid, answer(1));
+          takeover.onReleased(pid, answer(1), 'b');
         }, 200);
       const taking = take('c');
       await turn();
@@ -311,7 +317,7 @@ describe('SessionTakeover', () => {
     test('is refused if it was released while this node asked', async () => {
       onAsked = (pid) => {
         claims.get(pid)!.end();
-        takeover.onReleased(pid, answer(1));
+        takeover.onReleased(pid, answer(1), 'b');
       };
       expect(await take('c')).toBe('taken');
     });
@@ -327,7 +333,7 @@ describe('SessionTakeover', () => {
       let asked = 0;
       onAsked = (pid) => {
         if (++asked > 1) {
-          takeover.onReleased(pid, answer(1));
+          takeover.onReleased(pid, answer(1), 'b');
         } else {
           connections++;
           isHeard = true; // when it is asked again
@@ -359,7 +365,8 @@ describe('SessionTakeover', () => {
     test('yields it if another node has claimed it since, and takes it from that one', async () => {
       const before = connect(sessionOf('c', { data: { as: 'here' } }));
       records.claims.set('c', new Map([[1, 'b']]));
-      onAsked = (pid) => takeover.onReleased(pid, encodeSession(sessionOf(pid, { epoch: 1, data: { as: 'on b' } })));
+      onAsked = (pid) =>
+        takeover.onReleased(pid, encodeSession(sessionOf(pid, { epoch: 1, data: { as: 'on b' } })), 'b');
       expect(await taken('c')).toMatchObject({ epoch: 2, session: { data: { as: 'on b' } } });
       expect(before.claim.mode).toBe('yielded');
     });

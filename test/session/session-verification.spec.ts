@@ -13,6 +13,10 @@ describe('SessionVerification', () => {
   let left: SessionClaim[];
   let stored: [pid: string, encoded: string, lifetime: number][];
   let ended: string[];
+  /** Of which connected clients sessions were written at once. */
+  let written: string[];
+  /** Resolves when what is being written of clients that are gone is. */
+  let finished: Promise<void>;
   /** What Redis says: the claims, and which sessions of connected clients of this node it has. */
   let owners: Record<string, Claims>;
   let present: Set<string> | undefined;
@@ -40,6 +44,8 @@ describe('SessionVerification', () => {
     left = [];
     stored = [];
     ended = [];
+    written = [];
+    finished = Promise.resolve();
     owners = {};
     present = new Set();
     isReady = true;
@@ -67,6 +73,11 @@ describe('SessionVerification', () => {
         store: (...what) => Promise.resolve(void stored.push(what)),
       },
       endSession: ({ pid }) => Promise.resolve(void ended.push(pid)),
+      writeAll: (claims) => {
+        written.push(...claims.map(({ pid }) => pid));
+        return Promise.resolve();
+      },
+      whenFinished: () => finished,
       encoder: { encode: () => 'encoded' },
       writes: { add: (_operation, write) => void write },
       yield: (claim) => {
