@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from '@jest/globals';
+import { io as connect } from 'socket.io-client';
 import type { RedisStreamsAdapterOptions } from '../../lib/adapter/index.js';
-import { type Member, numbers, RedisServer, RespProxy, TcpProxy, until } from '../kit/index.js';
+import type { ClusterNode } from '../../lib/cluster/cluster-node.js';
+import { closeAfterwards, type Member, numbers, RedisServer, RespProxy, TcpProxy, until } from '../kit/index.js';
 import type { Rewriting } from '../kit/resp-proxy.js';
 import { haveReadAll, startNode } from './recovery-node.js';
 import { receives, visit, type Visitor, visits } from './visitor.js';
@@ -55,7 +57,7 @@ class FailingNode {
     this.networks.reader.target(redis.port);
   }
 
-  async connectTo(redis: RedisServer, ...which: ('commands' | 'reader')[]): Promise<void> {
+  async connectTo(redis: Pick<RedisServer, 'port'>, ...which: ('commands' | 'reader')[]): Promise<void> {
     for (const name of which) {
       this.networks[name].target(redis.port);
       await this.networks[name].accept();
@@ -63,7 +65,7 @@ class FailingNode {
   }
 
   /** It loses its connections, and makes new ones to another server. */
-  async moveTo(redis: RedisServer): Promise<void> {
+  async moveTo(redis: Pick<RedisServer, 'port'>): Promise<void> {
     this.isolate(...BOTH);
     await this.connectTo(redis, ...BOTH);
   }
@@ -459,6 +461,79 @@ describe('a client that has moved to a node, and left it, and whose session as i
     await b.connectTo(replica, ...BOTH);
     await expectAsItLeft(visitor, c);
   });
+});
+
+test('a client that has left is recovered by its node at once, though a failover lost what it left', async () => {
+  const { master, replica, a, b, c, fallsBehind, promote } = await setUp();
+  const visitor = await visit(a, { rooms: ['red'] });
+  a.io.emit('msg', 0);
+  await receives(visitor, 1);
+  await settled(replica, a, b, c);
+  await until(
+    async () => (await replica.command('HEXISTS', `sio:session:live:${a.member.node.id}`, visitor.pid!)) === 1,
+    {
+      what: 'the session',
+    },
+  );
+  await fallsBehind(1);
+  for (let i = 0; i < 2_000; i++) {
+    // Others have left before: these are written again first.
+    const holder = { current: () => ({ sid: 'sid', rooms: [], data: {} }), data: {}, release: () => undefined };
+    (a.member.node as ClusterNode).sessions.open(`other-${i}`, '/', 60_000, holder).giveBack();
+  }
+  await until(async () => (await master.command('EXISTS', 'sio:session:other-1999')) === 1, { what: 'the others' });
+  void a.io.sockets.sockets.get(visitor.sid)!.join('green');
+  await visitor.stayAway();
+  await until(async () => (await master.command('EXISTS', `sio:session:${visitor.pid}`)) === 1, {
+    what: 'the session as its client left it',
+  });
+  a.isolate(...BOTH);
+  await promote();
+  for (const node of [b, c]) {
+    await node.moveTo(replica);
+  }
+  visitor.comeBack(a.url);
+  await a.connectTo(replica, ...BOTH);
+  await visits(visitor, 2);
+  expect(visitor.visits.map(({ recovered }) => recovered)).toEqual([false, true]);
+  expect(a.io.sockets.sockets.get(visitor.sid)!.rooms).toEqual(new Set([visitor.sid, 'red', 'green']));
+});
+
+test('what a node found before a failover is not claimed after it: another has had the client since', async () => {
+  const { master, replica, a, b, c, fallsBehind, promote } = await setUp();
+  let claims = 0;
+  /** It cannot claim as long as it is connected through this. */
+  const withoutClaims = (command: readonly Buffer[]): Rewriting => {
+    const isClaim = String(command[0]).toUpperCase() === 'HSETNX';
+    claims += isClaim ? 1 : 0;
+    return isClaim ? { error: 'TRYAGAIN not now' } : { send: command };
+  };
+  const d = await FailingNode.start(await RespProxy.start(master.port, withoutClaims));
+  const visitor = await visit(a, { rooms: ['red'] });
+  a.io.emit('msg', 0);
+  await receives(visitor, 1);
+  await settled(replica, a, b, c, d);
+  await until(
+    async () => (await replica.command('HEXISTS', `sio:session:live:${a.member.node.id}`, visitor.pid!)) === 1,
+    {
+      what: 'the session',
+    },
+  );
+  await fallsBehind(1);
+  const auth = { pid: visitor.pid, offset: visitor.offset };
+  const again = connect(d.url, { transports: ['websocket'], forceNew: true, reconnection: false, auth });
+  closeAfterwards({ close: () => again.disconnect() });
+  await until(() => claims > 0, { what: 'a claim' });
+  await moveTo(visitor, b, 2);
+  visitor.socket.io.reconnection(false);
+  void b.io.sockets.sockets.get(visitor.sid)!.join('green');
+  await promote();
+  for (const node of [d, a, b, c]) {
+    await node.moveTo(replica);
+  }
+  await until(() => again.connected, { what: 'the client to be connected', timeout: 15_000 });
+  expect([again.recovered, again.id]).toEqual([true, visitor.sid]);
+  expect(d.io.sockets.sockets.get(visitor.sid)!.rooms).toEqual(new Set([visitor.sid, 'red', 'green']));
 });
 
 /** As if a node was killed before it wrote the session of a client that it has recovered: the claim to it contains it. */

@@ -98,6 +98,20 @@ describe('Checkpoints', () => {
     expect(written).toEqual([]);
   });
 
+  test('writes all of some sessions at once, and nothing of those whose clients are gone or not confirmed', async () => {
+    const [a, gone, unconfirmed] = [open('a'), open('gone'), open('unconfirmed')];
+    a.touch();
+    gone.mode = 'saving';
+    unconfirmed.isConfirmed = false;
+    await checkpoints.writeAll([a, gone, unconfirmed]);
+    expect(written).toEqual([['a']]);
+    await pass();
+    expect(written).toHaveLength(1); // it is not due any more
+    failing = true;
+    await checkpoints.writeAll([a]);
+    expect(failures).toBe(1);
+  });
+
   test('writes again what could not be written, when Redis is back', async () => {
     failing = true;
     const claim = open('a');

@@ -42,6 +42,27 @@ describe('FormerClaims', () => {
     expect(former.before(2, 'a')).toBe(stored);
   });
 
+  test('finds the newest claim since an epoch, yielded or stored, but none whose client said goodbye', () => {
+    const [stored, yielded, discarded] = [claim('a', 1), claim('a', 2), claim('b', 2)];
+    former.addLeft(stored);
+    expect([former.since(1, 'a'), former.since(2, 'a')]).toEqual([stored, undefined]);
+    former.addYielded(yielded);
+    expect([former.since(1, 'a'), former.since(3, 'a')]).toEqual([yielded, undefined]);
+    discarded.discard();
+    discarded.end();
+    former.addLeft(discarded);
+    expect(former.since(1, 'b')).toBeUndefined();
+  });
+
+  test('gives of each client that has left or has come elsewhere its newest claim', () => {
+    const [old, left, yielded, older] = [claim('a', 1), claim('b', 3), claim('a', 2), claim('b', 2)];
+    former.addLeft(old);
+    former.addLeft(left);
+    former.addYielded(yielded);
+    former.addYielded(older);
+    expect(former.ofThoseWhoLeft).toEqual([yielded, left]);
+  });
+
   test('forgets what was yielded after 10 s and what was stored after a minute', () => {
     former.addYielded(claim('a', 1));
     former.addLeft(claim('b', 1));

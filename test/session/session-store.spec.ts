@@ -4,7 +4,7 @@ import { driverFor } from '../../lib/redis/driver-for.js';
 import { ReconnectRetry } from '../../lib/redis/reconnect-retry.js';
 import { type SessionClaim, type SessionHolder } from '../../lib/session/session-claim.js';
 import { SessionStore } from '../../lib/session/session-store.js';
-import { encodeClaim, encodeSession, type Session } from '../../lib/wire/session.js';
+import { decodeSession, encodeClaim, encodeSession, type Session } from '../../lib/wire/session.js';
 import { closeAfterwards, RedisServer, TcpProxy, until } from '../kit/index.js';
 
 function sessionOf(pid: string, more: Partial<Session> = {}): Session {
@@ -243,5 +243,31 @@ describe('SessionStore', () => {
     stores[0]!.open('client', '/admin', 10_000, new Holder(sessionOf('client'))).giveBack();
     expect(await take(stores[0]!, 'client')).toBeUndefined();
     expect(await take(stores[0]!, 'client', '/admin')).toMatchObject({ nsp: '/admin' });
+  });
+
+  test('of connected clients and of those that are gone are written again when it is verified', async () => {
+    const redis = await RedisServer.start();
+    const { stores } = await startStores(redis.port, 1);
+    const [store] = stores as [SessionStore];
+    connect(store, sessionOf('here'));
+    const { claim } = connect(store, sessionOf('going'));
+    await until(async () => (await redis.command('HLEN', 's:live:0')) === 3, { what: 'the sessions to be written' });
+    await redis.command('FLUSHALL'); // as if a failover had lost them
+    claim.giveBack();
+    store.onReady();
+    await store.verify();
+    expect(await redis.command('HEXISTS', 's:live:0', 'here')).toBe(1);
+    expect(await redis.command('EXISTS', 's:going')).toBe(1);
+    expect(store.isVerified).toBe(true);
+  });
+
+  test('let go of for a node that has claimed a later epoch are kept for the one that claimed in between', async () => {
+    const redis = await RedisServer.start();
+    const { stores } = await startStores(redis.port, 1);
+    const [store] = stores as [SessionStore];
+    const { holder } = connect(store, sessionOf('client', { data: { as: 'here' } }));
+    expect(await store.release('client', 2)).toBeUndefined();
+    expect(holder.isReleased).toBe(true);
+    expect(decodeSession(await store.release('client', 1), 'client')).toMatchObject({ data: { as: 'here' } });
   });
 });

@@ -265,6 +265,14 @@ describe('SessionTakeover', () => {
       expect((await taken('c')).session.data).toEqual({ as: 'now' });
     });
 
+    test('does not believe another node, which may have an older state of the same epoch', async () => {
+      onAsked = (pid) => {
+        takeover.onReleased(pid, answer(1, { as: 'recovered without Redis' }), 'x');
+        takeover.onReleased(pid, answer(1), 'b');
+      };
+      expect((await taken('c')).session.data).toEqual({ as: 'now' });
+    });
+
     test('has what was written meanwhile if that node had it no more', async () => {
       onAsked = (pid) => {
         records.live.clear();
@@ -362,6 +370,24 @@ describe('SessionTakeover', () => {
       expect(log).toContain('write c');
     });
 
+    test('has what was saved here since it was looked for', async () => {
+      const { claim } = connect(sessionOf('c', { data: { as: 'found' } }));
+      records.onClaim = () => {
+        claims.delete('c');
+        claim.giveBack({ sid: 'sid', rooms: [], data: { as: 'saved' } });
+        former.addLeft(claim);
+      };
+      expect((await taken('c')).session.data).toEqual({ as: 'saved' });
+      expect(log).toContain('write c');
+    });
+
+    test('is claimed once more if the epoch was its own already, confirmed meanwhile', async () => {
+      const { claim } = connect(sessionOf('c'), { epoch: 1, isConfirmed: false });
+      records.onClaim = () => (claim.isConfirmed = true);
+      expect(await taken('c')).toMatchObject({ epoch: 2 });
+      expect(log.filter((what) => what.startsWith('claim c'))).toEqual(['claim c 1', 'claim c 2']);
+    });
+
     test('yields it if another node has claimed it since, and takes it from that one', async () => {
       const before = connect(sessionOf('c', { data: { as: 'here' } }));
       records.claims.set('c', new Map([[1, 'b']]));
@@ -402,6 +428,56 @@ describe('SessionTakeover', () => {
       expect(await take('d')).toBe('redis-away');
       expect(log).toEqual(['find 1', 'take failed: away', 'find 1', 'take failed: away']);
     });
+  });
+
+  describe('when the connection is lost while it is claimed', () => {
+    beforeEach(() => {
+      retry = async (run) => {
+        try {
+          return await run();
+        } catch {
+          connections++;
+          return run();
+        }
+      };
+      records.stored.set('c', sessionOf('c', { data: { as: 'before' } }));
+    });
+
+    /** The claim is executed, or is not, and its answer is lost. */
+    function loseClaim(isExecuted: boolean, onLost = (): void => undefined): void {
+      const claim = records.claim.bind(records);
+      records.claim = async (...args) => {
+        records.claim = claim;
+        if (isExecuted) await claim(...args);
+        onLost();
+        throw new RedisClientError('lost');
+      };
+    }
+
+    test('is looked for again, as what was found may be older than what others write again', async () => {
+      loseClaim(false, () => records.stored.set('c', sessionOf('c', { epoch: 1, owner: 'b', data: { as: 'since' } })));
+      expect(await taken('c')).toMatchObject({ epoch: 2, session: { data: { as: 'since' } } });
+      expect(log.filter((what) => what.startsWith('claim'))).toEqual(['claim c 2']);
+    });
+
+    test('is this node\u2019s if Redis has the claim', async () => {
+      loseClaim(true);
+      expect(await taken('c')).toMatchObject({ epoch: 1, session: { data: { as: 'before' } } });
+      expect(log.filter((what) => what.startsWith('claim'))).toEqual(['claim c 1']);
+    });
+  });
+
+  test('is looked for when this node has written again what Redis may have lost', async () => {
+    records.stored.set('c', sessionOf('c'));
+    let resolve!: () => void;
+    written = new Promise((resolved) => (resolve = resolved));
+    const taking = taken('c');
+    await turn();
+    await turn();
+    expect(log).toEqual([]);
+    resolve();
+    await taking;
+    expect(log).toContain('find 1');
   });
 
   test('claimed, and lost from Redis before it is complete, is kept here to be written later', async () => {

@@ -17,6 +17,8 @@ describe('SessionVerification', () => {
   let written: string[];
   /** Resolves when what is being written of clients that are gone is. */
   let finished: Promise<void>;
+  /** Whether Redis refuses to say who has claimed what. */
+  let failing: boolean;
   /** What Redis says: the claims, and which sessions of connected clients of this node it has. */
   let owners: Record<string, Claims>;
   let present: Set<string> | undefined;
@@ -45,6 +47,7 @@ describe('SessionVerification', () => {
     stored = [];
     ended = [];
     written = [];
+    failing = false;
     finished = Promise.resolve();
     owners = {};
     present = new Set();
@@ -64,6 +67,7 @@ describe('SessionVerification', () => {
         removeLive: (pid) => Promise.resolve(void removed.push(pid)),
         claimsOf: (pid) => {
           asked++;
+          if (failing) return Promise.reject(new Error('CLUSTERDOWN'));
           return Promise.resolve(owners[pid] ?? new Map());
         },
         claim: (pid, _nsp, epoch) => {
@@ -134,6 +138,54 @@ describe('SessionVerification', () => {
     expect(touched).toEqual(['a']);
     await verification.run();
     expect(touched).toEqual(['a']);
+  });
+
+  describe('when Redis may have lost writes, is done', () => {
+    const release = (): { promise: Promise<void>; resolve: () => void } => {
+      let resolve!: () => void;
+      const promise = new Promise<void>((resolved) => (resolve = resolved));
+      return { promise, resolve };
+    };
+
+    test('after all connected clients\u2019 sessions were written, also those that never were', async () => {
+      open('a');
+      open('unwritten', { wasWritten: false });
+      open('theirs');
+      owners = { theirs: new Map([[2, 'other']]) };
+      await verification.run();
+      expect(written).toEqual([]);
+      verification.scheduleWriting();
+      expect(verification.isDone).toBe(false);
+      await verification.run();
+      expect([written, verification.isDone]).toEqual([['a', 'unwritten'], true]);
+    });
+
+    test('after what is being written of clients that are gone', async () => {
+      const { promise, resolve } = release();
+      finished = promise;
+      verification.scheduleWriting();
+      const run = verification.run();
+      await new Promise((turn) => setImmediate(turn));
+      expect(verification.isDone).toBe(false);
+      resolve();
+      await run;
+      expect(verification.isDone).toBe(true);
+    });
+
+    test('not if that failed, until it is tried again', async () => {
+      open('a');
+      failing = true;
+      verification.scheduleWriting();
+      await expect(verification.run()).rejects.toThrow('CLUSTERDOWN');
+      await verification.whenWritten();
+      expect([verification.isDone, written]).toEqual([false, []]);
+      failing = false;
+      await verification.whenWritten();
+      expect([verification.isDone, written]).toEqual([true, ['a']]);
+      const before = asked;
+      await verification.whenWritten();
+      expect(asked).toBe(before);
+    });
   });
 
   describe('of clients that have left, when Redis may have an earlier state,', () => {
