@@ -190,7 +190,7 @@ export class SessionStore implements ClaimKeeper {
    * Redis has those of this node's clients and no others.
    */
   async keepAlive(): Promise<void> {
-    await this.verification.whenWritten(); // the last time, it could not be written
+    await this.verification.catchUp();
     if (!this.records.hasLive) {
       return;
     }

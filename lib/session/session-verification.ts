@@ -59,8 +59,15 @@ export class SessionVerification {
     return this.verifying === undefined && this.isWritten;
   }
 
-  /** Writes again what Redis may have lost, unless that is done. Resolves when it is, or cannot be. */
+  /** Resolves when what Redis may have lost is written again, or could not be; at once if that is not under way. */
   async whenWritten(): Promise<void> {
+    if (!this.isWritten) {
+      await this.verifying?.catch(() => undefined);
+    }
+  }
+
+  /** To be called from time to time: what could not be written again is tried again. */
+  async catchUp(): Promise<void> {
     if (!this.isWritten && this.options.isReady()) {
       await this.run().catch(() => undefined);
     }
