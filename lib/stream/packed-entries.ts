@@ -9,6 +9,8 @@ import { binarySearch } from './binary-search.js';
 const SLAB_BYTES = 128 * 1024;
 /** An entry of more bytes has a piece of its own. */
 const LARGE_BYTES = SLAB_BYTES / 8;
+/** How many pieces that hold nothing any more are kept for what comes next. */
+const MAX_SPARE_SLABS = 4;
 /** For how many entries there are slots at first: a power of two, and few, for without recovery there are none. */
 const FIRST_CAPACITY = 64;
 
@@ -26,7 +28,8 @@ const NUMBERS = 5;
  * Thousands of them come each second and stay for some seconds. As objects they would be what the garbage collector has most
  * to do with: it copies what stays, and nothing else runs meanwhile. So an entry is made an object of only if somebody asks
  * for it, and then it is kept as one for the next who asks. Only its id is kept as the string that it came as: it is asked for
- * when the entry leaves.
+ * when the entry leaves. The pieces of memory are used again: what is taken from outside of the heap counts for the time of
+ * the next full collection, which would come every two seconds.
  *
  * Each has a place: a number, larger by one than that of the entry before.
  */
@@ -53,6 +56,10 @@ export class PackedEntries {
   private slab: Buffer | undefined;
   /** Where in it. */
   private written = 0;
+  /** Pieces that hold nothing any more. */
+  private readonly spare: Buffer[] = [];
+  /** Pieces of which entries were made: whoever has those may keep them. */
+  private readonly lent = new WeakSet<Buffer>();
 
   constructor(entries: Iterable<LogEntry> = []) {
     for (const entry of entries) {
@@ -105,12 +112,16 @@ export class PackedEntries {
     const place = this.begin;
     const slot = this.slotOf(place);
     const removed = { id: this.idAt(place), origin: this.originAt(slot) };
+    const slab = this.slabs[slot]!;
     this.weight -= this.numberAt(slot, WEIGHT);
     this.ids[slot] = this.slabs[slot] = this.nodes[slot] = undefined;
     if (this.made.size > 0) {
       this.made.delete(place);
     }
     this.begin++;
+    if (slab !== this.slab && slab !== this.slabs[this.slotOf(this.begin)]) {
+      this.reuse(slab);
+    }
     return removed;
   }
 
@@ -120,7 +131,9 @@ export class PackedEntries {
     let entry = this.made.get(place);
     if (!entry) {
       const from = this.numberAt(slot, OFFSET);
-      const fields = new FieldsInReply(this.slabs[slot]!, from, this.numberAt(slot, COUNT), this.numberAt(slot, SIZE));
+      const slab = this.slabs[slot]!;
+      const fields = new FieldsInReply(slab, from, this.numberAt(slot, COUNT), this.numberAt(slot, SIZE));
+      this.lent.add(slab);
       entry = parseEntry(this.idAt(place), fields);
       this.made.set(place, entry);
     }
@@ -169,10 +182,17 @@ export class PackedEntries {
       return Buffer.allocUnsafeSlow(bytes);
     }
     if (!this.slab || this.written + bytes > this.slab.length) {
-      this.slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
+      this.slab = this.spare.pop() ?? Buffer.allocUnsafeSlow(SLAB_BYTES);
       this.written = 0;
     }
     return this.slab;
+  }
+
+  /** @param slab - whose last entry has left */
+  private reuse(slab: Buffer): void {
+    if (slab.length === SLAB_BYTES && this.spare.length < MAX_SPARE_SLABS && !this.lent.has(slab)) {
+      this.spare.push(slab);
+    }
   }
 
   /** Doubles the number of slots. */

@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, test } from '@jest/globals';
+import { beforeEach, describe, expect, jest, test } from '@jest/globals';
 import fc from 'fast-check';
 import { FieldsInReply } from '../../lib/redis/stream-reply.js';
 import { PackedEntries } from '../../lib/stream/packed-entries.js';
@@ -109,6 +109,30 @@ describe('PackedEntries', () => {
     const sizes = [10, 20_000, 10, 500_000, 130_000, 10, 100_000, 10];
     sizes.forEach((size, n) => entries.push(plain(n, JSON.stringify('x'.repeat(size)))));
     expect([...entries].map(({ data }) => data.length - 2)).toEqual(sizes);
+  });
+
+  test('takes no memory for entries that come once as many have left', () => {
+    const data = JSON.stringify('x'.repeat(1_000));
+    for (let n = 0; n < 1_000; n++) entries.push(plain(n, data));
+    const allocated = jest.spyOn(Buffer, 'allocUnsafeSlow');
+    for (let n = 1_000; n < 6_000; n++) {
+      entries.push(plain(n, data));
+      if (n % 100 === 0) while (entries.length > 900) entries.shift(); // as it is evicted: many at once
+    }
+    expect(allocated.mock.calls.length).toBeLessThan(5);
+    allocated.mockRestore();
+  });
+
+  test('leaves an entry that somebody has as it is, whatever comes when it has left', () => {
+    const kept = [0, 200, 400].map((n) => ({ n, entry: undefined as LogEntry | undefined }));
+    for (let n = 0; n < 3_000; n++) {
+      const place = entries.push(plain(n, JSON.stringify(`${n} ${'x'.repeat(500)}`)));
+      for (const one of kept) if (one.n === n) one.entry = entries.at(place);
+      if (entries.length > 500) entries.shift();
+    }
+    for (const { n, entry } of kept) {
+      expect(read(entry!)).toEqual(read(plain(n, JSON.stringify(`${n} ${'x'.repeat(500)}`))));
+    }
   });
 
   test('does not hold the reply in which an entry came', () => {
