@@ -1,6 +1,7 @@
 import type { RecoveryRefusal } from '../cluster/events.js';
 import type { StreamLog } from '../stream/stream-log.js';
 import { coversCut, isInCut, joinCuts, NOTHING, type Cut } from '../wire/cut.js';
+import { describeOrigin } from '../stream/history.js';
 import { nodeOfLane } from '../wire/entry.js';
 import type { LastGiven, Session } from '../wire/session.js';
 import { compareStreamIds } from '../wire/stream-id.js';
@@ -22,16 +23,18 @@ export async function findReplayStart(
   cut: Cut,
   isConfirmed: boolean,
 ): Promise<Cut | RecoveryRefusal> {
-  const { since = NOTHING, sent, position, mark, forgotten } = session;
+  const { since = NOTHING, sent, position, mark: markOfSession, forgotten } = session;
   if (isConfirmed) {
     // Redis may have another history already than the one that was read here.
     if (!(await log.whenReading(CATCH_UP_TIMEOUT_MS))) {
       return 'redis-away';
     }
     // All that the session says is of the history to which its position belongs.
-    const ofSession = position ? await log.isInLog(position.position, mark) : 'yes';
+    const ofSession = position ? await log.isInLog(position.position, markOfSession) : 'yes';
     const isUsable = ofSession === 'yes' || ofSession === 'trimmed';
-    const isThere = isUsable && cut.position !== position?.position ? await log.isInLog(cut.position) : ofSession;
+    const isKnown = cut.position === position?.position && !cut.mark;
+    const mark = cut.mark && describeOrigin(cut.mark);
+    const isThere = isUsable && !isKnown ? await log.isInLog(cut.position, mark) : ofSession;
     if (isThere === 'no' || isThere === 'unknown') {
       return isThere === 'no' ? 'offset' : 'redis-away';
     }

@@ -92,13 +92,18 @@ export class EntryAdmission implements EntryTarget {
     if (origin && !this.admit(origin, entry)) {
       return;
     }
-    this.progress.position = entry.id;
+    this.moveTo(entry);
     const own = this.target.onRead(entry);
     if (entry.problem === undefined) {
       this.target.deliver(entry, own);
     } else {
       this.reject(entry.id, entry.problem);
     }
+  }
+
+  private moveTo({ id, origin }: LogEntry): void {
+    this.progress.position = id;
+    this.progress.origin = origin;
   }
 
   /** Reports what is missing before an entry. Returns false if it is there twice. */
@@ -108,7 +113,7 @@ export class EntryAdmission implements EntryTarget {
     if (duplicate) {
       this.counters.duplicates++;
       if (isRepeated) {
-        this.progress.position = entry.id;
+        this.moveTo(entry);
         this.target.onRead(entry);
       }
       return false;

@@ -58,8 +58,13 @@ export function describeMark(entry: LogEntry): string {
   return textOf(markOf(entry));
 }
 
+/** The same, of an entry that has this origin. */
+export function describeOrigin({ node, seq }: Origin): string {
+  return `${node}:${seq}`;
+}
+
 function textOf(mark: Mark): string {
-  return typeof mark === 'string' ? mark : `${mark.node}:${mark.seq}`;
+  return typeof mark === 'string' ? mark : describeOrigin(mark);
 }
 
 function markOf({ origin, uid, data }: LogEntry): Mark {

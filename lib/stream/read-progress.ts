@@ -21,6 +21,8 @@ export class ReadProgress {
   fetched: StreamId | undefined;
   /** The id of the last entry that was delivered, or at which reading began; undefined while opening. */
   position: StreamId | undefined;
+  /** Who appended the entry at the position, if it was delivered and says so. */
+  origin: Origin | undefined;
   /** Notified after a delivery, and when the mode changes. */
   readonly changed = new Signal();
 

@@ -168,7 +168,10 @@ export class StreamLog {
     const forReading = { stream, lanes: this.lanes, older: this.stored, ...events };
     this.admission = new EntryAdmission(this.gaps, this.progress, this.delivery, forReading);
     this.connection = open({
-      onReady: () => this.reader.onReady(),
+      onReady: () => {
+        this.onConnected();
+        this.reader.onReady();
+      },
       onLost: (error) => this.reader.onLost(error),
     });
     this.reader = new StreamReader(this.connection, this.progress, this.admission, this.fences, {
@@ -211,6 +214,7 @@ export class StreamLog {
 
   /** To be called when the connection on which entries are appended can be used, at first or again. */
   onCommandsReady(): void {
+    this.onConnected();
     this.common.reset();
     this.publisher.onReady();
   }
@@ -497,6 +501,13 @@ export class StreamLog {
 
   // ── what happens ────────────────────────────────────────────────────────────────────────────────────────────────
 
+  /** A connection was made: if it is not the first one, it may lead to another server. */
+  private onConnected(): void {
+    if (this.progress.isOpen) {
+      this.given.mark();
+    }
+  }
+
   private emit(event: StreamEvent): void {
     if (event.type === 'stream-replaced') {
       this.onStreamReplaced(event.position);
@@ -524,6 +535,7 @@ export class StreamLog {
       this.gaps.addFormer({ node: lanes.atOnce.node, seq: lanes.atOnce.appended });
     }
     this.common.reset();
+    this.given.mark();
     lanes.loseUnread();
     if (isUnread) {
       this.replayLog.lose(this.publisher.lastAppendedId);

@@ -341,6 +341,7 @@ export class StreamReader {
     }
     const lostUpTo = this.progress.position!;
     this.progress.fetched = this.progress.position = position;
+    this.progress.origin = undefined;
     this.continuity.restart(position);
     this.admission.restart(position);
     this.readSize.reset();
@@ -377,8 +378,9 @@ export class StreamReader {
   }
 
   private onDelivered(): void {
-    if (this.deliveries.length === 0) {
+    if (this.deliveries.length === 0 && this.progress.position !== this.progress.fetched) {
       this.progress.position = this.progress.fetched;
+      this.progress.origin = undefined; // the entry was not admitted
     }
     this.admission.findMissing(false);
     this.progress.changed.notify();

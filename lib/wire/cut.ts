@@ -1,4 +1,4 @@
-import { compareStreamIds, isStreamId, later, STREAM_START, type StreamId } from './stream-id.js';
+import { compareStreamIds, isStreamId, STREAM_START, type StreamId } from './stream-id.js';
 import type { Origin } from './entry.js';
 
 /**
@@ -13,6 +13,8 @@ export interface Cut {
   readonly position: StreamId;
   /** The publishers of which more is in the cut than the position says. Mostly none, or the client's own node. */
   readonly ahead: readonly Origin[];
+  /** The entry at the position, if it is said: two histories may have different ones with one id. */
+  readonly mark?: Origin;
 }
 
 /** How many publishers a cut that comes from a client may name. */
@@ -20,6 +22,8 @@ export const MAX_AHEAD_PUBLISHERS = 16;
 /** An offset with which nobody is recovered. */
 export const NO_OFFSET = '-';
 const ORIGIN = /^([\w~-]{1,65}):(0|[1-9]\d{0,15})$/;
+/** Before the origin of the entry at the position. */
+const MARK = '=';
 
 export const NOTHING: Cut = { position: STREAM_START, ahead: [] };
 
@@ -46,7 +50,7 @@ export function coversCut(cut: Cut, other: Cut): boolean {
 
 /** The same in a history that is the same up to a position, and goes on otherwise. */
 export function cutBackTo(position: StreamId, cut: Cut): Cut {
-  return compareStreamIds(cut.position, position) <= 0 ? cut : { ...cut, position };
+  return compareStreamIds(cut.position, position) <= 0 ? cut : { position, ahead: cut.ahead };
 }
 
 /** What is in either of two cuts. */
@@ -55,22 +59,20 @@ export function joinCuts(a: Cut, b: Cut): Cut {
   for (const { node, seq } of b.ahead) {
     ahead.set(node, Math.max(seq, ahead.get(node) ?? 0));
   }
-  return {
-    position: later(a.position, b.position),
-    ahead: [...ahead].map(([node, seq]) => ({ node, seq })),
-  };
+  const { position, mark } = compareStreamIds(a.position, b.position) >= 0 ? a : b;
+  return { position, ahead: [...ahead].map(([node, seq]) => ({ node, seq })), ...(mark && { mark }) };
 }
 
 /**
  * The form that a client keeps as its offset: `id`, or `id,publisher:seq,…`. A sequence number of 0 adds nothing but the
- * publisher's name.
+ * publisher's name. The last may be `=publisher:seq`: the entry with the id.
  */
-export function encodeCut({ position, ahead }: Cut): string {
+export function encodeCut({ position, ahead, mark }: Cut): string {
   let text = position;
   for (const { node, seq } of ahead) {
     text += `,${node}:${seq}`;
   }
-  return text;
+  return mark ? `${text},${MARK}${mark.node}:${mark.seq}` : text;
 }
 
 /** What a client is given as its offset. A cut may, for a moment, name more publishers than an offset may. */
@@ -84,17 +86,20 @@ export function decodeCut(text: unknown): Cut | undefined {
     return undefined;
   }
   const [position, ...parts] = text.split(',');
+  const marked = parts.at(-1)?.startsWith(MARK) ? parts.pop()!.slice(MARK.length) : undefined;
   if (!isStreamId(position) || parts.length > MAX_AHEAD_PUBLISHERS) {
     return undefined;
   }
-  const ahead: Origin[] = [];
-  for (const part of parts) {
-    const match = ORIGIN.exec(part);
-    const seq = Number(match?.[2]);
-    if (!match || !Number.isSafeInteger(seq)) {
-      return undefined;
-    }
-    ahead.push({ node: match[1]!, seq });
+  const mark = marked === undefined ? undefined : decodeOrigin(marked);
+  const ahead = parts.map(decodeOrigin);
+  if (ahead.includes(undefined) || (marked !== undefined && !mark)) {
+    return undefined;
   }
-  return { position, ahead };
+  return { position, ahead: ahead as Origin[], ...(mark && { mark }) };
+}
+
+function decodeOrigin(text: string): Origin | undefined {
+  const match = ORIGIN.exec(text);
+  const seq = Number(match?.[2]);
+  return match && Number.isSafeInteger(seq) ? { node: match[1]!, seq } : undefined;
 }

@@ -114,6 +114,14 @@ describe('findReplayStart', () => {
     expect(asked).toEqual([]);
   });
 
+  test('looks for the very entry that the offset says to be at its position', async () => {
+    const cut = { ...cutAt('5-0'), mark: { node: 'a', seq: 7 } };
+    expect(await find({ position: cutAt('5-0'), mark: 'a:7' }, cut)).toEqual(cut);
+    expect(asked).toEqual([['5-0', 'a:7'], ['5-0', 'a:7']]); // prettier-ignore
+    inLog['5-0'] = 'no';
+    expect(await find({}, cut)).toBe('offset');
+  });
+
   test('is none while commands are executed on another log than this node reads', async () => {
     isShared = false;
     expect(await find({ position: cutAt('9-0') }, '5-0')).toBe('redis-away');

@@ -340,6 +340,30 @@ test('a client that comes to a node which still reads from the former master is 
   expect(visitor.values).toEqual(numbers(4));
 });
 
+test('an offset is none of a former master that has another entry with its id', async () => {
+  const { master, replica, a, b, c, fallsBehind } = await setUp({
+    heartbeatInterval: 30_000,
+    heartbeatTimeout: 60_000,
+  });
+  await c.member.close();
+  const visitor = await visit(a);
+  a.io.emit('msg', 0);
+  await receives(visitor, 1);
+  await settled(master, a, b);
+  await fallsBehind(1);
+  await replica.command('REPLICAOF', 'NO', 'ONE'); // and the former master lives on, and so do those who use it
+  await a.moveTo(replica);
+  const d = await FailingNode.start(replica);
+  for (const value of [1, 2]) d.io.emit('msg', value);
+  await receives(visitor, 3);
+  const [[last]] = (await replica.command('XREVRANGE', 'socket.io', '+', '-', 'COUNT', '1')) as [[string]];
+  await master.command('XADD', 'socket.io', last, ...['uid', 'another', 'nsp', '/other', 'type', '3', 'data', '{}']);
+  await settled(master, b);
+
+  await moveTo(visitor, b, 2);
+  expect([visitor.refused, b.member.node.status().refusedRecoveries.offset]).toEqual([1, 1]);
+});
+
 test('a client whose move a failover lost is not recovered from before it if it has received something', async () => {
   const { replica, a, b, c, fallsBehind, promote } = await setUp();
   const visitor = await visit(a, { rooms: ['red'] });

@@ -1,4 +1,4 @@
-import { describe, expect, test } from '@jest/globals';
+import { describe, expect, jest, test } from '@jest/globals';
 import { GivenCut } from '../../lib/stream/given-cut.js';
 import { Lane } from '../../lib/stream/lane.js';
 import { decodeCut } from '../../lib/wire/cut.js';
@@ -8,7 +8,7 @@ const entry: LogEntry = { id: '5-0', uid: 'a', nsp: '/', type: EntryType.Broadca
 
 describe('GivenCut', () => {
   const lane = new Lane('me');
-  const progress = { position: '4-0', formerNumbers: [] as Origin[] };
+  const progress = { position: '4-0', origin: undefined as Origin | undefined, formerNumbers: [] as Origin[] };
   const given = new GivenCut(lane, progress);
 
   test('is the position while all own entries are read back, and goes with an entry as its id', () => {
@@ -35,6 +35,24 @@ describe('GivenCut', () => {
       { node: 'other', seq: 7 },
       { node: 'me', seq: 2 },
     ]);
+  });
+
+  test('says for a minute which entry is at the position, if that says who appended it', () => {
+    const given = new GivenCut(new Lane('me'), progress);
+    progress.formerNumbers = [];
+    progress.origin = { node: 'b', seq: 9 };
+    const now = jest.spyOn(performance, 'now').mockReturnValue(1_000);
+    given.mark();
+    expect([given.offset(), given.offsetAt({ ...entry, origin: { node: 'a~', seq: 3 } })]).toEqual([
+      '4-0,=b:9',
+      '5-0,=a~:3',
+    ]);
+    expect(given.offsetAt(entry)).toBe('5-0');
+    expect(given.now()).toEqual({ position: '4-0', ahead: [] });
+    now.mockReturnValue(61_001);
+    given.onChange();
+    expect([given.offset(), given.offsetAt({ ...entry, origin: { node: 'a~', seq: 3 } })]).toEqual(['4-0', '5-0']);
+    now.mockRestore();
   });
 
   test('is an offset with which nobody is recovered while it has more publishers than an offset may name', () => {

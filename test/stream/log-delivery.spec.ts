@@ -18,7 +18,7 @@ describe('LogDelivery', () => {
 
   beforeEach(() => {
     lanes = new OwnLanes('me', 'local-first');
-    cut = new GivenCut(lanes.atOnce, { position: '0-0', formerNumbers: [] });
+    cut = new GivenCut(lanes.atOnce, { position: '0-0', origin: undefined, formerNumbers: [] });
     happened = [];
     handled = undefined;
     const memory = {

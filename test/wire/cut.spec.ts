@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { cutAt, decodeCut, encodeCut, isInCut, joinCuts, NOTHING } from '../../lib/wire/cut.js';
+import { cutAt, cutBackTo, decodeCut, encodeCut, isInCut, joinCuts, NOTHING } from '../../lib/wire/cut.js';
 
 describe('Cut', () => {
   const cut = { position: '5-0', ahead: [{ node: 'a', seq: 7 }] };
@@ -40,6 +40,19 @@ describe('Cut', () => {
     expect(encodeCut(cut)).toBe('5-0,a:7');
     expect(decodeCut(encodeCut(cut))).toEqual(cut);
     expect(decodeCut('5-0')).toEqual(cutAt('5-0'));
+    const marked = { ...cut, mark: { node: 'b~', seq: 12 } };
+    expect(encodeCut(marked)).toBe('5-0,a:7,=b~:12');
+    expect(decodeCut(encodeCut(marked))).toEqual(marked);
+    expect(decodeCut('5-0,=b:1')).toEqual({ ...cutAt('5-0'), mark: { node: 'b', seq: 1 } });
+  });
+
+  it('that is marked keeps the mark as long as it keeps the position', () => {
+    const marked = { ...cut, mark: { node: 'b', seq: 12 } };
+    expect(joinCuts(marked, cutAt('4-0'))).toEqual(marked);
+    expect(joinCuts(cutAt('4-0'), marked)).toEqual(marked);
+    expect(joinCuts(marked, cutAt('6-0'))).toEqual({ ...cut, position: '6-0' });
+    expect(cutBackTo('4-0', marked)).toEqual({ ...cut, position: '4-0' });
+    expect(cutBackTo('5-0', marked)).toEqual(marked);
   });
 
   it.each([
