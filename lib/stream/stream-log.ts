@@ -133,6 +133,8 @@ export class StreamLog {
   private readonly publisher: StreamPublisher;
   /** How old entries are when they are delivered. */
   private readonly ages: AgeMeter;
+  /** Connections that were made at least once. */
+  private readonly connected = new Set<'commands' | 'reader'>();
   /** Whether the reader was reading when that was looked at last. */
   private wasReading = false;
   /** How much local work was dropped. */
@@ -169,7 +171,7 @@ export class StreamLog {
     this.admission = new EntryAdmission(this.gaps, this.progress, this.delivery, forReading);
     this.connection = open({
       onReady: () => {
-        this.onConnected();
+        this.onConnected('reader');
         this.reader.onReady();
       },
       onLost: (error) => this.reader.onLost(error),
@@ -214,7 +216,7 @@ export class StreamLog {
 
   /** To be called when the connection on which entries are appended can be used, at first or again. */
   onCommandsReady(): void {
-    this.onConnected();
+    this.onConnected('commands');
     this.common.reset();
     this.publisher.onReady();
   }
@@ -502,10 +504,11 @@ export class StreamLog {
   // ── what happens ────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** A connection was made: if it is not the first one, it may lead to another server. */
-  private onConnected(): void {
-    if (this.progress.isOpen) {
+  private onConnected(which: 'commands' | 'reader'): void {
+    if (this.connected.has(which)) {
       this.given.mark();
     }
+    this.connected.add(which);
   }
 
   private emit(event: StreamEvent): void {

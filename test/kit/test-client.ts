@@ -17,7 +17,7 @@ export interface TestClientOptions {
 }
 
 export const MARK = 'mark';
-const OFFSET = /^\d+-\d+(,[\w~-]+:\d+)*$/;
+const OFFSET = /^\d+-\d+(,=?[\w~-]+:\d+)*$/;
 
 /** A client that notes what it receives. */
 export class TestClient {
