@@ -1,8 +1,7 @@
 import type { RecoveryRefusal } from '../cluster/events.js';
 import type { StreamLog } from '../stream/stream-log.js';
 import { coversCut, isInCut, joinCuts, NOTHING, type Cut } from '../wire/cut.js';
-import { describeOrigin } from '../stream/history.js';
-import { nodeOfLane } from '../wire/entry.js';
+import { describeOrigin, nodeOfLane } from '../wire/entry.js';
 import type { LastGiven, Session } from '../wire/session.js';
 import { compareStreamIds } from '../wire/stream-id.js';
 

@@ -471,7 +471,7 @@ export class Requests {
   private wasCarriedOut(uid: string, requestId: string): boolean {
     const answers = this.carriedOut.begin(uid, requestId);
     for (const answer of answers ?? []) {
-      respondOfAnySize(uid, parseResponse(decodeMsgpack(answer)), this.server.bus).catch(ignore);
+      respondOfAnySize(uid, parseResponse(decodeMsgpack(answer)), this.server.bus, answer).catch(ignore);
     }
     return answers !== undefined;
   }

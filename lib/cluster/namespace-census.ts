@@ -3,13 +3,10 @@ import { within } from '../time/within.js';
 import { nodeOf, serverUid, serverUids } from '../wire/server-uid.js';
 import type { LocalNamespaces } from './local-namespaces.js';
 import type { NodeRegistry } from './node-registry.js';
-import type { BusMember, Census, RequestBus, Subscribers } from './request-bus.js';
+import type { BusMember, Census, CensusPeer, RequestBus, Subscribers } from './request-bus.js';
 
 /** What is known of a peer when something is asked. */
-interface KnownPeer {
-  readonly id: string;
-  readonly uids: readonly string[];
-  readonly isInRoot: boolean;
+interface KnownPeer extends CensusPeer {
   /** How often it has lost its subscriptions; undefined if it does not say what it hears. */
   readonly losses: number | undefined;
   /** Whether it says that it does not hear the namespace. */

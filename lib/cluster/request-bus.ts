@@ -185,7 +185,8 @@ export class RequestBus {
   async census({ name, uid: self }: BusMember, peers: readonly CensusPeer[]): Promise<Subscribers> {
     const { channels } = this.options;
     const own = this.ownUids(name);
-    const uids = [own, ...peers.map((peer) => peer.uids)].flat();
+    const servers = [own, ...peers.map((peer) => peer.uids)];
+    const uids = servers.flat();
     const inRoot = peers.filter(({ isInRoot }) => isInRoot);
     const rootUids = name === ROOT ? [] : inRoot.flatMap((peer) => peer.uids);
     const [all = 0, ...counts] = await this.commands.countSubscribers(
@@ -198,8 +199,7 @@ export class RequestBus {
     );
     const named = new Set(uids.filter((_uid, i) => counts[i]! > 0));
     const heard = new Set([...named, ...rootUids.filter((_uid, i) => counts[uids.length + i]! > 0)]);
-    const isNamed = (servers: readonly string[]): boolean => servers.some((uid) => named.has(uid));
-    const processes = [own, ...peers.map((peer) => peer.uids)].filter(isNamed).length;
+    const processes = servers.filter((ofProcess) => ofProcess.some((uid) => named.has(uid))).length;
     own.forEach((uid) => named.add(uid)); // whether or not Redis has its subscription yet
     named.delete(self);
     const silent = inRoot.filter((peer) => !peer.uids.some((uid) => heard.has(uid))).map(({ id }) => id);

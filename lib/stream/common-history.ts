@@ -46,11 +46,7 @@ export class CommonHistory {
    */
   async whenSharedUpTo(position: StreamId, timeout: number): Promise<boolean> {
     const until = performance.now() + timeout;
-    while (!this.isSharedUpTo(position)) {
-      await this.ask();
-      if (this.isSharedUpTo(position)) {
-        break;
-      }
+    while (!(await this.isSharedUpTo(position))) {
       if (performance.now() > until) {
         return false;
       }
@@ -60,15 +56,18 @@ export class CommonHistory {
   }
 
   /** Resolves to whether it is the same up to what was read last, as far as that can be known now. It never rejects. */
-  async isShared(): Promise<boolean> {
-    const { fetched = STREAM_START } = this.progress;
-    if (!this.isSharedUpTo(fetched)) {
-      await this.ask();
-    }
-    return this.isSharedUpTo(fetched);
+  isShared(): Promise<boolean> {
+    return this.isSharedUpTo(this.progress.fetched ?? STREAM_START);
   }
 
-  private isSharedUpTo(position: StreamId): boolean {
+  private async isSharedUpTo(position: StreamId): Promise<boolean> {
+    if (!this.isConfirmed(position)) {
+      await this.ask();
+    }
+    return this.isConfirmed(position);
+  }
+
+  private isConfirmed(position: StreamId): boolean {
     return compareStreamIds(position, this.confirmedUpTo) <= 0;
   }
 

@@ -47,19 +47,18 @@ export class GivenCut {
   }
 
   /** {@link now}, as a client keeps it. */
-  readonly offset = (): string => (this.knownOffset ??= encodeOffset(this.marked(this.now(), this.progress.origin)));
+  readonly offset = (): string =>
+    (this.knownOffset ??= encodeOffset({ ...this.now(), ...this.markOf(this.progress.origin) }));
 
   /** The offset that goes with an entry while it is delivered. */
   readonly offsetAt = (entry: LogEntry): string => {
-    const isPosition = this.atOnce.isDone && this.progress.formerNumbers.length === 0 && !this.isMarking;
-    return isPosition ? entry.id : encodeOffset(this.marked({ ...this.now(), position: entry.id }, entry.origin));
+    const marked = this.markOf(entry.origin);
+    const isPosition = this.atOnce.isDone && this.progress.formerNumbers.length === 0 && !marked;
+    return isPosition ? entry.id : encodeOffset({ ...this.now(), position: entry.id, ...marked });
   };
 
-  private get isMarking(): boolean {
-    return this.markedUntil > 0 && performance.now() < this.markedUntil;
-  }
-
-  private marked(cut: Cut, mark: Origin | undefined): Cut {
-    return mark && this.isMarking ? { ...cut, mark } : cut;
+  /** What is said of the entry at the position now; undefined: nothing. */
+  private markOf(mark: Origin | undefined): Pick<Cut, 'mark'> | undefined {
+    return mark && this.markedUntil > 0 && performance.now() < this.markedUntil ? { mark } : undefined;
   }
 }

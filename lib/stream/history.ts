@@ -1,4 +1,4 @@
-import type { LogEntry, Origin } from '../wire/entry.js';
+import { describeOrigin, type LogEntry, type Origin } from '../wire/entry.js';
 import type { StreamId } from '../wire/stream-id.js';
 
 /** How many entries are remembered at least. */
@@ -56,11 +56,6 @@ export class History {
 /** What distinguishes an entry from another with the same id, as a text. */
 export function describeMark(entry: LogEntry): string {
   return textOf(markOf(entry));
-}
-
-/** The same, of an entry that has this origin. */
-export function describeOrigin({ node, seq }: Origin): string {
-  return `${node}:${seq}`;
 }
 
 function textOf(mark: Mark): string {

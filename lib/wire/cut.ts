@@ -1,5 +1,5 @@
 import { compareStreamIds, isStreamId, STREAM_START, type StreamId } from './stream-id.js';
-import type { Origin } from './entry.js';
+import { describeOrigin, type Origin } from './entry.js';
 
 /**
  * A place in the log, as one client or one node has come to it: everything with an id up to `position` and, of some
@@ -69,10 +69,10 @@ export function joinCuts(a: Cut, b: Cut): Cut {
  */
 export function encodeCut({ position, ahead, mark }: Cut): string {
   let text = position;
-  for (const { node, seq } of ahead) {
-    text += `,${node}:${seq}`;
+  for (const origin of ahead) {
+    text += `,${describeOrigin(origin)}`;
   }
-  return mark ? `${text},${MARK}${mark.node}:${mark.seq}` : text;
+  return mark ? `${text},${MARK}${describeOrigin(mark)}` : text;
 }
 
 /** What a client is given as its offset. A cut may, for a moment, name more publishers than an offset may. */

@@ -68,6 +68,11 @@ export interface Origin {
   seq: number;
 }
 
+/** An origin as a text. */
+export function describeOrigin({ node, seq }: Origin): string {
+  return `${node}:${seq}`;
+}
+
 /** Appended to a node's id, it names the lane of what overtakes: entries that are delivered here before others of the node. */
 export const DIRECT_LANE = '~';
 
