@@ -165,13 +165,19 @@ describe.each(ROWS)(
 describe('a request of all servers', () => {
   const adapter = { heartbeatInterval: 500, heartbeatTimeout: 10_000 };
 
-  test('ends with an error in its time, if a node does not hear again', async () => {
+  /** Two nodes that know each other. */
+  async function startTwo() {
     const redis = await RedisServer.start();
-    const [asking, deaf] = [
+    const [asking, other] = [
       await Member.start({ port: redis.port, adapter }),
       await Member.start({ port: redis.port, adapter }),
     ];
     await until(async () => (await asking.io.of('/').adapter.serverCount()) === 2, { what: 'both' });
+    return { redis, asking, other };
+  }
+
+  test('ends with an error in its time, if a node does not hear again', async () => {
+    const { redis, asking, other: deaf } = await startTwo();
     let isOver = false;
     const killing = (async () => {
       while (!isOver) {
@@ -206,12 +212,7 @@ describe('a request of all servers', () => {
   });
 
   test('is not carried out twice by a node that may not have heard it, and has', async () => {
-    const redis = await RedisServer.start();
-    const [asking, slow] = [
-      await Member.start({ port: redis.port, adapter }),
-      await Member.start({ port: redis.port, adapter }),
-    ];
-    await until(async () => (await asking.io.of('/').adapter.serverCount()) === 2, { what: 'both' });
+    const { redis, asking, other: slow } = await startTwo();
     let asked = 0;
     const answers: ((answer: string) => void)[] = [];
     slow.io.on('who?', (answer: (name: string) => void) => {

@@ -310,25 +310,32 @@ test('a message appended to the new master before the reader knows of it is give
   expect([visitor.values, visitor.refused]).toEqual([numbers(4), 0]);
 });
 
-test('a client that comes to a node which still reads from the former master is given nothing twice', async () => {
-  const { master, replica, a, b, c, fallsBehind } = await setUp({
-    heartbeatInterval: 30_000,
-    heartbeatTimeout: 60_000,
-  });
+/** An entry of another publisher, for nobody here. */
+const ENTRY_FOR_NOBODY = ['uid', 'another', 'nsp', '/other', 'type', '3', 'data', '{}'];
+
+/** Two masters with one past: node a and its client are at the new one, and node b at the former one, which lives on. */
+async function setUpTwoMasters() {
+  const servers = await setUp({ heartbeatInterval: 30_000, heartbeatTimeout: 60_000 });
+  const { master, replica, a, b, c, fallsBehind } = servers;
   await c.member.close();
   const visitor = await visit(a);
   a.io.emit('msg', 0);
   await receives(visitor, 1);
   await settled(master, a, b);
   await fallsBehind(1);
-  await replica.command('REPLICAOF', 'NO', 'ONE'); // and the former master lives on
+  await replica.command('REPLICAOF', 'NO', 'ONE');
   await a.moveTo(replica);
+  return { ...servers, visitor };
+}
+
+test('a client that comes to a node which still reads from the former master is given nothing twice', async () => {
+  const { master, replica, a, b, visitor } = await setUpTwoMasters();
   b.isolate('commands');
   await b.connectTo(replica, 'commands');
   const d = await FailingNode.start(replica);
   for (const value of [1, 2]) d.io.emit('msg', value);
   await receives(visitor, 3);
-  await master.command('XADD', 'socket.io', '*', ...['uid', 'another', 'nsp', '/other', 'type', '3', 'data', '{}']);
+  await master.command('XADD', 'socket.io', '*', ...ENTRY_FOR_NOBODY);
   await settled(master, b);
 
   b.readsNextFrom(replica);
@@ -341,23 +348,12 @@ test('a client that comes to a node which still reads from the former master is 
 });
 
 test('an offset is none of a former master that has another entry with its id', async () => {
-  const { master, replica, a, b, c, fallsBehind } = await setUp({
-    heartbeatInterval: 30_000,
-    heartbeatTimeout: 60_000,
-  });
-  await c.member.close();
-  const visitor = await visit(a);
-  a.io.emit('msg', 0);
-  await receives(visitor, 1);
-  await settled(master, a, b);
-  await fallsBehind(1);
-  await replica.command('REPLICAOF', 'NO', 'ONE'); // and the former master lives on, and so do those who use it
-  await a.moveTo(replica);
+  const { master, replica, b, visitor } = await setUpTwoMasters();
   const d = await FailingNode.start(replica);
   for (const value of [1, 2]) d.io.emit('msg', value);
   await receives(visitor, 3);
   const [[last]] = (await replica.command('XREVRANGE', 'socket.io', '+', '-', 'COUNT', '1')) as [[string]];
-  await master.command('XADD', 'socket.io', last, ...['uid', 'another', 'nsp', '/other', 'type', '3', 'data', '{}']);
+  await master.command('XADD', 'socket.io', last, ...ENTRY_FOR_NOBODY);
   await settled(master, b);
 
   await moveTo(visitor, b, 2);
