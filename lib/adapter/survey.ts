@@ -17,6 +17,8 @@ export class Survey {
   private missingOthers: number;
   /** Servers that have heard the request, unless their node has lost its subscriptions since: how often it had, then. */
   private readonly reached = new Map<string, number>();
+  /** Whether this node may not have heard what some have answered. */
+  private isUnheard = false;
 
   constructor({ named, others, hearing }: Census) {
     this.named = new Set(named);
@@ -40,10 +42,14 @@ export class Survey {
     }
   }
 
-  /** Nobody waits for a server that is not there any more. One that does not hear is there, also if Redis has not counted it. */
+  /**
+   * Nobody waits for a server that is not there any more. One that does not hear is there, also if Redis has not counted it; and
+   * if answers were lost, one whose uid has become known meanwhile may be one of the others, which are waited for.
+   */
   narrow(present: Census): void {
     for (const [uid, { hears }] of present.hearing) {
-      if (!hears && !this.named.has(uid) && !this.answered.has(uid)) {
+      const mayBeOneOfThese = !hears || (this.isUnheard && this.missingOthers > 0);
+      if (mayBeOneOfThese && !this.named.has(uid) && !this.answered.has(uid)) {
         this.named.add(uid);
         this.missing.add(uid);
         this.expected++;
@@ -63,6 +69,7 @@ export class Survey {
 
   /** What was answered until now may not have been heard. */
   onUnheard(): void {
+    this.isUnheard = true;
     this.reached.clear();
   }
 
