@@ -49,14 +49,14 @@ export class FormerClaims {
   }
 
   /**
-   * The claim that came right before an epoch, if this node had it.
+   * The claim that came right before an epoch, if this node had it and its client could still come back.
    *
    * @param epoch - that another node has claimed
    */
   before(epoch: number, pid: string): SessionClaim | undefined {
     // What was stored when its client left is not asked for, unless Redis has lost that and has something older.
     const claims = [this.yielded.get(pid), this.left.get(pid)];
-    return claims.find((claim) => claim?.epochFor(epoch) === epoch - 1 && !claim.isDiscarded);
+    return claims.find((claim) => claim?.epochFor(epoch) === epoch - 1 && !claim.isDiscarded && !claim.isOver);
   }
 
   /** The newest claim of this epoch or a later one, if this node had any. */

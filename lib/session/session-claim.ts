@@ -135,9 +135,14 @@ export class SessionClaim {
     return this.holder !== undefined || this.session !== UNKNOWN;
   }
 
+  /** Whether its client has been gone for longer than it may. */
+  get isOver(): boolean {
+    return this.until <= performance.now();
+  }
+
   /** Whether there is something to take over: not what is deleted, nor what has waited too long to be written. */
   get isUsable(): boolean {
-    return this.isKnown && (this.mode === 'held' || (this.mode === 'saving' && this.until > performance.now()));
+    return this.isKnown && (this.mode === 'held' || (this.mode === 'saving' && !this.isOver));
   }
 
   /** @param isChanged - whether the session is another than it was when it was claimed */

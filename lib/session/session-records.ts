@@ -35,6 +35,12 @@ export interface SessionRecord extends OwnedRecord {
   readonly node: string | undefined;
 }
 
+/**
+ * What became of a stored session that was to be deleted: it was; it was not there; or another was there, stored since, and still
+ * is.
+ */
+export type Removal = 'removed' | 'missing' | 'later';
+
 /** What Redis has of a session. */
 export interface FoundSession {
   readonly records: SessionRecord[];
@@ -171,9 +177,21 @@ export class SessionRecords {
     this.directory = undefined;
   }
 
-  /** Deletes the session of a disconnected client. Returns whether it was there. */
-  async removeStored(pid: string): Promise<boolean> {
-    return Number(await this.ask(['DEL', this.key(pid)])) > 0;
+  /**
+   * Deletes the session of a disconnected client, if it was stored before an epoch. If this command is late, and the client has
+   * left again in that epoch or a later one, that is put back.
+   */
+  async removeStored(pid: string, epoch: number): Promise<Removal> {
+    const key = this.key(pid);
+    const [stored, removed] = await this.transaction([
+      ['GET', key],
+      ['DEL', key],
+    ]);
+    if (epochOf(stored, pid) >= epoch) {
+      await this.ask(['SET', key, String(stored), 'PX', toLifetime(this.options.lifetime()), 'NX']);
+      return 'later';
+    }
+    return Number(removed) > 0 ? 'removed' : 'missing';
   }
 
   /** Deletes what another node has written of a connected client. */
@@ -181,9 +199,20 @@ export class SessionRecords {
     await this.ask(['HDEL', this.liveKey(node), pid]);
   }
 
-  /** Writes the session of a disconnected client. */
-  async store(pid: string, encoded: string, lifetime: number): Promise<void> {
-    await this.ask(['SET', this.key(pid), encoded, 'PX', toLifetime(lifetime)]);
+  /**
+   * Writes the session of a disconnected client, as it was in an epoch. If this command is late, and the client has come elsewhere
+   * and left again, what was stored then is put back.
+   */
+  async store({ pid, epoch }: { pid: string; epoch: number }, encoded: string, lifetime: number): Promise<void> {
+    const key = this.key(pid);
+    const expiry = ['PX', toLifetime(lifetime)];
+    const [before] = await this.transaction([
+      ['GET', key],
+      ['SET', key, encoded, ...expiry],
+    ]);
+    if (epochOf(before, pid) > epoch) {
+      await this.ask(['SET', key, String(before), ...expiry, 'XX']);
+    }
   }
 
   /** Writes sessions of connected clients, by their ids. */
@@ -336,6 +365,12 @@ export class SessionRecords {
 
 function toRecord(kind: 'live' | 'stored', session: Session | undefined, node: string | undefined): SessionRecord[] {
   return session ? [{ kind, epoch: session.epoch, owner: session.owner, session, node }] : [];
+}
+
+/** Of a stored session: 0 if it says none, for a node of the reference wrote it; -1 if there is no session. */
+function epochOf(stored: unknown, pid: string): number {
+  const session = decodeSession(stored, pid);
+  return session ? (session.epoch ?? 0) : -1;
 }
 
 function toClaims(claims: ReadonlyMap<number, SessionClaimRecord>): Claims {

@@ -282,7 +282,7 @@ export class SessionStore implements ClaimKeeper {
         this.yield(claim);
         return;
       }
-      await this.records.store(pid, encoded, claim.until - performance.now());
+      await this.records.store(claim, encoded, claim.until - performance.now());
       if (!claim.isCopyDropped) {
         await this.records.dropCopy(pid, nsp, epoch);
       }
@@ -298,7 +298,7 @@ export class SessionStore implements ClaimKeeper {
   private async endSession({ pid, nsp, epoch }: SessionClaim): Promise<void> {
     const claims = await this.records.endClaims(pid, nsp, epoch + 1);
     if (standingOf(claims, epoch + 1, NOBODY) === 'current') {
-      await this.records.removeStored(pid);
+      await this.records.removeStored(pid, epoch + 1);
     }
   }
 

@@ -68,7 +68,7 @@ export interface SessionTakeoverOptions {
   /** The claims of this node. */
   claims: ReadonlyMap<string, SessionClaim>;
   /** Those that it had before. */
-  former: Pick<FormerClaims, 'since'>;
+  former: Pick<FormerClaims, 'since' | 'before'>;
   keeper: ClaimKeeper;
   /** Puts a claim in the place of an earlier one, which is released. */
   add(claim: SessionClaim): void;
@@ -297,19 +297,19 @@ export class SessionTakeover {
     if (record?.kind === 'stored') {
       claim.touch();
       // A node of the reference takes a session by deleting it: whoever has deleted it has it.
-      return (await this.removeStored(pid)) ? 'found' : 'missing';
+      return this.removeFound(pid, claim.epoch);
     }
     const since = performance.now();
     const node = decision.kind === 'ask' ? decision.node : decision.record.node;
-    const answer =
-      node === undefined || node === this.options.nodeId ? 'gone' : await this.askForCurrent(take, node, claim.epoch);
+    const isElsewhere = node !== undefined && node !== this.options.nodeId;
+    const answer = isElsewhere ? await this.askForCurrent(take, node, claim.epoch) : this.remembered(claim, node);
     claim.isAnswered = answer !== 'silent';
     // If it does not say, it may have written more than was found before the claim, or be writing what its client left.
-    const isAsked = node !== undefined && node !== this.options.nodeId;
-    const current = typeof answer === 'object' ? answer : isAsked ? await this.lookAgain(take, claim.epoch) : undefined;
+    const current =
+      typeof answer === 'object' ? answer : isElsewhere ? await this.lookAgain(take, claim.epoch) : undefined;
     if (
       current === 'superseded' ||
-      (isAsked && performance.now() - since > LATE_MS && !(await this.isStillOurs(claim)))
+      (isElsewhere && performance.now() - since > LATE_MS && !(await this.isStillOurs(claim)))
     ) {
       return 'superseded'; // and what is written now is not this node's to delete
     }
@@ -330,11 +330,16 @@ export class SessionTakeover {
     return 'found';
   }
 
+  /** What this node remembers of a client that has left, if it was the last to claim the session: what it stored is not there. */
+  private remembered({ pid, epoch }: SessionClaim, node: string | undefined): Session | 'gone' {
+    return (node !== undefined && this.options.former.before(epoch, pid)?.current()) || 'gone';
+  }
+
   /** Deletes what was stored before the epoch that this node has claimed. */
   private async removeStale(claim: SessionClaim): Promise<void> {
     // Once its client has left again, what is stored is what it has left.
     if ((await this.isStillOurs(claim)) && claim.mode === 'held') {
-      await this.records.removeStored(claim.pid);
+      await this.records.removeStored(claim.pid, claim.epoch);
     }
   }
 
@@ -359,14 +364,17 @@ export class SessionTakeover {
     return decideBefore(epoch, records, claims)?.session;
   }
 
-  /** Resolves to whether it was this node that deleted it, as far as it can know. */
-  private async removeStored(pid: string): Promise<boolean> {
+  /** Deletes what was found. It is this node's if it was this node that deleted it, as far as it can know. */
+  private async removeFound(pid: string, epoch: number): Promise<'found' | 'missing' | 'superseded'> {
     let tries = 0;
-    const wasThere = await this.options.retry(() => {
+    const removal = await this.options.retry(() => {
       tries++;
-      return this.records.removeStored(pid);
+      return this.records.removeStored(pid, epoch);
     });
-    return wasThere || tries > 1; // the first answer may have been lost
+    if (removal === 'later') {
+      return 'superseded';
+    }
+    return removal === 'removed' || tries > 1 ? 'found' : 'missing'; // the first answer may have been lost
   }
 
   /**

@@ -153,7 +153,7 @@ export class SessionVerification {
     const lifetime = claim.until - performance.now();
     const encoded = encoder.encode('save', claim);
     if (encoded !== undefined && lifetime > 0) {
-      const stored = records.store(pid, encoded, lifetime);
+      const stored = records.store(claim, encoded, lifetime);
       writes.add('save', stored);
       await stored.catch(() => undefined); // is reported
     }

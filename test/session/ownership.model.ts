@@ -126,8 +126,9 @@ export interface State {
   connections: number;
   /** How many answers of Redis may be lost yet. */
   lossesLeft: number;
-  /** How many faults may happen yet, and how many have. */
+  /** How many faults may happen yet. */
   faultsLeft: number;
+  /** How many have happened of which a session may die: silence is none, for a node that is slow comes back. */
   faults: number;
   failoversLeft: number;
   /** The newest epoch in which the session was handed out by who owned it then. */
@@ -160,6 +161,8 @@ export interface Rules {
   looksAgain: boolean;
   /** What a node lets go of for another that did not ask for it is kept for who does. */
   keepsReleased: boolean;
+  /** Who stores or deletes what its client left, and is late, puts back what was stored in a later epoch. */
+  putsBack: boolean;
   /** A node that claims what it has itself goes on from that, also if it has saved or yielded it meanwhile. */
   keepsItsOwn: boolean;
 }
@@ -174,6 +177,7 @@ export const RULES: Rules = {
   writesYielded: true,
   looksAgain: true,
   keepsReleased: true,
+  putsBack: true,
   keepsItsOwn: true,
 };
 
@@ -360,17 +364,9 @@ export class Model {
         }
       });
     } else if (held.mode === 'checked' && isThere) {
-      // Others have claimed it, and have saved it again, between its question and its write: it is very slow.
-      const isLate = standing === 'superseded' && (state.redis.stored?.epoch ?? 0) > held.epoch;
-      if (isLate && state.faultsLeft === 0) {
-        return;
-      }
       add(`${id} saves`, (next) => {
         const { redis, nodes } = next;
-        if (isLate) {
-          fail(next);
-        }
-        redis.stored = { epoch: held.epoch, owner: id, content: held.content };
+        this.store(next, id, held);
         redis[id] = undefined;
         dropCopy(next, held.epoch);
         noteWritten(next, id, held);
@@ -398,6 +394,21 @@ export class Model {
   private keep({ epoch, content }: Held, take: Take | undefined): Left | undefined {
     const isWritten = this.hasFailovers && this.rules.writesLeft;
     return isWritten || (take && !isCompleting(take)) ? { epoch, content, isConfirmed: true } : undefined;
+  }
+
+  /** The client may have come elsewhere, and left again, since the node has decided to do that. */
+  private store({ redis }: State, id: NodeId, { epoch, content }: Written): void {
+    if (!this.rules.putsBack || (redis.stored?.epoch ?? 0) <= epoch) {
+      redis.stored = { epoch, owner: id, content };
+    }
+  }
+
+  /** Likewise. */
+  private deleteStored({ redis, nodes }: State, id: NodeId): void {
+    const { held } = nodes[id];
+    if (held && (!this.rules.putsBack || (redis.stored?.epoch ?? 0) < held.epoch)) {
+      redis.stored = undefined;
+    } // else it is of a later epoch; or the node was released, and what there is of before makes no difference
   }
 
   // ── after a failover ────────────────────────────────────────────────────────────────────────────────────────────
@@ -442,7 +453,7 @@ export class Model {
           } else if (state.faultsLeft > 0) {
             goOn(next); // and stores it later
           } else {
-            next.redis.stored = { epoch: former.epoch, owner: id, content: former.content };
+            this.store(next, id, former);
             this.goOn(next, id, 'store left');
           }
         });
@@ -450,12 +461,8 @@ export class Model {
       case 'store left':
         add(`${id} stores what its client left`, (next) => {
           const former = this.formerOf(next, id);
-          const isLate = former !== undefined && (next.redis.stored?.epoch ?? 0) > former.epoch;
-          if (isLate && next.faultsLeft > 0) {
-            fail(next);
-          }
-          if (former && (!isLate || state.faultsLeft > 0)) {
-            next.redis.stored = { epoch: former.epoch, owner: id, content: former.content };
+          if (former) {
+            this.store(next, id, former);
           }
           goOn(next);
         });
@@ -549,7 +556,7 @@ export class Model {
       case 'delete':
         add(`${id} deletes what was before`, (next) => {
           if (isThere) {
-            deleteStored(next, id);
+            this.deleteStored(next, id);
           }
           handOut(next, id);
         });
@@ -557,7 +564,7 @@ export class Model {
       case 'write':
         add(`${id} writes what it has`, (next) => {
           if (isThere) {
-            deleteStored(next, id);
+            this.deleteStored(next, id);
             if (held && isUsable(held)) {
               next.redis[id] = { epoch: held.epoch, content: held.content };
             }
@@ -645,7 +652,8 @@ export class Model {
     const isHere = held !== undefined && isUsable(held);
     const former = this.rules.keepsItsOwn ? latestOf(nodes[id], wanted.epoch) : undefined;
     const here = wanted.kind === 'memory' ? (isHere ? held : former) : undefined;
-    const content = here?.content ?? wanted.content ?? { version: -1, epoch: -1 };
+    const remembered = wanted.node === id ? answerOf(nodes[id], wanted.epoch) : undefined;
+    const content = (here ?? remembered)?.content ?? wanted.content ?? { version: -1, epoch: -1 };
     nodes[id].held = { epoch: wanted.epoch, content, mode: 'held', isConfirmed: true };
     const isAsked = wanted.node !== undefined && wanted.node !== id;
     const isNewer = content.version > (wanted.content?.version ?? -1);
@@ -678,7 +686,8 @@ export class Model {
     if (isExcused || state.faultsLeft > 0) {
       add(`${asked} is silent`, (next) => {
         if (!isExcused) {
-          fail(next);
+          next.faultsLeft--;
+          next.writtenVersion = next.handedOutVersion;
         }
         lookAgain(next, id);
       });
@@ -824,24 +833,6 @@ function lookAgain(state: State, id: NodeId): void {
     state.nodes[id].held = { ...mine, content: record.content };
   }
   state.nodes[id].take = { step: record ? 'write' : 'delete' };
-}
-
-/** If that comes after others have claimed, handed out and saved the session, the node is very slow. */
-function deleteStored(state: State, id: NodeId): void {
-  const { stored } = state.redis;
-  const { held } = state.nodes[id];
-  if (!held) {
-    return; // it was released meanwhile, and forgotten
-  }
-  const { epoch, mode } = held;
-  const isOurs = mode === 'held' && standingOf(claimsOf(state), epoch, id) === 'current';
-  const isLate = stored !== undefined && stored.epoch >= epoch && !isOurs;
-  if (!isLate || state.faultsLeft > 0) {
-    if (isLate) {
-      fail(state);
-    }
-    state.redis.stored = undefined;
-  }
 }
 
 function handOut(state: State, id: NodeId): void {

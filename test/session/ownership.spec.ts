@@ -146,13 +146,13 @@ describe('the model of sessions: every order of every step of three nodes and on
   // Connections of the client, lost answers, nodes that crash or are very slow, failovers, and the number of states. With two
   // connections and a failover there are 923,854, which takes 20 s; in a cluster more.
   test.each([
-    [1, 2, 1, 0, 2_990],
+    [1, 2, 1, 0, 3_076],
     [2, 0, 0, 0, 8_617],
     [2, 1, 0, 0, 24_788],
-    [2, 0, 1, 0, 63_336],
+    [2, 0, 1, 0, 65_360],
     [3, 0, 0, 0, 158_708],
     [1, 0, 0, 1, 22_413],
-    [1, 0, 1, 1, 136_097],
+    [1, 0, 1, 1, 139_837],
     [1, 0, 0, 2, 141_113],
   ])(
     '%i connections, %i lost answers, %i faults, %i failovers: one owner, none older or lost',
@@ -163,7 +163,7 @@ describe('the model of sessions: every order of every step of three nodes and on
   );
 
   test('a failover in a cluster, where each record may lose its last writes by itself', () => {
-    expect(explore({ connections: 1, failovers: 1, isCluster: true })).toBe(46_678);
+    expect(explore({ connections: 1, failovers: 1, isCluster: true })).toBe(46_778);
   }, 240_000);
 
   const failover = { connections: 2, failovers: 1 };
@@ -177,6 +177,7 @@ describe('the model of sessions: every order of every step of three nodes and on
     ['what was yielded is not written', 'writesYielded', /does not find the session/, failover],
     ['what was found before is claimed', 'looksAgain', /after 1 was handed out/, failover],
     ['what was let go of is not kept', 'keepsReleased', /after 1 was written/, { connections: 2 }],
+    ['a late node overwrites what was stored since', 'putsBack', /is lost/, { connections: 2, faults: 1 }],
     ['what was saved meanwhile is not used', 'keepsItsOwn', /after 1 was written/, { connections: 2 }],
   ])(
     'finds what goes wrong if %s',

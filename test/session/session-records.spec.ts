@@ -64,7 +64,7 @@ describe('SessionRecords', () => {
       await live(c!, sessionOf('z'));
       await live(a, sessionOf('x', { data: 'its own: it knows better' }));
       await b!.claim('x', '/', 1, encodeSession(sessionOf('x', { epoch: 1 })));
-      await b!.store('x', encodeSession(sessionOf('x', { epoch: 0, owner: 'old' })), 1_000);
+      await b!.store({ pid: 'x', epoch: 0 }, encodeSession(sessionOf('x', { epoch: 0, owner: 'old' })), 1_000);
 
       const [x, y, none] = (await a.find(['x', 'y', 'none'].map((pid) => ({ pid, nsp: '/' })))) as FoundSession[];
       expect(kinds(x!).sort()).toEqual([['claim', 'b'], ['live', 'b'], ['stored', undefined]]); // prettier-ignore
@@ -75,7 +75,7 @@ describe('SessionRecords', () => {
 
     test('has nothing of a session of another namespace, whatever says that it is', async () => {
       const a = recordsOf('a');
-      await a.store('stored', encodeSession(sessionOf('stored', { nsp: '/admin' })), 1_000);
+      await a.store({ pid: 'stored', epoch: 0 }, encodeSession(sessionOf('stored', { nsp: '/admin' })), 1_000);
       await a.claim('claimed', '/admin', 1);
       for (const pid of ['stored', 'claimed']) {
         expect(await findOne(a, pid)).toEqual({ records: [], claims: new Map() });
@@ -116,7 +116,7 @@ describe('SessionRecords', () => {
 
     test('says of a session that it could not be asked for, and has the others', async () => {
       const a = recordsOf('a');
-      await a.store('x', encodeSession(sessionOf('x')), 1_000);
+      await a.store({ pid: 'x', epoch: 0 }, encodeSession(sessionOf('x')), 1_000);
       const call = connection.call.bind(connection);
       jest
         .spyOn(connection, 'call')
@@ -180,11 +180,32 @@ describe('SessionRecords', () => {
         ['x', 30_000.4, 30_001],
         ['y', Infinity, Number.MAX_SAFE_INTEGER],
       ] as const) {
-        await a.store(pid, 'encoded', lifetime);
+        await a.store({ pid, epoch: 0 }, 'encoded', lifetime);
         await expectLifetime(`s:${pid}`, left);
       }
-      await a.store('z', 'encoded', -5); // it is over at once, and no error
-      expect([await a.removeStored('x'), await a.removeStored('x')]).toEqual([true, false]);
+      await a.store({ pid: 'z', epoch: 0 }, 'encoded', -5); // it is over at once, and no error
+      expect([await a.removeStored('x', 1), await a.removeStored('x', 1)]).toEqual(['removed', 'missing']);
+    });
+
+    test('has what it left in a later epoch, though what is of an earlier one comes late', async () => {
+      const [a, b] = [recordsOf('a'), recordsOf('b')];
+      const later = sessionOf('x', { epoch: 3, owner: 'b' });
+      await b.store({ pid: 'x', epoch: 3 }, encodeSession(later), 30_000);
+      await a.store({ pid: 'x', epoch: 2 }, encodeSession(sessionOf('x', { epoch: 2, owner: 'a' })), 30_000);
+      expect(await findOne(a, 'x')).toMatchObject({ records: [{ epoch: 3, session: later }] });
+      expect(await a.removeStored('x', 3)).toBe('later');
+      expect(await findOne(a, 'x')).toMatchObject({ records: [{ epoch: 3, session: later }] });
+      await expectLifetime('s:x', LIFETIME);
+      expect(await a.removeStored('x', 4)).toBe('removed');
+    });
+
+    test('has what it left last, though what it left in the same epoch is written again', async () => {
+      const a = recordsOf('a');
+      for (const name of ['first', 'again']) {
+        const session = sessionOf('x', { epoch: 2, owner: 'a', data: { name } });
+        await a.store({ pid: 'x', epoch: 2 }, encodeSession(session), 30_000);
+      }
+      expect(await findOne(a, 'x')).toMatchObject({ records: [{ session: { data: { name: 'again' } } }] });
     });
   });
 

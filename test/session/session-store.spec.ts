@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { driverFor } from '../../lib/redis/driver-for.js';
@@ -176,6 +177,40 @@ describe('SessionStore', () => {
     const another = take(stores[0]!, 'another'); // in one batch with them
 
     expect((await Promise.all([...taking, another])).map((claim) => claim?.pid)).toEqual([...pids, 'another']);
+  });
+
+  /** A client has come to a node, and has left it for so many milliseconds at most. What was stored of it is gone. */
+  async function leaveNoRecord(redis: RedisServer, [first, second]: SessionStore[], duration: number): Promise<void> {
+    const moved = sessionOf('client', { data: { of: 'the client' } });
+    connect(first!, moved).claim.giveBack();
+    await until(async () => (await redis.command('EXISTS', 's:client')) === 1, { what: 'it to leave the first node' });
+    const claim = await second!.take('client', '/', { duration, wasOnlyHere: () => true });
+    (claim as SessionClaim).hold(new Holder(moved), true);
+    await until(async () => (await redis.command('HEXISTS', 's:live:1', 'client')) === 1, { what: 'it to be written' });
+    (claim as SessionClaim).giveBack();
+    await until(async () => (await redis.command('HEXISTS', 's:live:1', 'client')) === 0, { what: 'it to leave' });
+    await redis.command('DEL', 's:client');
+  }
+
+  test.each([
+    ['that node', 1],
+    ['another', 2],
+  ])('are found though what was stored when their client left a node is lost, by %s', async (_who, by) => {
+    const redis = await RedisServer.start();
+    const { stores } = await startStores(redis.port, 3);
+    await leaveNoRecord(redis, stores, 10_000);
+    expect(await take(stores[by]!, 'client')).toMatchObject({ epoch: 2, session: { data: { of: 'the client' } } });
+  });
+
+  test.each([
+    ['that node', 1],
+    ['another', 2],
+  ])('are not found by what a node remembers when their time is over, by %s', async (_who, by) => {
+    const redis = await RedisServer.start();
+    const { stores } = await startStores(redis.port, 3);
+    await leaveNoRecord(redis, stores, 300);
+    await sleep(350);
+    expect(await take(stores[by]!, 'client')).toBeUndefined();
   });
 
   test('are found where they are written while their last record but one is being taken', async () => {

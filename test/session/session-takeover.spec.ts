@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globa
 import { RedisClientError } from '../../lib/redis/errors.js';
 import { FormerClaims } from '../../lib/session/former-claims.js';
 import { SessionClaim, type SessionHolder } from '../../lib/session/session-claim.js';
-import type { FoundSession, SessionRecord } from '../../lib/session/session-records.js';
+import type { FoundSession, Removal, SessionRecord } from '../../lib/session/session-records.js';
 import { SessionTakeover, type TakeRefusal } from '../../lib/session/session-takeover.js';
 import { decodeSession, encodeSession, type Session } from '../../lib/wire/session.js';
 
@@ -67,8 +67,11 @@ class Records {
     return this.reply(`removeClaims ${pid} ${epochs.join()}`, () => undefined);
   }
 
-  removeStored(pid: string): Promise<boolean> {
-    return this.reply(`removeStored ${pid}`, () => this.stored.delete(pid));
+  removeStored(pid: string, epoch: number): Promise<Removal> {
+    return this.reply(`removeStored ${pid}`, () => {
+      const isLater = (this.stored.get(pid)?.epoch ?? 0) >= epoch;
+      return isLater ? 'later' : this.stored.delete(pid) ? 'removed' : 'missing';
+    });
   }
 
   removeLiveOf(node: string, pid: string): Promise<void> {
@@ -212,14 +215,45 @@ describe('SessionTakeover', () => {
       expect(log.slice(-2)).toEqual(['removeStored c', 'discarding c']);
     });
 
+    test('has lost it again if its client has left elsewhere since it was claimed here', async () => {
+      const since = sessionOf('c', { epoch: 5, owner: 'b' });
+      records.stored.set('c', sessionOf('c'));
+      records.onClaim = () => records.stored.set('c', since);
+      expect(await take('c')).toBe('taken');
+      expect([records.stored.get('c'), log.at(-1)]).toEqual([since, 'yield c']);
+    });
+
     test('has it although the answer to the deletion was lost', async () => {
       records.stored.set('c', sessionOf('c'));
       retry = async (run) => {
         const first = await run();
-        return typeof first === 'boolean' ? run() : first;
+        return first === 'removed' ? run() : first;
       };
       await taken('c');
       expect(log.filter((what) => what === 'removeStored c')).toHaveLength(2);
+    });
+  });
+
+  describe('of a client that left this node last', () => {
+    const leave = (pid: string, more: Partial<Session> = {}): SessionClaim => {
+      const { claim } = connect(sessionOf(pid, more), { epoch: 1 });
+      claim.giveBack();
+      claims.delete(pid);
+      claim.end();
+      former.addLeft(claim);
+      records.claims.set(pid, new Map([[1, SELF]]));
+      return claim;
+    };
+
+    test('is remembered if what was stored of it is lost', async () => {
+      leave('c', { data: { name: 'Ann' } });
+      expect(await taken('c')).toMatchObject({ epoch: 2, isAnswered: true, session: { data: { name: 'Ann' } } });
+      expect(log).not.toContain(`ask ${SELF} for c 2`);
+    });
+
+    test('is unknown when its time is over', async () => {
+      leave('c').until = performance.now();
+      expect(await take('c')).toBe('unknown');
     });
   });
 

@@ -74,7 +74,7 @@ describe('SessionVerification', () => {
           claimed.push([pid, epoch]);
           return Promise.resolve(new Map([[epoch, 'self']]));
         },
-        store: (...what) => Promise.resolve(void stored.push(what)),
+        store: ({ pid }, ...what) => Promise.resolve(void stored.push([pid, ...what])),
       },
       endSession: ({ pid }) => Promise.resolve(void ended.push(pid)),
       writeAll: (claims) => {
