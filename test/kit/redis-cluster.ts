@@ -1,4 +1,3 @@
-import { freePort } from './free-port.js';
 import { RedisServer } from './redis-server.js';
 import type { Reply } from './resp-client.js';
 import { until } from './until.js';
@@ -33,10 +32,10 @@ export class RedisCluster {
       'cluster-replica-validity-factor 0',
       ...(options.config ?? []),
     ];
-    const start = async (): Promise<RedisServer> =>
+    const start = (): Promise<RedisServer> =>
       RedisServer.start({
         ...(options.binary === undefined ? {} : { binary: options.binary }),
-        clusterPort: await freePort(),
+        cluster: true,
         config,
       });
     const cluster = new RedisCluster(await Promise.all(Array.from({ length: masters * (1 + replicas) }, start)));

@@ -19,6 +19,8 @@ export interface RedisProcessOptions {
   /** Commands that clients do not find, in capitals: they have another name, which only `command` here knows. */
   hidden?: readonly string[] | undefined;
   args?: string[];
+  /** The name under which the configuration file has a second port, a free one too. */
+  busPort?: string | undefined;
 }
 
 /** The test's own user: it stays able to look whatever a test does to the default user. */
@@ -115,11 +117,12 @@ export abstract class RedisProcess {
   protected async launch(): Promise<this> {
     closeAfterwards(this);
     this.#dir = await mkdtemp(join(tmpdir(), 'kit-redis-'));
-    const { port, config, hidden = [] } = this.#options;
+    const { port, config, hidden = [], busPort } = this.#options;
     for (let tries = 1; ; tries++) {
       this.#port = port ?? (await freePort());
       const lines = [`port ${this.#port}`, 'bind 127.0.0.1', `dir ${this.#dir}`, 'daemonize no', 'logfile ""'];
       lines.push(`user ${ADMIN.username} on >${ADMIN.password} ~* &* +@all`, ...config);
+      if (busPort !== undefined) lines.push(`${busPort} ${await freePort()}`);
       lines.push(...hidden.map((name) => `rename-command ${name} kit-${name}`));
       await writeFile(this.#configFile, lines.join('\n') + '\n');
       try {

@@ -24,8 +24,8 @@ export interface RedisServerOptions {
   maxmemoryPolicy?: string;
   /** Be a replica of this server. */
   replicaOf?: RedisServer;
-  /** Be a node of a cluster, of which this is the bus's port. */
-  clusterPort?: number;
+  /** Be a node of a cluster. @default false */
+  cluster?: boolean;
   /** Commands that clients do not find, in capitals. */
   hidden?: string[];
   /** Further lines of the configuration file. */
@@ -53,7 +53,15 @@ export class RedisServer extends RedisProcess {
   readonly #password: string | undefined;
 
   private constructor(options: RedisServerOptions) {
-    const { appendonly = false, password, users = {}, maxmemory, maxmemoryPolicy, replicaOf, clusterPort } = options;
+    const {
+      appendonly = false,
+      password,
+      users = {},
+      maxmemory,
+      maxmemoryPolicy,
+      replicaOf,
+      cluster = false,
+    } = options;
     const config = [...(appendonly ? DURABLE : ['appendonly no']), 'save ""'];
     if (password !== undefined) config.push(`requirepass ${password}`);
     for (const [name, rules] of Object.entries(users)) config.push(`user ${name} ${rules}`);
@@ -65,11 +73,12 @@ export class RedisServer extends RedisProcess {
       config.push(`replicaof 127.0.0.1 ${replicaOf.port}`);
       if (replicaOf.#password !== undefined) config.push(`masterauth ${replicaOf.#password}`);
     }
-    if (clusterPort !== undefined) config.push('cluster-enabled yes', `cluster-port ${clusterPort}`);
+    if (cluster) config.push('cluster-enabled yes');
     super({
       binary: options.binary,
       port: options.port,
       hidden: options.hidden,
+      busPort: cluster ? 'cluster-port' : undefined,
       config: [...config, ...(options.config ?? [])],
     });
     this.#password = password;
