@@ -307,6 +307,9 @@ export class SessionTakeover {
     // If it does not say, it may have written more than was found before the claim, or be writing what its client left.
     const current =
       typeof answer === 'object' ? answer : isElsewhere ? await this.lookAgain(take, claim.epoch) : undefined;
+    if (typeof current === 'object') {
+      claim.session = takenOver(current); // also for another that has claimed it since: that node has let it go
+    }
     if (
       current === 'superseded' ||
       (isElsewhere && performance.now() - since > LATE_MS && !(await this.isStillOurs(claim)))
@@ -323,7 +326,6 @@ export class SessionTakeover {
       return 'missing';
     }
     if (current) {
-      claim.session = takenOver(current);
       return this.handOver(claim);
     }
     claim.touch();

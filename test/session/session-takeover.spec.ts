@@ -100,6 +100,7 @@ class Records {
 describe('SessionTakeover', () => {
   let records: Records;
   let claims: Map<string, SessionClaim>;
+  let yielded: SessionClaim[];
   let isReady: boolean;
   let connections: number;
   let isHeard: boolean;
@@ -121,6 +122,7 @@ describe('SessionTakeover', () => {
     records = new Records();
     ({ log } = records);
     claims = new Map();
+    yielded = [];
     isReady = isHeard = true;
     connections = 1;
     allBack = written = Promise.resolve();
@@ -147,6 +149,7 @@ describe('SessionTakeover', () => {
       },
       yield: (claim) => {
         log.push(`yield ${claim.pid}`);
+        yielded.push(claim);
         claim.yield();
         claims.delete(claim.pid);
       },
@@ -354,6 +357,8 @@ describe('SessionTakeover', () => {
       await jest.advanceTimersByTimeAsync(200);
       expect(await taking).toBe('taken');
       expect(log).toContain('yield c');
+      // Whoever has claimed it asks this node, which alone has what the other one said.
+      expect(yielded).toMatchObject([{ epoch: 2, session: { data: { as: 'now' } } }]);
     });
 
     test('is refused if it was released while this node asked', async () => {

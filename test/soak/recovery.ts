@@ -82,13 +82,13 @@ class Guest {
   /** Each cuts off one of them. */
   private readonly endings: NodeJS.Timeout[] = [];
   private rooms = new Set<string>();
-  /** The last change of rooms that its node has acknowledged, and whether another may have been made since. */
+  /** When its node has acknowledged a change of rooms last, and that node's id. */
   private changedAt = -Infinity;
-  private isChanging = false;
-  /** Whether it may be in a room without knowing, or the other way round, until it asks after it has come back. */
-  private isUnsure = false;
-  /** Its id. */
   private changedNode = '';
+  /** How many changes it has asked for. */
+  private changes = 0;
+  /** Up to which change it knows its rooms: it is not acknowledged if the client is cut off meanwhile, or its node is slow. */
+  private known = 0;
   compared = 0;
   readonly rollbacks: Rollback[] = [];
 
@@ -103,22 +103,24 @@ class Guest {
   /** Joins a room that it is not in, or leaves one. */
   async move(room: string): Promise<void> {
     const isIn = this.rooms.has(room);
-    this.isChanging = true;
+    const change = ++this.changes;
     const socket = this.visitor.socket.timeout(500);
     try {
       const answers = [socket.emitWithAck(isIn ? 'leave' : 'join', room), socket.emitWithAck('where')];
       [, this.changedNode] = (await Promise.all(answers)) as [unknown, string];
     } catch {
-      this.isUnsure = true; // it was cut off meanwhile, or its node is slow and does so later
       return;
     }
+    if (change !== this.known + 1) {
+      return; // it does not know what the one before has done
+    }
+    this.known = change;
     if (isIn) {
       this.rooms.delete(room);
     } else {
       this.rooms.add(room);
     }
     this.changedAt = Date.now();
-    this.isChanging = false;
   }
 
   /** After each recovery it is in the rooms that it was in, unless they changed right before. */
@@ -127,7 +129,11 @@ class Guest {
       this.rooms.clear(); // it is new, even if it is cut off before it can ask
       this.changedAt = Date.now();
     }
-    const isCertain = !this.isChanging && !this.isUnsure && Date.now() - this.changedAt > UNWRITTEN;
+    const { changes } = this;
+    const isCertain = this.known === changes && Date.now() - this.changedAt > UNWRITTEN;
+    if (!isCertain) {
+      this.known = -1; // until a node has said it, be that after more connections
+    }
     const rooms = (await this.visitor.socket.timeout(2_000).emitWithAck('rooms')) as string[];
     const actual = new Set(rooms.filter((room) => EXTRA_ROOMS.includes(room)));
     if (this.visitor.socket.recovered && isCertain) {
@@ -138,8 +144,7 @@ class Guest {
       }
     }
     this.rooms = actual;
-    this.isChanging = false;
-    this.isUnsure = false;
+    this.known = changes;
   }
 
   /** Leaves its node without that noticing, and comes back thrice within milliseconds, each time to another node. */
