@@ -1,5 +1,5 @@
 /** How long what was carried out is known, in milliseconds; and of how many requests, at most. */
-const KEPT_MS = 60_000;
+export const KEPT_MS = 60_000;
 const MAX_REQUESTS = 10_000;
 /** Bytes of answers that are kept, of all requests together. */
 const MAX_BYTES = 256 * 1024;

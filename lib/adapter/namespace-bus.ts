@@ -73,7 +73,7 @@ export class NamespaceBus {
 
   /** Who else has the namespace. It never rejects. */
   census(): Promise<Census> {
-    const nobody = { named: new Set<string>(), others: 0, hearing: new Map() };
+    const nobody = { named: new Set<string>(), others: 0, hearing: new Map(), isCounted: true };
     return this.isClosed ? Promise.resolve(nobody) : this.node.census(this.member);
   }
 

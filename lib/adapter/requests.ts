@@ -9,7 +9,7 @@ import { copyOf, decodeMsgpack, encodeMsgpack } from '../wire/msgpack.js';
 import { parseRequest, parseResponse, type Request, type Response } from '../wire/request-data.js';
 import { RequestType } from '../wire/requests.js';
 import { callApp } from '../cluster/app-code.js';
-import { CarriedOut } from './carried-out.js';
+import { CarriedOut, KEPT_MS } from './carried-out.js';
 import type { NamespaceBus } from './namespace-bus.js';
 import { RequestError } from './request-error.js';
 import type { SocketDetails } from './socket-io.js';
@@ -21,6 +21,8 @@ import { Survey } from './survey.js';
 const DEFAULT_TIMEOUT_MS = 5_000;
 /** Milliseconds after which a request is sent again of which answers are lost: the subscriber is back then, in most cases. */
 const AGAIN_DELAY_MS = 100;
+/** Milliseconds for which a request is sent again to who may have carried it out, and knows that then: the way takes some time. */
+const REPEATED_MS = KEPT_MS - 10_000;
 /** Milliseconds after which Redis is asked again who is still there to answer. */
 const RECHECK_INTERVAL_MS = 250;
 
@@ -62,6 +64,8 @@ interface Pending {
   /** Called at the end: with an error if answers are missing. */
   end(error: Error | undefined): void;
   timer: NodeJS.Timeout;
+  /** When it was asked, by the monotonic clock. */
+  at: number;
   /** Responses of which some pieces are still missing. */
   pieces: ResponsePieces;
 }
@@ -236,7 +240,7 @@ export class Requests {
     const timer = setTimeout(() => this.end(requestId, this.lateness(requestId)), timeout);
     const pending: Pending = {
       ...{ survey: undefined, early: new Set(), isDeafened: false, request: request(requestId) },
-      ...{ take, end, timer, pieces: new ResponsePieces() },
+      ...{ take, end, timer, at: performance.now(), pieces: new ResponsePieces() },
     };
     this.pending.set(requestId, pending);
     const started = this.server.bus.whenStarted();
@@ -291,7 +295,10 @@ export class Requests {
   }
 
   private repeat(requestId: string, uid: string): void {
-    const { request } = this.pending.get(requestId)!;
+    const { request, at } = this.pending.get(requestId)!;
+    if (performance.now() - at > REPEATED_MS) {
+      return; // it might be carried out twice
+    }
     this.server.bus.repeat(uid, request).catch(() => this.pending.get(requestId)?.survey?.onUnheard());
   }
 
@@ -299,7 +306,7 @@ export class Requests {
   private sendAgain(requestId: string): void {
     const request = this.pending.get(requestId)?.request;
     if (request) {
-      this.server.bus.send(request).catch(() => undefined); // its time goes on
+      this.server.bus.send(request).catch(() => this.pending.get(requestId)?.survey?.onUnheard()); // asked one by one then
     }
   }
 

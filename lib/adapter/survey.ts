@@ -1,4 +1,5 @@
 import type { Census } from '../cluster/request-bus.js';
+import { nodeOf } from '../wire/server-uid.js';
 
 /**
  * Who of the other servers has still to answer a request. Servers of the reference adapter have no heartbeat, and their
@@ -55,12 +56,21 @@ export class Survey {
         this.expected++;
       }
     }
+    const nodes = new Set([...present.named].map(nodeOf));
     for (const uid of this.missing) {
-      if (!present.named.has(uid)) {
+      const isThere = present.isCounted ? present.named.has(uid) : nodes.has(nodeOf(uid));
+      if (!isThere) {
         this.missing.delete(uid);
       }
     }
-    const answeredOthers = [...this.answered].filter((uid) => !present.named.has(uid)).length;
+    if (present.isCounted) {
+      this.narrowOthers(present);
+    }
+  }
+
+  private narrowOthers(present: Census): void {
+    const isOther = (uid: string): boolean => !this.named.has(uid) && !present.named.has(uid);
+    const answeredOthers = [...this.answered].filter(isOther).length;
     // Some of the others may have become known since.
     const nowNamed = [...present.named].filter((uid) => !this.named.has(uid) && !this.answered.has(uid)).length;
     const others = Math.max(0, present.others - answeredOthers) + nowNamed;

@@ -233,7 +233,7 @@ export class ClusterNode implements ClusterMember {
 
   attach(member: NamespaceMember): void {
     this.namespaces.add(member);
-    this.parts?.bus.join(member);
+    this.parts?.join(member);
   }
 
   /** The position of a log up to which nobody else can have had a client of this node without asking for it. */

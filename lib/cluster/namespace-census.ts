@@ -45,7 +45,7 @@ export class NamespaceCensus {
         named.delete(uid);
       }
     }
-    const census: Census = { named, others, hearing: new Map() };
+    const census: Census = { named, others, hearing: new Map(), isCounted: counted !== undefined };
     for (const { id, uids, losses, isDeaf } of peers) {
       if (losses !== undefined && !this.registry.isGone(id)) {
         const isUnheard = isDeaf || (silent.has(id) && this.registry.mayBeDeaf(id));

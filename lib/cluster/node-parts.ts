@@ -128,6 +128,14 @@ export class NodeParts {
     ]);
   }
 
+  /** A server of this node has a namespace. */
+  join(member: BusMember): void {
+    this.bus.join(member);
+    if (this.subscriptions.isBroken) {
+      this.announce(); // what is asked in that is not heard either
+    }
+  }
+
   /** A server of this node has a namespace no more. */
   leave(member: BusMember): void {
     const { root } = this.bus.hearing;
@@ -192,6 +200,13 @@ export class NodeParts {
     this.node.events.notifyStatus();
   }
 
+  /** Namespaces are new here: what was asked in them already may have been answered before that was heard. */
+  private onAdded(channels: readonly string[]): void {
+    const { namespaces } = this.node;
+    const names = this.bus.namespacesOf(channels);
+    names.forEach((name) => namespaces.named(name)?.forEach((member) => member.onSubscribed()));
+  }
+
   private verifySessions(): void {
     void this.sessions
       .verify()
@@ -251,6 +266,7 @@ export class NodeParts {
       first: this.names.channels.control,
       commandTimeout: this.node.options.commandTimeout,
       onComplete: () => this.onSubscribed(),
+      onAdded: (channels) => this.onAdded(channels),
       onBroken: () => this.onUnheard(),
     });
   }
@@ -314,6 +330,7 @@ export class NodeParts {
     return new SessionHandover({
       ...{ nodeId: this.node.id, bus: this.bus, info: () => this.info() },
       returning: this.returning,
+      retry: (run) => this.connections.retry(run),
       release: (pid, epoch) => this.sessions.release(pid, epoch),
       onResponse: (pid, session, node) => this.sessions.onReleased(pid, session, node),
     });

@@ -27,6 +27,8 @@ export interface Census {
   others: number;
   /** Of those in `named` that say so, whether what is sent now reaches them. */
   hearing: Map<string, ServerHearing>;
+  /** Whether Redis has counted them; else it is what was heard of them: who is not in it may be there. */
+  isCounted: boolean;
 }
 
 /** Whether a server hears what is sent to all of its namespace. It knows a request that comes twice. */
@@ -149,6 +151,11 @@ export class RequestBus {
     const { channels } = this.options;
     const payload = encodeBusMessage(message); // as it is now
     await this.options.retry(() => this.send(channels.responses(message.nsp, uid), payload));
+  }
+
+  /** The namespaces that channels belong to. */
+  namespacesOf(channels: readonly string[]): Set<string> {
+    return new Set(channels.flatMap((channel) => [...(this.members.get(channel) ?? [])].map(({ name }) => name)));
   }
 
   /** What this node hears, as it says in its heartbeats. */

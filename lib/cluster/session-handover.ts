@@ -7,6 +7,8 @@ import type { ReturningPeers } from './returning-peers.js';
 export interface SessionHandoverOptions {
   nodeId: string;
   bus: Pick<RequestBus, 'control' | 'isSubscribedTo'>;
+  /** Runs commands, again when the connection that failed them is back. */
+  retry<T>(run: () => Promise<T>): Promise<T>;
   /** What this node says of itself. */
   info(): NodeInfo;
   returning: Pick<ReturningPeers, 'whenBack' | 'whenAllBack'>;
@@ -42,7 +44,7 @@ export class SessionHandover implements SessionPeers {
     if (session !== undefined || at === this.options.nodeId) {
       const info = this.options.info();
       const response = { kind: 'session-response' as const, node: info, pid, to: node.id, session: session ?? null };
-      this.send(response).catch(() => undefined); // who asked goes on without it
+      this.options.retry(() => this.send(response)).catch(() => undefined); // who asked goes on without it
     }
   }
 

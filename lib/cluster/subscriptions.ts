@@ -16,7 +16,9 @@ export interface SubscriptionsOptions {
   commandTimeout: number;
   /** Called when all channels are subscribed, at first or again. */
   onComplete(): void;
-  /** Called when that is so no more, and until it is so again whenever other channels are heard, or may be. */
+  /** Called with channels that were added since, and are heard now. */
+  onAdded(channels: readonly string[]): void;
+  /** Called when not all are heard any more, and until it is so again whenever other channels are heard, or may be. */
   onBroken(): void;
 }
 
@@ -40,6 +42,8 @@ export class Subscriptions {
   private readonly backoff = new Backoff(100, MAX_PAUSE_MS);
   /** Runs while channels that were refused are tried again later. */
   private retryTimer: NodeJS.Timeout | undefined;
+  /** Those that were added when all others were heard, and are heard since the pieces are being sent. */
+  private added: string[] = [];
   /** Whether pieces are being sent. */
   private isRunning = false;
   /** Whether all were subscribed, but for what was added since. */
@@ -213,6 +217,7 @@ export class Subscriptions {
     this.refused.delete(channel);
     if (how === 'subscribe') {
       this.active.add(channel);
+      this.added.push(channel);
     } else {
       this.active.delete(channel);
     }
@@ -238,6 +243,7 @@ export class Subscriptions {
 
   private onProgress(): void {
     const { isComplete, wasComplete } = this;
+    const added = this.added.splice(0);
     this.setComplete(isComplete || (wasComplete && this.refused.size === 0));
     if (isComplete && !wasComplete) {
       this.backoff.reset();
@@ -245,6 +251,8 @@ export class Subscriptions {
       this.waiting.splice(0).forEach((resolve) => resolve());
     } else if (this.isBroken) {
       this.options.onBroken();
+    } else if (added.length > 0) {
+      this.options.onAdded(added);
     }
   }
 

@@ -86,7 +86,7 @@ describe('NamespaceBus', () => {
   test('knows nobody once it is closed', async () => {
     expect(await bus.census()).toEqual({ named: new Set(['/chat']), others: 1 });
     bus.close();
-    expect(await bus.census()).toEqual({ named: new Set(), others: 0, hearing: new Map() });
+    expect(await bus.census()).toEqual({ named: new Set(), others: 0, hearing: new Map(), isCounted: true });
   });
 
   test('has requests wait while the node starts, and not longer than until it is closed', async () => {

@@ -1,6 +1,5 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { Requests, type RequestServer } from '../../lib/adapter/requests.js';
-import { Survey } from '../../lib/adapter/survey.js';
 import type { Census } from '../../lib/cluster/request-bus.js';
 import { PayloadTooLargeError } from '../../lib/redis/errors.js';
 import { encodeMsgpack } from '../../lib/wire/msgpack.js';
@@ -10,85 +9,8 @@ import { until } from '../kit/index.js';
 
 function census(named: string[], others = 0, hearing: [uid: string, hears: boolean, losses: number][] = []): Census {
   const ofNamed = hearing.map(([uid, hears, losses]) => [uid, { hears, losses }] as const);
-  return { named: new Set(named), others, hearing: new Map(ofNamed) };
+  return { named: new Set(named), others, hearing: new Map(ofNamed), isCounted: true };
 }
-
-describe('Survey', () => {
-  test('is complete when all have answered', () => {
-    const survey = new Survey(census(['a', 'b']));
-    survey.answer('a');
-    survey.answer('a');
-    expect(survey.isComplete).toBe(false);
-    survey.answer('b');
-    expect(survey.isComplete).toBe(true);
-  });
-
-  test('is complete at once when there is nobody to answer', () => {
-    expect(new Survey(census([])).isComplete).toBe(true);
-  });
-
-  test('counts the answers of servers that have no heartbeat', () => {
-    const survey = new Survey(census(['a'], 2));
-    ['a', 'x'].forEach((uid) => survey.answer(uid));
-    expect(survey.isComplete).toBe(false);
-    survey.answer('y');
-    expect(survey.isComplete).toBe(true);
-  });
-
-  test('does not wait for those that are gone', () => {
-    const survey = new Survey(census(['a', 'b'], 2));
-    ['a', 'x'].forEach((uid) => survey.answer(uid));
-    survey.narrow(census(['a'], 1));
-    expect(survey.isComplete).toBe(true);
-  });
-
-  test('waits for those that have become known since it began, not for those that have come since', () => {
-    const survey = new Survey(census([], 2));
-    survey.answer('a');
-    survey.narrow(census(['a', 'b']));
-    expect(survey.isComplete).toBe(false);
-    survey.answer('b');
-    expect(survey.isComplete).toBe(true);
-
-    const later = new Survey(census(['a', 'b']));
-    later.answer('a');
-    later.narrow(census(['a', 'c'], 1));
-    expect(later.isComplete).toBe(true);
-  });
-
-  test('finds those that did not hear, when they hear', () => {
-    const deaf = census(['a', 'b', 'c'], 0, [
-      ['a', true, 0],
-      ['b', false, 1],
-      ['c', false, 1],
-    ]);
-    const survey = new Survey(deaf);
-    expect(survey.unreached(deaf)).toEqual([]);
-    const oneHears = census(['a', 'b', 'c'], 0, [
-      ['a', true, 0],
-      ['b', true, 1],
-      ['c', false, 1],
-    ]);
-    expect([survey.unreached(oneHears), survey.unreached(oneHears)]).toEqual([['b'], []]);
-    survey.answer('b');
-    survey.onUnheard();
-    expect(survey.unreached(oneHears)).toEqual(['a']);
-  });
-
-  test('finds those that have lost their subscriptions since, also if nobody saw them without', () => {
-    const survey = new Survey(census(['a'], 0, [['a', true, 1]]));
-    expect(survey.unreached(census(['a'], 0, [['a', true, 1]]))).toEqual([]);
-    expect(survey.unreached(census(['a'], 0, [['a', true, 2]]))).toEqual(['a']);
-  });
-
-  test('waits for one that turns out not to hear, though Redis had not counted it', () => {
-    const survey = new Survey(census([]));
-    survey.narrow(census(['a'], 0, [['a', false, 1]]));
-    expect([survey.isComplete, survey.expected]).toEqual([false, 1]);
-    survey.narrow(census([])); // it hears, and has not the namespace
-    expect(survey.isComplete).toBe(true);
-  });
-});
 
 describe('Requests', () => {
   const opts = { rooms: [], except: [], flags: {} };
@@ -279,6 +201,36 @@ describe('Requests', () => {
     await requests.recheck();
     await requests.recheck();
     expect(repeated).toHaveLength(2);
+  });
+
+  test('are asked of each by itself if this node cannot send to all when it hears again', async () => {
+    present = census(['a'], 0, [['a', true, 0]]);
+    void requests.fetchSockets(opts);
+    await settled();
+    sending = () => Promise.reject(new Error('Redis is away'));
+    requests.askAgain();
+    await settled();
+    sending = () => Promise.resolve();
+    await requests.recheck();
+    expect(repeated.at(-1)).toEqual(['a', sent[0]]);
+    answer('a', sockets('one'));
+  });
+
+  test('are not sent again when who has carried them out may not know that any more', async () => {
+    jest.useFakeTimers({ doNotFake: ['setImmediate', 'queueMicrotask'] });
+    present = census(['a'], 0, [['a', true, 0]]);
+    requests.broadcastWithAck(
+      { packet: { type: 2, data: ['event'] }, opts, timeout: 120_000 },
+      unused,
+      () => undefined,
+    );
+    await jest.advanceTimersByTimeAsync(45_000);
+    present = census(['a'], 0, [['a', true, 1]]);
+    await jest.advanceTimersByTimeAsync(6_000);
+    present = census(['a'], 0, [['a', true, 2]]);
+    await jest.advanceTimersByTimeAsync(6_000);
+    jest.useRealTimers();
+    expect(repeated).toHaveLength(1);
   });
 
   test('see a change that comes while it is asked who is there', async () => {

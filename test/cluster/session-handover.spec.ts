@@ -33,6 +33,7 @@ describe('SessionHandover', () => {
         },
         isSubscribedTo: (nsp, uid) => Promise.resolve(nsp === '/' && uid === 'hears'),
       },
+      retry: (run) => run(),
       returning: {
         whenBack: (node) => Promise.resolve(void awaited.push(node)),
         whenAllBack: () => Promise.resolve(void awaited.push('all')),

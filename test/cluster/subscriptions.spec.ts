@@ -1,7 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from '@jest/globals';
 import { Cluster } from 'ioredis';
 import { observe } from '../faults/record.js';
-import { Member, RedisCluster, RedisServer, until } from '../kit/index.js';
+import { Member, RedisCluster, RedisServer, TcpProxy, until } from '../kit/index.js';
 
 const NAMESPACES = 5_000;
 
@@ -150,6 +151,22 @@ describe('Subscriptions', () => {
       expect(await members[0]!.io.of(nsp).serverSideEmitWithAck('who?')).toEqual([nsp]);
     }
     expect(members.map(({ node }) => node.status().counters.rejectedMessages)).toEqual([0, 0]);
+  });
+
+  test('of a new namespace may come after the answer to what was asked in it at once: that is asked again', async () => {
+    const redis = await RedisServer.start();
+    const network = await TcpProxy.start(redis.port);
+    const asking = await Member.start({ port: network.port, client: false });
+    const other = await Member.start({ port: redis.port, client: false });
+    let asked = 0;
+    other.io.of('/new').on('who?', (answer: (name: string) => void) => answer(`other ${++asked}`));
+    await until(async () => (await asking.io.of('/').adapter.serverCount()) === 2, { what: 'both nodes' });
+    network.latency(100);
+    asking.io.of('/before'); // one command at a time: the next channels are sent when these are there
+    await sleep(20);
+    const since = performance.now();
+    expect(await asking.io.of('/new').serverSideEmitWithAck('who?')).toEqual(['other 1']);
+    expect([performance.now() - since < 4_000, asked]).toEqual([true, 1]);
   });
 
   test('of namespaces that are closed are not subscribed any more, with what was asked for meanwhile', async () => {

@@ -1,9 +1,10 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { Server, type ServerOptions } from 'socket.io';
 import { createAdapter } from '../../lib/adapter/index.js';
-import { closeAfterwards, RedisServer, until } from '../kit/index.js';
+import { closeAfterwards, RedisServer, TcpProxy, until } from '../kit/index.js';
 import { openRedisClient } from '../kit/redis-client.js';
 import { TestClient, type TestClientOptions } from '../kit/test-client.js';
 
@@ -38,8 +39,8 @@ describe.each<[string, Partial<ServerOptions>]>([
     clients = [];
   });
 
-  async function startTwo(): Promise<TwoServers> {
-    const redisClient = await openRedisClient('ioredis 6', { topology: 'single', port: redis.port });
+  async function startTwo(port = redis.port): Promise<TwoServers> {
+    const redisClient = await openRedisClient('ioredis 6', { topology: 'single', port });
     const factory = createAdapter(redisClient.client, { heartbeatInterval: 100, heartbeatTimeout: 2_000 }, silent);
     const start = async (): Promise<Server> => {
       const io = new Server(createServer(), { adapter: factory as never, ...options });
@@ -71,6 +72,26 @@ describe.each<[string, Partial<ServerOptions>]>([
     clients.push(client);
     return client;
   }
+
+  test('are all waited for while the node that has asked cannot count them', async () => {
+    const proxy = await TcpProxy.start(redis.port);
+    const asking = await startTwo(proxy.port);
+    const count = (): Promise<number> => asking.first.of('/').adapter.serverCount();
+    await until(async () => (await count()) === 6, { what: 'six servers to be counted' });
+    const late: ((answer: string) => void)[] = [];
+    elsewhere.second.on('ask', (answer: (value: string) => void) => late.push(answer));
+    for (const io of [...servers.slice(0, 3), asking.second]) {
+      io.on('ask', (answer: (value: string) => void) => answer('at once'));
+    }
+    const asked = asking.first.serverSideEmitWithAck('ask');
+    await until(() => late.length > 0, { what: 'the question to arrive' });
+    proxy.refuse();
+    await redis.killClients(({ name }) => name.includes(asking.node.id) && name.endsWith(':commands'));
+    await sleep(700); // more than twice as long as from one count to the next
+    late[0]!('late');
+    await proxy.accept();
+    expect((await asked).sort()).toEqual([...Array<string>(4).fill('at once'), 'late']);
+  });
 
   test('give each broadcast to each client once', async () => {
     const all = await Promise.all(servers.map((io) => connect(io)));
