@@ -147,6 +147,7 @@ export class SessionRecovery {
     if (recovering) {
       client.claim = recovering.claim;
       client.claim.hold(holder, isChanged);
+      this.node.sessions.onJoined(client.claim);
     } else {
       client.claim = this.node.sessions.open(pid, this.namespace.name, this.duration, holder);
     }
@@ -286,7 +287,9 @@ export class SessionRecovery {
     this.recovering.set(sid, client);
     const refusal = await this.collect(client);
     if (refusal) {
-      if (!this.node.isClosing) {
+      if (refusal === 'redis-away') {
+        claim.giveBack(); // the client may not be there any more, and be recovered elsewhere
+      } else if (!this.node.isClosing) {
         claim.discard();
       }
       this.endRecovering(client);

@@ -160,12 +160,20 @@ export class Checkpoints {
         if (!claims.has(claim.pid)) {
           writes.add('save', records.removeLive(claim.pid)); // it was released while it was being written
         }
-      } else if (!claim.isCopyDropped && claim.mode === 'held') {
-        claim.isCopyDropped = true;
-        const dropped = records.dropCopy(claim.pid, claim.nsp, claim.epoch);
-        writes.add('checkpoint', dropped);
-        dropped.catch(() => (claim.isCopyDropped = false));
+      } else {
+        this.dropCopy(claim);
       }
+    }
+  }
+
+  /** The claim in Redis need not contain the session any more. */
+  dropCopy(claim: SessionClaim): void {
+    if (claim.isConfirmed && !claim.isCopyDropped && claim.mode === 'held') {
+      const { records, writes } = this.options;
+      claim.isCopyDropped = true;
+      const dropped = records.dropCopy(claim.pid, claim.nsp, claim.epoch);
+      writes.add('checkpoint', dropped);
+      dropped.catch(() => (claim.isCopyDropped = false));
     }
   }
 

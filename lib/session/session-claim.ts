@@ -84,6 +84,8 @@ export class SessionClaim {
   until = Infinity;
   /** Resolves when the node where the client seemed connected has been asked for the session as it is now. */
   completed: Promise<unknown> = Promise.resolve();
+  /** Whether that is being asked: until then the session may be an earlier one. */
+  isCompleting = false;
   /** From this size on, a record of the session is not accepted by Redis or a proxy before it. */
   private refusedBytes = Infinity;
   /** How often the connection was lost while a record was being written that may be too large. */
@@ -131,7 +133,7 @@ export class SessionClaim {
   }
 
   /** Whether the session has been found: before, there is nothing to be written or handed out. */
-  private get isKnown(): boolean {
+  get isKnown(): boolean {
     return this.holder !== undefined || this.session !== UNKNOWN;
   }
 
@@ -196,7 +198,7 @@ export class SessionClaim {
 
   /** Another node has the session. What is here of it is ended, but for the session as it is now. */
   yield(): void {
-    const session = this.current();
+    const session = this.isKnown ? this.current() : UNKNOWN;
     this.until = Math.min(this.until, performance.now() + this.duration);
     this.end();
     this.session = session;

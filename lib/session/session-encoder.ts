@@ -13,8 +13,11 @@ export interface SessionEncoderOptions {
 export class SessionEncoder {
   constructor(private readonly options: SessionEncoderOptions) {}
 
-  /** Undefined if the session cannot be serialized, or is too large. */
+  /** Undefined if the session is not known yet, cannot be serialized, or is too large. */
   encode(operation: 'save' | 'checkpoint', claim: SessionClaim, epoch = claim.epoch): string | undefined {
+    if (!claim.isKnown) {
+      return undefined;
+    }
     const session = { ...claim.current(), epoch };
     try {
       const encoded = encodeSession(session, (what) => this.options.onLeftOut(claim.nsp, what));

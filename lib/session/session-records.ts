@@ -205,13 +205,12 @@ export class SessionRecords {
    */
   async store({ pid, epoch }: { pid: string; epoch: number }, encoded: string, lifetime: number): Promise<void> {
     const key = this.key(pid);
-    const expiry = ['PX', toLifetime(lifetime)];
     const [before] = await this.transaction([
       ['GET', key],
-      ['SET', key, encoded, ...expiry],
+      ['SET', key, encoded, 'PX', toLifetime(lifetime)],
     ]);
     if (epochOf(before, pid) > epoch) {
-      await this.ask(['SET', key, String(before), ...expiry, 'XX']);
+      await this.ask(['SET', key, String(before), 'PX', toLifetime(this.options.lifetime()), 'XX']);
     }
   }
 

@@ -93,6 +93,7 @@ export class SessionStore implements ClaimKeeper {
       whenWritten: () => this.verification.whenWritten(),
       connections: () => this.connections,
       add: (claim) => this.add(claim),
+      end: (claim) => this.end(claim),
       write: (operation, write) => writes.add(operation, write),
       writeNow: (claim) => this.checkpoints.writeNow(claim),
     });
@@ -149,12 +150,13 @@ export class SessionStore implements ClaimKeeper {
           return undefined;
         }
         const encoded = this.encoder.encode('save', claim, claim.epochFor(epoch));
-        this.end(claim);
+        this.yield(claim); // who has claimed it asks again if the answer is lost
         this.removeLive(pid);
         return encoded;
       }
     }
     const former = this.former.before(epoch, pid);
+    await former?.completed; // it may have been yielded before this node was told what it had asked for
     return former && this.encoder.encode('save', former, epoch - 1);
   }
 
@@ -208,10 +210,15 @@ export class SessionStore implements ClaimKeeper {
     }
   }
 
-  /** Writes the sessions of all clients as if they were disconnected, for their connections will be closed. */
+  /**
+   * Writes the sessions of all clients as if they were disconnected, for their connections will be closed. Those that are being
+   * asked for are written when they are complete; see {@link close}.
+   */
   saveAll(): void {
     for (const claim of [...this.claims.values()]) {
-      claim.giveBack();
+      if (!claim.isCompleting) {
+        claim.giveBack();
+      }
     }
   }
 
@@ -229,6 +236,13 @@ export class SessionStore implements ClaimKeeper {
 
   touch(claim: SessionClaim): void {
     this.checkpoints.add(claim);
+  }
+
+  /** The client has joined its namespace: what the claim contains is not its session for much longer. */
+  onJoined(claim: SessionClaim): void {
+    if (!this.options.checkpoints) {
+      this.checkpoints.dropCopy(claim); // nothing newer is written of it as long as it is connected
+    }
   }
 
   finish(claim: SessionClaim): void {

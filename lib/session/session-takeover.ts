@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { RedisClientError } from '../redis/errors.js';
+import { afterArrivals } from '../time/suspension.js';
 import { within } from '../time/within.js';
 import { decodeSession, encodeSession, takenOver, type Session } from '../wire/session.js';
 import type { FormerClaims } from './former-claims.js';
@@ -72,6 +73,8 @@ export interface SessionTakeoverOptions {
   keeper: ClaimKeeper;
   /** Puts a claim in the place of an earlier one, which is released. */
   add(claim: SessionClaim): void;
+  /** Forgets a claim to a session that is not known. */
+  end(claim: SessionClaim): void;
   /** Another node has claimed the session of this claim. */
   yield(claim: SessionClaim): void;
   write(operation: 'save', write: Promise<unknown>): void;
@@ -83,8 +86,10 @@ interface Take extends TakeOptions {
   readonly pid: string;
   readonly nsp: string;
   done: Promise<SessionClaim | TakeRefusal>;
-  /** The question to Redis whether this node gets the epoch. */
-  claiming?: Promise<unknown>;
+  /** Resolves when it is known whether this node has got the epoch that it has claimed; undefined if it has claimed none. */
+  decided?: Promise<void>;
+  /** Resolves {@link decided}. */
+  markDecided?: () => void;
   /** What was claimed when the connection was lost: whether this node has got it is not known. */
   claimed?: Found;
   /** The node where the client seems connected, and what is given its answer. */
@@ -137,7 +142,7 @@ export class SessionTakeover {
 
   /** Resolves when it is known whether this node has got the epoch that it is claiming, if it is. */
   async whenClaimed(pid: string): Promise<void> {
-    await this.active.get(pid)?.claiming?.catch(() => undefined);
+    await this.active.get(pid)?.decided;
   }
 
   /** @param node - that answers: all hear what one is asked, and others may have an older state */
@@ -174,6 +179,7 @@ export class SessionTakeover {
       return 'redis-away';
     } finally {
       this.active.delete(take.pid);
+      take.markDecided?.();
     }
   }
 
@@ -192,6 +198,7 @@ export class SessionTakeover {
     if (claimed && this.isWon(take, claims, claimed.decision.epoch)) {
       return this.complete(take, claimed);
     }
+    take.markDecided?.();
     const here = this.claimHere(take);
     if (here && standingOf(claims, here.confirmedEpoch, nodeId) === 'superseded') {
       this.options.yield(here);
@@ -220,13 +227,14 @@ export class SessionTakeover {
       take.claimed = found;
       return this.records.claim(pid, nsp, epoch, encoded);
     });
-    take.claiming = claiming;
+    take.decided = new Promise((resolve) => (take.markDecided = resolve));
     const current = await claiming;
     if (!current) {
       return 'again';
     }
     delete take.claimed;
     if (!this.isWon(take, current, epoch)) {
+      take.markDecided?.();
       return 'again'; // another was faster
     }
     const old = [...claims.keys()].filter((at) => at < epoch - 1);
@@ -254,12 +262,14 @@ export class SessionTakeover {
       ...{ pid, epoch, nsp, duration, owner: this.options.nodeId, isConfirmed: true, isCopyDropped: false },
       session: known ? takenOver(known) : UNKNOWN,
     });
+    claim.isCompleting = true;
     this.options.add(claim);
+    take.markDecided?.();
     const isNewer = here !== undefined && encodeIfPossible(claim.current()) !== encoded;
     const completed = isNewer
       ? this.handOver(claim).then(() => this.findCurrent(take, claim, decision, records))
       : this.findCurrent(take, claim, decision, records);
-    claim.completed = completed.catch(() => undefined);
+    claim.completed = completed.catch(() => undefined).then(() => (claim.isCompleting = false));
     try {
       switch (await completed) {
         case 'missing':
@@ -271,7 +281,12 @@ export class SessionTakeover {
         case 'found':
       }
     } catch (error) {
-      claim.giveBack(); // it is this node's, and is written when Redis is back
+      claim.isCompleting = false;
+      if (claim.isKnown) {
+        claim.giveBack(); // it is this node's, and is written when Redis is back
+      } else {
+        this.options.end(claim);
+      }
       throw error;
     }
     return claim.isReleased ? 'taken' : claim;
@@ -279,7 +294,8 @@ export class SessionTakeover {
 
   /** What this node has of the session, also if it has saved or yielded that since it looked. */
   private latestHere(take: Take, epoch: number): Session | undefined {
-    return this.claimHere(take)?.current() ?? this.options.former.since(epoch, take.pid)?.current();
+    const former = this.options.former.since(epoch, take.pid);
+    return this.claimHere(take)?.current() ?? (former?.isKnown ? former.current() : undefined);
   }
 
   /**
@@ -297,7 +313,7 @@ export class SessionTakeover {
     if (record?.kind === 'stored') {
       claim.touch();
       // A node of the reference takes a session by deleting it: whoever has deleted it has it.
-      return this.removeFound(pid, claim.epoch);
+      return this.removeFound(claim);
     }
     const since = performance.now();
     const node = decision.kind === 'ask' ? decision.node : decision.record.node;
@@ -305,13 +321,13 @@ export class SessionTakeover {
     const answer = isElsewhere ? await this.askForCurrent(take, node, claim.epoch) : this.remembered(claim, node);
     claim.isAnswered = answer !== 'silent';
     // If it does not say, it may have written more than was found before the claim, or be writing what its client left.
-    const current =
-      typeof answer === 'object' ? answer : isElsewhere ? await this.lookAgain(take, claim.epoch) : undefined;
-    if (typeof current === 'object') {
-      claim.session = takenOver(current); // also for another that has claimed it since: that node has let it go
+    const found = isElsewhere && typeof answer !== 'object' ? await this.lookAgain(take, claim.epoch) : undefined;
+    const current = typeof answer === 'object' ? answer : found?.session;
+    if (current) {
+      claim.session = takenOver(current); // also for another that has claimed it since: it may be nowhere else
     }
     if (
-      current === 'superseded' ||
+      found?.isSuperseded ||
       (isElsewhere && performance.now() - since > LATE_MS && !(await this.isStillOurs(claim)))
     ) {
       return 'superseded'; // and what is written now is not this node's to delete
@@ -334,7 +350,8 @@ export class SessionTakeover {
 
   /** What this node remembers of a client that has left, if it was the last to claim the session: what it stored is not there. */
   private remembered({ pid, epoch }: SessionClaim, node: string | undefined): Session | 'gone' {
-    return (node !== undefined && this.options.former.before(epoch, pid)?.current()) || 'gone';
+    const former = node === undefined ? undefined : this.options.former.before(epoch, pid);
+    return former?.isKnown ? former.current() : 'gone';
   }
 
   /** Deletes what was stored before the epoch that this node has claimed. */
@@ -357,26 +374,24 @@ export class SessionTakeover {
   }
 
   /** The session as it was written before the epoch that this node has claimed, if it has that still. */
-  private async lookAgain(take: Take, epoch: number): Promise<Session | 'superseded' | undefined> {
+  private async lookAgain(take: Take, epoch: number): Promise<{ session: Session | undefined; isSuperseded: boolean }> {
     this.records.forgetNodes(); // one may be new
     const { records, claims } = await this.options.retry(() => this.look(take));
-    if (standingOf(claims, epoch, this.options.nodeId) === 'superseded') {
-      return 'superseded';
-    }
-    return decideBefore(epoch, records, claims)?.session;
+    const isSuperseded = standingOf(claims, epoch, this.options.nodeId) === 'superseded';
+    return { session: decideBefore(epoch, records, claims)?.session, isSuperseded };
   }
 
   /** Deletes what was found. It is this node's if it was this node that deleted it, as far as it can know. */
-  private async removeFound(pid: string, epoch: number): Promise<'found' | 'missing' | 'superseded'> {
+  private async removeFound(claim: SessionClaim): Promise<'found' | 'missing' | 'superseded'> {
     let tries = 0;
     const removal = await this.options.retry(() => {
       tries++;
-      return this.records.removeStored(pid, epoch);
+      return this.records.removeStored(claim.pid, claim.epoch);
     });
-    if (removal === 'later') {
-      return 'superseded';
+    if (removal === 'missing' && tries > 1) {
+      return (await this.isStillOurs(claim)) ? 'found' : 'superseded'; // the first answer was lost
     }
-    return removal === 'removed' || tries > 1 ? 'found' : 'missing'; // the first answer may have been lost
+    return removal === 'removed' ? 'found' : removal === 'later' ? 'superseded' : 'missing';
   }
 
   /**
@@ -387,15 +402,16 @@ export class SessionTakeover {
    */
   private async askForCurrent(take: Take, node: string, epoch: number): Promise<Session | 'gone' | 'silent'> {
     const { options } = this;
+    const answer = this.answerOf(take, node, epoch);
     try {
       return await options.retry(async () => {
         const before = options.connections();
         await options.peers.whenBack(node);
-        const answer = await this.askOnce(take, node, epoch);
-        if (answer === 'silent' && (options.connections() !== before || !options.isReady())) {
+        const said = await this.askOnce(take, { node, epoch, answer });
+        if (said === 'silent' && (options.connections() !== before || !options.isReady())) {
           throw new RedisClientError('Redis was away while a node was asked'); // that may be why
         }
-        return answer;
+        return said;
       });
     } catch (error) {
       if (!options.isReady()) {
@@ -405,23 +421,38 @@ export class SessionTakeover {
     }
   }
 
-  /** @throws if Redis is away */
-  private async askOnce(take: Take, node: string, epoch: number): Promise<Session | 'gone' | 'silent'> {
-    const { pid, nsp } = take;
-    const { peers } = this.options;
-    const answer = new Promise<string | null>((resolve) => {
+  /** Resolves to the first answer of a node, whichever time it was asked: it may have let the session go. */
+  private answerOf(take: Take, node: string, epoch: number): Promise<string | null> {
+    return new Promise((resolve) => {
       const onAnswer = (answer: string | null): void => {
-        const session = decodeSession(answer, pid);
+        const session = decodeSession(answer, take.pid);
         if (answer === null || (session?.epoch ?? 0) === epoch - 1) {
           resolve(answer);
         } // else it is what that node had still earlier
       };
       take.asked = { node, onAnswer };
     });
+  }
+
+  /** @throws if Redis is away, and the node has not answered */
+  private async askOnce(
+    { pid, nsp }: Take,
+    { node, epoch, answer }: { node: string; epoch: number; answer: Promise<string | null> },
+  ): Promise<Session | 'gone' | 'silent'> {
+    const { peers } = this.options;
     const answered = within(RELEASE_TIMEOUT_MS, answer);
-    const [canHear] = await Promise.all([peers.canHear(nsp, node), peers.askRelease(pid, node, epoch)]);
-    const inTime = canHear ? await answered : undefined;
-    return inTime === null ? 'gone' : (decodeSession(inTime, pid) ?? 'silent');
+    const asking = Promise.all([peers.canHear(nsp, node), peers.askRelease(pid, node, epoch)]);
+    const canHear = await asking.then(
+      ([is]) => is,
+      async (error: Error) => {
+        if ((await arrived(answer)) === undefined) {
+          throw error;
+        }
+        return true;
+      },
+    );
+    const said = (canHear ? await answered : undefined) ?? (await arrived(answer));
+    return said === null ? 'gone' : (decodeSession(said, pid) ?? 'silent');
   }
 
   /**
@@ -495,6 +526,12 @@ export class SessionTakeover {
     }
     this.isLooking = false;
   }
+}
+
+/** What a promise resolves to, if what has arrived up to now does resolve it: a process that was suspended has not read it yet. */
+async function arrived<T>(promise: Promise<T>): Promise<T | undefined> {
+  const read = new Promise<undefined>((resolve) => afterArrivals(() => resolve(undefined)));
+  return Promise.race([promise, read]);
 }
 
 /** A session whose data cannot be serialized is claimed without being kept with the claim. */

@@ -654,6 +654,9 @@ export class Model {
     const here = wanted.kind === 'memory' ? (isHere ? held : former) : undefined;
     const remembered = wanted.node === id ? answerOf(nodes[id], wanted.epoch) : undefined;
     const content = (here ?? remembered)?.content ?? wanted.content ?? { version: -1, epoch: -1 };
+    if (held?.mode === 'yielded') {
+      nodes[id].left = { epoch: held.epoch, content: held.content, isConfirmed: true }; // who asks for it may not have it yet
+    }
     nodes[id].held = { epoch: wanted.epoch, content, mode: 'held', isConfirmed: true };
     const isAsked = wanted.node !== undefined && wanted.node !== id;
     const isNewer = content.version > (wanted.content?.version ?? -1);
@@ -667,11 +670,9 @@ export class Model {
       return;
     }
     if (isGiven || !this.rules.keepsReleased) {
-      nodes[id].held = undefined;
       redis[id] = undefined;
-    } else {
-      nodes[id].held = { ...held, mode: 'yielded' };
     }
+    nodes[id].held = this.rules.keepsReleased ? { ...held, mode: 'yielded' } : undefined;
   }
 
   /** A node was asked for the session as it is now. */
@@ -700,6 +701,12 @@ export class Model {
           next.nodes[id].held = { ...next.nodes[id].held!, content: answer.content };
           next.nodes[id].take = { step: 'write' };
         });
+        if (state.lossesLeft > 0) {
+          add(`the answer of ${asked} is lost, and ${id} asks again`, (next) => {
+            next.lossesLeft--;
+            this.release(next, asked, epoch, true);
+          });
+        }
       } else {
         add(`${asked} does not have it, answers ${id}`, (next) => {
           this.release(next, asked, epoch, false);

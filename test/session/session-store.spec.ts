@@ -5,7 +5,7 @@ import { driverFor } from '../../lib/redis/driver-for.js';
 import { ReconnectRetry } from '../../lib/redis/reconnect-retry.js';
 import { type SessionClaim, type SessionHolder } from '../../lib/session/session-claim.js';
 import { SessionStore } from '../../lib/session/session-store.js';
-import { decodeSession, encodeClaim, encodeSession, type Session } from '../../lib/wire/session.js';
+import { decodeClaims, decodeSession, encodeClaim, encodeSession, type Session } from '../../lib/wire/session.js';
 import { closeAfterwards, RedisServer, TcpProxy, until } from '../kit/index.js';
 
 function sessionOf(pid: string, more: Partial<Session> = {}): Session {
@@ -47,7 +47,7 @@ async function take(store: SessionStore, pid: string, nsp = '/'): Promise<Sessio
 }
 
 /** Stores of several nodes, which hear each other. */
-async function startStores(port: number, count: number) {
+async function startStores(port: number, count: number, checkpoints = true) {
   const client = new Redis({ port, lazyConnect: true });
   const stores: SessionStore[] = [];
   const errors: Error[] = [];
@@ -69,7 +69,7 @@ async function startStores(port: number, count: number) {
     await ready;
     stores.push(
       new SessionStore(connection, {
-        ...{ keyPrefix: 's:', nodeId: String(i), checkpoints: true, grace: 1_000, commandTimeout: 2_000 },
+        ...{ keyPrefix: 's:', nodeId: String(i), checkpoints, grace: 1_000, commandTimeout: 2_000 },
         retry: (run) => reconnectRetry.run(run),
         peers: {
           whenBack: () => Promise.resolve(),
@@ -211,6 +211,41 @@ describe('SessionStore', () => {
     await leaveNoRecord(redis, stores, 300);
     await sleep(350);
     expect(await take(stores[by]!, 'client')).toBeUndefined();
+  });
+
+  test('are stored as their node says they are, though the node that asks for them is closed before', async () => {
+    const redis = await RedisServer.start();
+    const { stores } = await startStores(redis.port, 2);
+    const [asked, asking] = stores as [SessionStore, SessionStore];
+    const { holder } = connect(asked, sessionOf('client'));
+    await until(async () => (await redis.command('HEXISTS', 's:live:0', 'client')) === 1, { what: 'it to be written' });
+    const release = asked.release.bind(asked);
+    asked.release = async (...of) => {
+      holder.session = sessionOf('client', { rooms: ['joined just now'] });
+      asking.saveAll();
+      await sleep(50);
+      return release(...of);
+    };
+    const taking = asking.take('client', '/', { duration: 10_000, wasOnlyHere: () => true });
+    await until(async () => (await redis.command('EXISTS', 's:claims:client')) === 1, { what: 'it to be claimed' });
+    await Promise.all([taking, asking.close()]);
+    const stored = decodeSession(await redis.command('GET', 's:client'), 'client');
+    expect(stored).toMatchObject({ epoch: 1, rooms: ['joined just now'] });
+  });
+
+  test('are not with their claims any more when their clients have joined, if nothing newer is written', async () => {
+    const redis = await RedisServer.start();
+    const { stores } = await startStores(redis.port, 2, false);
+    connect(stores[0]!, sessionOf('client')).claim.giveBack();
+    await until(async () => (await redis.command('EXISTS', 's:client')) === 1, { what: 'it to be stored' });
+    const claim = (await take(stores[1]!, 'client'))!;
+    const held = async (): Promise<unknown> => {
+      const [epoch, value] = (await redis.command('HGETALL', 's:claims:client')) as [string, string];
+      return decodeClaims(new Map([[epoch, value]]), 'client').get(1)?.session;
+    };
+    expect(await held()).toMatchObject({ sid: 'sid of client' }); // should this node be killed now
+    stores[1]!.onJoined(claim);
+    await until(async () => (await held()) === undefined, { what: 'the claim alone to be left' });
   });
 
   test('are found where they are written while their last record but one is being taken', async () => {

@@ -137,10 +137,10 @@ describe('SessionTakeover', () => {
         whenBack: () => Promise.resolve(),
         whenAllBack: () => allBack,
         canHear: () => Promise.resolve(isHeard),
-        askRelease: (pid, at, epoch) => {
+        askRelease: async (pid, at, epoch) => {
           log.push(`ask ${at} for ${pid} ${epoch}`);
+          await Promise.resolve();
           onAsked(pid, at, epoch);
-          return Promise.resolve();
         },
       },
       add: (claim) => {
@@ -153,6 +153,7 @@ describe('SessionTakeover', () => {
         claim.yield();
         claims.delete(claim.pid);
       },
+      end: ({ pid }) => void claims.delete(pid),
       write: (_operation, write) => void write.catch(() => undefined),
       writeNow: (claim) => Promise.resolve(void log.push(`write ${claim.pid}`)),
       onError: (operation, { message }) => log.push(`${operation} failed: ${message}`),
@@ -274,6 +275,14 @@ describe('SessionTakeover', () => {
       expect(log.at(-1)).toBe('discarding c');
     });
 
+    test('is lost again, and nothing is kept of it, if another has claimed it before that node has answered', async () => {
+      records.claims.set('c', new Map([[1, 'b']]));
+      isHeard = false;
+      onAsked = (pid) => records.claims.get(pid)!.set(3, 'third');
+      expect(await take('c')).toBe('taken');
+      expect(yielded.map(({ isKnown }) => isKnown)).toEqual([false]);
+    });
+
     test('is what that node says it is', async () => {
       records.claims.set('c', new Map([[1, 'b']]));
       onAsked = (pid) => takeover.onReleased(pid, encodeSession(sessionOf(pid, { epoch: 1, data: { on: 'b' } })), 'b');
@@ -359,6 +368,24 @@ describe('SessionTakeover', () => {
       expect(log).toContain('yield c');
       // Whoever has claimed it asks this node, which alone has what the other one said.
       expect(yielded).toMatchObject([{ epoch: 2, session: { data: { as: 'now' } } }]);
+    });
+
+    test('is lost again, and what that node has left unsaid is kept for who has claimed it', async () => {
+      isHeard = false;
+      onAsked = (pid) => {
+        records.claims.get(pid)!.set(3, 'third');
+        records.stored.set(pid, sessionOf(pid, { epoch: 1, owner: 'b', data: { as: 'it left' } }));
+      };
+      expect(await take('c')).toBe('taken');
+      expect(yielded).toMatchObject([{ epoch: 2, session: { data: { as: 'it left' } } }]);
+    });
+
+    test('is as that node has said though the question seems to have failed: it has let it go', async () => {
+      onAsked = (pid) => {
+        takeover.onReleased(pid, answer(1), 'b');
+        throw new RedisClientError('the connection was lost');
+      };
+      expect((await taken('c')).session.data).toEqual({ as: 'now' });
     });
 
     test('is refused if it was released while this node asked', async () => {
