@@ -16,7 +16,7 @@ export interface NodeProcessOptions {
   isCompiled?: boolean;
   /** What it is called in errors. @default the script's name */
   name?: string;
-  /** Milliseconds until it has called `serve`. @default 15_000 */
+  /** Milliseconds until it has called `serve`. @default 60_000 */
   startTimeout?: number;
 }
 
@@ -80,7 +80,7 @@ export class NodeProcess {
   static async start(script: string | URL, options: NodeProcessOptions = {}): Promise<NodeProcess> {
     const path = script instanceof URL || script.startsWith('file:') ? fileURLToPath(script) : script;
     const node = closeAfterwards(new NodeProcess(path, options));
-    const { startTimeout = 15_000 } = options;
+    const { startTimeout = 60_000 } = options;
     await until(() => node.#ready || node.#exit !== undefined, {
       what: `${node.#name} to start`,
       timeout: startTimeout,
