@@ -299,15 +299,20 @@ export class Requests {
     if (performance.now() - at > REPEATED_MS) {
       return; // it might be carried out twice
     }
-    this.server.bus.repeat(uid, request).catch(() => this.pending.get(requestId)?.survey?.onUnheard());
+    this.server.bus.repeat(uid, request).catch(() => this.onUnrepeated(requestId));
   }
 
   /** Servers that have answered answer again, and are not heard. */
   private sendAgain(requestId: string): void {
     const request = this.pending.get(requestId)?.request;
     if (request) {
-      this.server.bus.send(request).catch(() => this.pending.get(requestId)?.survey?.onUnheard()); // asked one by one then
+      this.server.bus.send(request).catch(() => this.onUnrepeated(requestId));
     }
+  }
+
+  /** It could not be sent again: at the next recheck it is, to each that has not answered. */
+  private onUnrepeated(requestId: string): void {
+    this.pending.get(requestId)?.survey?.onUnheard();
   }
 
   private lateness(requestId: string): Error {

@@ -56,16 +56,17 @@ export class Survey {
         this.expected++;
       }
     }
-    const nodes = new Set([...present.named].map(nodeOf));
-    for (const uid of this.missing) {
-      const isThere = present.isCounted ? present.named.has(uid) : nodes.has(nodeOf(uid));
-      if (!isThere) {
-        this.missing.delete(uid);
-      }
-    }
     if (present.isCounted) {
+      this.dropMissing((uid) => !present.named.has(uid));
       this.narrowOthers(present);
+    } else {
+      const nodes = new Set([...present.named].map(nodeOf));
+      this.dropMissing((uid) => !nodes.has(nodeOf(uid)));
     }
+  }
+
+  private dropMissing(isGone: (uid: string) => boolean): void {
+    [...this.missing].filter(isGone).forEach((uid) => this.missing.delete(uid));
   }
 
   private narrowOthers(present: Census): void {

@@ -165,12 +165,7 @@ export class RequestBus {
   }
 
   private unheard(): string[] | true {
-    const names = new Set<string>();
-    for (const [channel, members] of this.members) {
-      if (!this.subscriptions.has(channel)) {
-        members.forEach(({ name }) => names.add(name));
-      }
-    }
+    const names = this.namespacesOf([...this.members.keys()].filter((channel) => !this.subscriptions.has(channel)));
     return names.size > MAX_UNHEARD ? true : [...names];
   }
 

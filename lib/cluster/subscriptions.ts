@@ -42,7 +42,7 @@ export class Subscriptions {
   private readonly backoff = new Backoff(100, MAX_PAUSE_MS);
   /** Runs while channels that were refused are tried again later. */
   private retryTimer: NodeJS.Timeout | undefined;
-  /** Those that were added when all others were heard, and are heard since the pieces are being sent. */
+  /** Those that have come to be heard since the pieces are being sent. */
   private added: string[] = [];
   /** Whether pieces are being sent. */
   private isRunning = false;
