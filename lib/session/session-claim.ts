@@ -198,7 +198,7 @@ export class SessionClaim {
 
   /** Another node has the session. What is here of it is ended, but for the session as it is now. */
   yield(): void {
-    const session = this.isKnown ? this.current() : UNKNOWN;
+    const session = this.current();
     this.until = Math.min(this.until, performance.now() + this.duration);
     this.end();
     this.session = session;
@@ -217,6 +217,8 @@ export class SessionClaim {
   }
 
   private complete(session: SessionState): Session {
-    return { ...session, pid: this.pid, nsp: this.nsp, epoch: this.epoch, owner: this.owner };
+    return session === UNKNOWN
+      ? UNKNOWN
+      : { ...session, pid: this.pid, nsp: this.nsp, epoch: this.epoch, owner: this.owner };
   }
 }

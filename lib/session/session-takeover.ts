@@ -266,10 +266,11 @@ export class SessionTakeover {
     this.options.add(claim);
     take.markDecided?.();
     const isNewer = here !== undefined && encodeIfPossible(claim.current()) !== encoded;
-    const completed = isNewer
+    const found = isNewer
       ? this.handOver(claim).then(() => this.findCurrent(take, claim, decision, records))
       : this.findCurrent(take, claim, decision, records);
-    claim.completed = completed.catch(() => undefined).then(() => (claim.isCompleting = false));
+    const completed = found.finally(() => (claim.isCompleting = false));
+    claim.completed = completed.catch(() => undefined);
     try {
       switch (await completed) {
         case 'missing':
@@ -281,7 +282,6 @@ export class SessionTakeover {
         case 'found':
       }
     } catch (error) {
-      claim.isCompleting = false;
       if (claim.isKnown) {
         claim.giveBack(); // it is this node's, and is written when Redis is back
       } else {

@@ -179,38 +179,37 @@ describe('SessionStore', () => {
     expect((await Promise.all([...taking, another])).map((claim) => claim?.pid)).toEqual([...pids, 'another']);
   });
 
-  /** A client has come to a node, and has left it for so many milliseconds at most. What was stored of it is gone. */
-  async function leaveNoRecord(redis: RedisServer, [first, second]: SessionStore[], duration: number): Promise<void> {
-    const moved = sessionOf('client', { data: { of: 'the client' } });
-    connect(first!, moved).claim.giveBack();
-    await until(async () => (await redis.command('EXISTS', 's:client')) === 1, { what: 'it to leave the first node' });
-    const claim = await second!.take('client', '/', { duration, wasOnlyHere: () => true });
-    (claim as SessionClaim).hold(new Holder(moved), true);
-    await until(async () => (await redis.command('HEXISTS', 's:live:1', 'client')) === 1, { what: 'it to be written' });
-    (claim as SessionClaim).giveBack();
-    await until(async () => (await redis.command('HEXISTS', 's:live:1', 'client')) === 0, { what: 'it to leave' });
-    await redis.command('DEL', 's:client');
-  }
-
-  test.each([
+  describe.each([
     ['that node', 1],
     ['another', 2],
-  ])('are found though what was stored when their client left a node is lost, by %s', async (_who, by) => {
-    const redis = await RedisServer.start();
-    const { stores } = await startStores(redis.port, 3);
-    await leaveNoRecord(redis, stores, 10_000);
-    expect(await take(stores[by]!, 'client')).toMatchObject({ epoch: 2, session: { data: { of: 'the client' } } });
-  });
+  ])('whose client has left a node, and what it stored is lost, wanted by %s,', (_who, by) => {
+    /** @param duration - milliseconds for which the client may stay away */
+    async function leaveNoRecord(duration: number): Promise<SessionStore> {
+      const redis = await RedisServer.start();
+      const { stores } = await startStores(redis.port, 3);
+      const isThere = async (...command: string[]): Promise<boolean> => (await redis.command(...command)) === 1;
+      const moved = sessionOf('client', { data: { of: 'the client' } });
+      connect(stores[0]!, moved).claim.giveBack();
+      await until(() => isThere('EXISTS', 's:client'), { what: 'it to leave the first node' });
+      const claim = await stores[1]!.take('client', '/', { duration, wasOnlyHere: () => true });
+      (claim as SessionClaim).hold(new Holder(moved), true);
+      await until(() => isThere('HEXISTS', 's:live:1', 'client'), { what: 'it to be written' });
+      (claim as SessionClaim).giveBack();
+      await until(async () => !(await isThere('HEXISTS', 's:live:1', 'client')), { what: 'it to leave' });
+      await redis.command('DEL', 's:client');
+      return stores[by]!;
+    }
 
-  test.each([
-    ['that node', 1],
-    ['another', 2],
-  ])('are not found by what a node remembers when their time is over, by %s', async (_who, by) => {
-    const redis = await RedisServer.start();
-    const { stores } = await startStores(redis.port, 3);
-    await leaveNoRecord(redis, stores, 300);
-    await sleep(350);
-    expect(await take(stores[by]!, 'client')).toBeUndefined();
+    test('are found as the node remembers them', async () => {
+      const store = await leaveNoRecord(10_000);
+      expect(await take(store, 'client')).toMatchObject({ epoch: 2, session: { data: { of: 'the client' } } });
+    });
+
+    test('are not found when their time is over', async () => {
+      const store = await leaveNoRecord(300);
+      await sleep(350);
+      expect(await take(store, 'client')).toBeUndefined();
+    });
   });
 
   test('are stored as their node says they are, though the node that asks for them is closed before', async () => {
