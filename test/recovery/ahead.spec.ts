@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { type Member, numbers, RedisServer, TcpProxy, until } from '../kit/index.js';
-import { socketsOf, startNode, type NodeOptions } from './recovery-node.js';
+import { checkpointed, socketsOf, startNode, type NodeOptions } from './recovery-node.js';
 import { startRecoveryProcess, type RecoveryProcessOptions } from './recovery-process.js';
 import { receives, visit, type Visitor, visits } from './visitor.js';
 
@@ -18,11 +18,6 @@ async function start(redis: RedisServer, options: Omit<NodeOptions, 'port'> = {}
 
 /** A second client of a node, which sees what the node gives its others. */
 const witnessOf = (node: { url: string }): Promise<Visitor> => visit(node, { rooms: ['red'] });
-
-async function checkpointed(redis: RedisServer, { node }: Member, { pid }: Visitor): Promise<void> {
-  const live = `sio:session:live:${node.id}`;
-  await until(async () => (await redis.command('HEXISTS', live, pid!)) === 1, { what: 'the checkpoint' });
-}
 
 async function settled(...nodes: { node: Member }[]): Promise<void> {
   await until(

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from '@jest/globals';
 import { decodeCut } from '../../lib/wire/cut.js';
 import { numbers, RedisServer, TcpProxy, until } from '../kit/index.js';
-import { Gate, socketsOf, startNode } from './recovery-node.js';
+import { checkpointed, Gate, socketsOf, startNode } from './recovery-node.js';
 import { receives, visit, Visitor, visits } from './visitor.js';
 
 describe('a client that comes back', () => {
@@ -216,6 +216,7 @@ describe('a client that comes back', () => {
       const visitor = await visit(slow, { rooms: ['red'] });
       other.io.emit('msg', 0);
       await receives(visitor, 1);
+      await checkpointed(redis, slow, visitor);
       proxy.latency(150);
 
       await visitor.socket.emitWithAck('join', 'late');

@@ -3,7 +3,7 @@ import { describe, expect, test } from '@jest/globals';
 import { io as connect, type Socket } from 'socket.io-client';
 import { decodeSession } from '../../lib/wire/session.js';
 import { closeAfterwards, type Member, numbers, RedisServer, TcpProxy, until } from '../kit/index.js';
-import { haveReadAll, socketsOf, startNode } from './recovery-node.js';
+import { checkpointed, haveReadAll, socketsOf, startNode } from './recovery-node.js';
 import { startRecoveryProcess, type RecoveryProcessOptions } from './recovery-process.js';
 import { receives, visit, type Visitor, visits } from './visitor.js';
 
@@ -24,11 +24,6 @@ async function detach(node: Member, proxy: TcpProxy): Promise<void> {
 async function reattach(node: Member, proxy: TcpProxy): Promise<void> {
   await proxy.accept();
   await until(() => node.node.status().state === 'running', { what: 'the node to be back' });
-}
-
-async function checkpointed(redis: RedisServer, node: Member, { pid }: Visitor): Promise<void> {
-  const live = `sio:session:live:${node.node.id}`;
-  await until(async () => (await redis.command('HEXISTS', live, pid!)) === 1, { what: 'the checkpoint' });
 }
 
 const stateOf = (node: Member, visitor: Visitor) => {

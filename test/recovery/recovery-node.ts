@@ -98,6 +98,14 @@ export function welcome(namespace: Namespace, middleware: NodeOptions['middlewar
   });
 }
 
+/** Waits until the session of a connected client is in Redis, where the other nodes find it. */
+export async function checkpointed(redis: RedisServer, { node }: Member, { pid }: Visitor): Promise<void> {
+  const isFound = async (): Promise<boolean> =>
+    (await redis.command('HEXISTS', `sio:session:live:${node.id}`, pid!)) === 1 &&
+    (await redis.command('ZSCORE', 'sio:session:live:nodes', node.id)) !== null;
+  await until(isFound, { what: 'the checkpoint' });
+}
+
 /** Waits until nodes have read what is in the stream. */
 export async function haveReadAll(redis: RedisServer, nodes: readonly Member[], timeout?: number): Promise<void> {
   await until(
