@@ -121,6 +121,11 @@ export class RedisServer extends RedisProcess {
     return chosen.length;
   }
 
+  /** Waits until nobody is connected: the server learns a moment later that a connection was closed. */
+  async hasNoClients(): Promise<void> {
+    await until(async () => (await this.clients()).length === 0, { what: 'all connections to be closed' });
+  }
+
   /** Waits until this replica has received all that its master has. */
   async inSync(): Promise<void> {
     await until(

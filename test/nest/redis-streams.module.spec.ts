@@ -250,7 +250,7 @@ describe('the client', () => {
     expect(await redis.clients()).toHaveLength(4);
 
     await app.close();
-    expect(await redis.clients()).toHaveLength(0);
+    await redis.hasNoClients();
     expect(client.status).toBe('end');
   });
 

@@ -75,13 +75,14 @@ describe('a session that Redis refuses because of its size', () => {
     );
     const node = await Member.start({ port: proxy.port, server: recovery });
     for (let i = 0; i < 30; i++) closeAfterwards(node.connect());
-    await until(() => node.io.sockets.sockets.size === 31, { what: '31 clients' });
+    const areWritten = (count: number) => async (): Promise<boolean> => (await written(redis, node)).length === count;
+    await until(areWritten(31), { what: '31 sessions' });
     [...node.io.sockets.sockets.values()].forEach((socket, i) => {
       (socket.data as { text: string }).text = 'x'.repeat(i === 7 ? 30_000 : 2_000);
       void socket.join('room');
     });
-    const isWritten = async (): Promise<boolean> => (await written(redis, node)).length === 30;
-    await until(isWritten, { what: 'all but one to be written' });
+    await until(() => node.eventsOf('session-refused').length > 0, { what: 'the refusal' });
+    await until(areWritten(30), { what: 'all but one to be written' });
     expect(node.eventsOf('session-refused')).toHaveLength(1);
     expect(node.eventsOf('redis-lost')).toEqual([]);
   });
