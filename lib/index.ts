@@ -11,6 +11,7 @@ export {
   type DefaultEventsMap,
   type EventArgs,
   type EventNames,
+  type RedisStreamsEmitterEvent,
   type RedisStreamsEmitterOptions,
   type RedisStreamsEmitterStatus,
 } from './emitter/index.js';

@@ -21,7 +21,7 @@ export function describeEvent(event: ClusterEvent): { level: keyof RedisStreamsL
     case 'redis-reconnected':
       return {
         level: 'log',
-        text: `Redis is back after ${event.afterMs} ms; what waited is being sent, and reading goes on where it stopped`,
+        text: `Redis is back after ${event.afterMs} ms; what waited is being sent`,
       };
     case 'node-joined':
       return { level: 'log', text: `node joined: ${name(event.node)}; it is asked from now on` };

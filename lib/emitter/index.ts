@@ -1,6 +1,7 @@
 export { BroadcastOperator } from './broadcast-operator.js';
 export {
   RedisStreamsEmitter,
+  type RedisStreamsEmitterEvent,
   type RedisStreamsEmitterOptions,
   type RedisStreamsEmitterStatus,
 } from './redis-streams.emitter.js';
@@ -19,5 +20,6 @@ export type {
   StreamRefused,
   StreamReplaced,
 } from '../stream/events.js';
+export type { RedisLost, RedisReconnected } from '../cluster/events.js';
 export type * from '../cluster/telemetry.js';
 export { MessageTooLargeError } from '../stream/message-size.js';

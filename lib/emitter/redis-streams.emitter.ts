@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { callApp } from '../cluster/app-code.js';
 import { logEvent } from '../cluster/describe-event.js';
+import type { RedisLost, RedisReconnected } from '../cluster/events.js';
 import { namesInRedis, type Names } from '../cluster/names.js';
 import {
   InvalidOptionError,
@@ -38,6 +39,7 @@ export type RedisStreamsEmitterOptions = Pick<
   | 'streamCount'
   | 'channelPrefix'
   | 'useShardedPubSub'
+  | 'referenceNames'
   | 'maxLen'
   | 'onlyPlaintext'
   | 'outboxMaxEntries'
@@ -48,6 +50,13 @@ export type RedisStreamsEmitterOptions = Pick<
   | 'closeTimeout'
   | 'telemetry'
 >;
+
+/**
+ * What happens to an emitter: Redis is lost and back, refuses broadcasts or is too slow for them.
+ *
+ * @publicApi
+ */
+export type RedisStreamsEmitterEvent = StreamEvent | RedisLost | RedisReconnected;
 
 /**
  * How the emitter does: whether its broadcasts reach Redis, and how many wait.
@@ -108,8 +117,8 @@ export class RedisStreamsEmitter<
   private readonly driver: RedisDriver | undefined;
   /** With defaults. */
   private readonly options: ResolvedOptions;
-  /** Reports what becomes of broadcasts. */
-  private readonly onEvent: (event: StreamEvent) => void;
+  /** Reports what becomes of broadcasts, and of the connection. */
+  private readonly onEvent: (event: RedisStreamsEmitterEvent) => void;
   /** What streams and channels are called. */
   private readonly names: Names;
   /** The numbers of its entries in each stream. */
@@ -126,6 +135,8 @@ export class RedisStreamsEmitter<
   private recorder: TelemetryRecorder | undefined;
   /** Why the connection is lost, if it is. */
   private lost: Error | undefined = new Error('the connection is being opened');
+  /** Since when it is, by the stopwatch of this process, if that was reported. */
+  private lostAt: number | undefined;
   /** What `close` returns; undefined before it was called. */
   private closing: Promise<void> | undefined;
   /** Whether the connection has been there. Until then events for the servers wait: they would be lost otherwise. */
@@ -150,14 +161,14 @@ export class RedisStreamsEmitter<
 
   /**
    * @param client - a Redis client. It is duplicated, never used, changed or closed. `null`: nothing is sent anywhere
-   * @param onEvent - called when Redis refuses broadcasts, and when some were dropped because the outbox was full. Without it,
-   *   these are log lines: errors on the console, and all with the environment variable `DEBUG=redis-streams-adapter`
+   * @param onEvent - called when Redis is lost and back, when it refuses broadcasts, and when some were dropped because the
+   *   outbox was full. Without it, these are log lines: errors on the console, and all with the environment variable `DEBUG=redis-streams-adapter`
    * @throws InvalidOptionError, RedisClientError
    */
   constructor(
     client: unknown,
     options: RedisStreamsEmitterOptions = {},
-    onEvent: (event: StreamEvent) => void = logEvent,
+    onEvent: (event: RedisStreamsEmitterEvent) => void = logEvent,
   ) {
     this.driver = client === null ? undefined : driverFor(client);
     this.options = resolveOptions(options);
@@ -187,11 +198,11 @@ export class RedisStreamsEmitter<
         listener: {
           onReady: () =>
             outsideContext(() => {
-              this.lost = undefined;
+              this.onConnected();
               this.publishers.forEach((publisher) => publisher.onReady());
               this.hasOpened();
             }),
-          onLost: (error) => (this.lost = error),
+          onLost: (error) => this.onLost(error),
         },
       }),
     );
@@ -203,6 +214,23 @@ export class RedisStreamsEmitter<
           outbox: { maxEntries: outboxMaxEntries, maxBytes: outboxMaxBytes },
         }),
     );
+  }
+
+  private onConnected(): void {
+    this.lost = undefined;
+    if (this.lostAt !== undefined) {
+      this.onEvent({ type: 'redis-reconnected', afterMs: Math.round(performance.now() - this.lostAt) });
+      this.lostAt = undefined;
+    }
+  }
+
+  /** An outage is one event, however often the connection is tried meanwhile. */
+  private onLost(error: Error): void {
+    this.lost = error;
+    if (this.lostAt === undefined && !this.closing) {
+      this.lostAt = performance.now();
+      this.onEvent({ type: 'redis-lost', error });
+    }
   }
 
   /** The same for another namespace than `/`. */

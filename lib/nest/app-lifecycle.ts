@@ -1,4 +1,4 @@
-import { NestApplicationContext, type ModulesContainer } from '@nestjs/core';
+import { NestApplication, NestApplicationContext, type ModulesContainer } from '@nestjs/core';
 
 /** What belongs to an application and must not outlive a failure of it. */
 export interface Closable {
@@ -9,46 +9,57 @@ type Phase = (this: App, ...args: unknown[]) => Promise<unknown>;
 type App = { container?: { getModules?(): ModulesContainer } } & Record<string, Phase | undefined>;
 
 /** The parts of an application's life that can fail because of other providers' hooks, or of servers that do not close. */
-const PHASES = [
-  'callBootstrapHook',
-  'callDestroyHook',
-  'callBeforeShutdownHook',
-  'dispose',
-  'callShutdownHook',
-] as const;
+const PHASES = ['callBootstrapHook', 'callDestroyHook', 'callBeforeShutdownHook', 'dispose'] as const;
 
 const closables = new WeakMap<ModulesContainer, Set<Closable>>();
 const guarded = new WeakSet<object>();
 let isInstalled = false;
 
 /**
- * Has something closed when its application fails: while it starts, for then Nest calls no hook any more, and while it
- * shuts down, for there Nest (11, and early releases of 12) stops at the first hook that throws. The failure itself goes
- * on as ever, after that.
+ * Has something closed with its application: after all hooks, for those of other modules may still emit, whichever was
+ * imported first; and when the application fails. While it starts, Nest calls no hook any more then, and while it shuts down,
+ * Nest (11, and early releases of 12) stops at the first hook that throws. The failure itself goes on as ever, after that.
  *
- * Nest offers no place for this, and a provider does not know its application. So the first phase of every application is
- * wrapped, and the further ones of those that use this package.
+ * Nest offers no place for this, and a provider does not know its application. So the first and the last phase of every
+ * application are wrapped, and the further ones of those that use this package.
  */
-export function closeOnFailure(modules: ModulesContainer, closable: Closable): void {
+export function closeWithApplication(modules: ModulesContainer, closable: Closable): void {
   const all = closables.get(modules) ?? new Set();
   closables.set(modules, all.add(closable));
   install();
 }
 
 function install(): void {
-  const prototype = NestApplicationContext.prototype as unknown as App;
-  const { callInitHook } = prototype;
-  if (isInstalled || typeof callInitHook !== 'function') {
+  if (isInstalled) {
     return;
   }
   isInstalled = true;
-  prototype['callInitHook'] = function (...args) {
+  const context = NestApplicationContext.prototype as unknown as App;
+  // Servers, middleware and routes are made before the first hook is called.
+  wrap(NestApplication.prototype as unknown as App, 'init', closingOnFailure);
+  wrap(context, 'callInitHook', (mine, run, app) => {
+    guard(app, mine);
+    return closingOnFailure(mine, run);
+  });
+  wrap(context, 'callShutdownHook', async (mine, run) => {
+    const result = await closingOnFailure(mine, run);
+    await Promise.all([...mine].map((closable) => closable.close()));
+    return result;
+  });
+}
+
+type Wrapper = (mine: Set<Closable>, run: () => Promise<unknown>, app: App) => Promise<unknown>;
+
+/** Wraps a phase of all applications that use this package. */
+function wrap(prototype: App, phase: string, wrapper: Wrapper): void {
+  const original = prototype[phase];
+  if (typeof original !== 'function') {
+    return;
+  }
+  prototype[phase] = function (...args) {
     const mine = closables.get(this.container?.getModules?.() as ModulesContainer);
-    if (!mine) {
-      return callInitHook.apply(this, args);
-    }
-    guard(this, mine);
-    return closingOnFailure(mine, () => callInitHook.apply(this, args));
+    const run = (): Promise<unknown> => original.apply(this, args);
+    return mine ? wrapper(mine, run, this) : run();
   };
 }
 

@@ -52,10 +52,11 @@ export function resolveConnection(connection: string | RedisConnectionOptions): 
   const login = credentials && { credentials };
   if (url !== undefined) {
     const resolved = resolveUrl('connection.url', url);
+    checkBesideUrl(resolved.url, connection);
     if (resolved.tls && givenTls === false) {
       reject('.tls', false, 'true with a "rediss://" URL, or a URL that begins with "redis://"');
     }
-    return { url: resolved.url, options: withTls(tls ?? resolved.tls), ...login };
+    return { ...besideUrl(resolved.url, withTls(tls ?? resolved.tls)), ...login };
   }
   if (cluster !== undefined) {
     if (db !== undefined && Number(db) !== 0) {
@@ -153,13 +154,50 @@ function checkKeyPrefix(keyPrefix: unknown): void {
   }
 }
 
-function checkCredentials({ credentials, username, password }: RedisConnectionOptions): void {
+function checkCredentials({ credentials, username, password, cluster }: RedisConnectionOptions): void {
   if (credentials !== undefined && typeof credentials !== 'function') {
     reject('.credentials', credentials, 'a function that returns { username, password } or a promise of it');
   }
-  if (credentials !== undefined && (username !== undefined || password !== undefined)) {
+  const ofNodes = (cluster?.redisOptions ?? {}) as { username?: unknown; password?: unknown };
+  const given = [username, password, ofNodes.username, ofNodes.password];
+  if (credentials !== undefined && given.some((value) => value !== undefined)) {
     reject('.credentials', {}, 'either "credentials" or "username" and "password", not both');
   }
+}
+
+/** ioredis would take what the URL says, and no notice of what stands beside it. */
+function checkBesideUrl(url: string, { db, username, password }: RedisConnectionOptions): void {
+  const { pathname, username: ofUrl, password: secret } = new URL(url);
+  const dbOfUrl = pathname.slice(1);
+  if (db !== undefined && dbOfUrl !== '' && Number(db) !== Number(dbOfUrl)) {
+    const allowed = `${Number(dbOfUrl)}, as the URL says, or leave it out, or leave the number out of the URL`;
+    throw new InvalidOptionError('connection.db', db, allowed);
+  }
+  const others = [
+    ['.username', username, ofUrl],
+    ['.password', password, secret],
+  ] as const;
+  for (const [option, value, inUrl] of others) {
+    if (value !== undefined && value !== null && inUrl !== '' && String(value) !== decodeURIComponent(inUrl)) {
+      reject(option, {}, 'what the URL says, or leave one of them out');
+    }
+  }
+}
+
+/** With a user in the URL, ioredis would take a password that stands beside it for an empty one. */
+function besideUrl(url: string, options: Record<string, unknown>): Pick<ResolvedConnection, 'url' | 'options'> {
+  const { username, password } = options;
+  if ((username ?? password) === undefined) {
+    return { url, options };
+  }
+  const bare = new URL(url);
+  const ofUrl = {
+    ...(bare.username && { username: decodeURIComponent(bare.username) }),
+    ...(bare.password && { password: decodeURIComponent(bare.password) }),
+  };
+  bare.username = '';
+  bare.password = '';
+  return { url: bare.href, options: { ...options, ...ofUrl } };
 }
 
 function resolveTls(tls: unknown): TlsOptions | undefined {
@@ -189,7 +227,11 @@ function resolveUrl(option: string, url: unknown): { url: string; tls: TlsOption
   if (scheme === undefined || !URL.canParse(text) || new URL(text).hostname === '') {
     throw new InvalidOptionError(option, withoutSecrets(url), allowed);
   }
-  const { hash, pathname, searchParams } = new URL(text);
+  const { hash, pathname, searchParams, username, password } = new URL(text);
+  if (!isEncoded(username) || !isEncoded(password)) {
+    const forms = 'user and password encoded ("%" as "%25", by encodeURIComponent)';
+    throw new InvalidOptionError(option, withoutSecrets(url), `${allowed}, with ${forms}`);
+  }
   if (hash !== '' || !/^(\/\d*)?$/.test(pathname) || [...searchParams.keys()].some((name) => name.includes('@'))) {
     const forms =
       'the number of the database behind the host if at all, and "#", "/", "?" and "@" of a password encoded';
@@ -205,6 +247,15 @@ function resolveUrl(option: string, url: unknown): { url: string; tls: TlsOption
     }
   }
   return { url: text, tls: scheme.toLowerCase() === 'rediss' ? {} : undefined };
+}
+
+/** Whether each "%" begins an encoded character. */
+function isEncoded(text: string): boolean {
+  try {
+    return decodeURIComponent(text) !== undefined;
+  } catch {
+    return false;
+  }
 }
 
 /** Whether the nodes' URLs ask for TLS, which ioredis would not see. */

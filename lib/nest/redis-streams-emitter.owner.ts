@@ -1,31 +1,32 @@
-import { Inject, Injectable, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { ModulesContainer } from '@nestjs/core';
 import { RedisStreamsEmitter } from '../emitter/redis-streams.emitter.js';
-import { closeOnFailure } from './app-lifecycle.js';
+import { closeWithApplication } from './app-lifecycle.js';
 import { closeClient } from './redis-connection.js';
 import { EMITTER_CLIENT } from './redis-streams-emitter.module-definition.js';
 
 /** Opens the emitter with the application, and closes it after all that may emit as the application shuts down. */
 @Injectable()
-export class RedisStreamsEmitterOwner implements OnModuleInit, OnApplicationShutdown {
+export class RedisStreamsEmitterOwner implements OnModuleInit {
   constructor(
     private readonly emitter: RedisStreamsEmitter,
     @Inject(EMITTER_CLIENT) private readonly client: object | undefined,
     modules: ModulesContainer,
   ) {
-    closeOnFailure(modules, this);
+    closeWithApplication(modules, this);
   }
 
   onModuleInit(): void {
-    this.emitter.open();
-  }
-
-  async onApplicationShutdown(): Promise<void> {
-    await this.close();
+    this.own?.open();
   }
 
   async close(): Promise<void> {
-    await this.emitter.close();
+    await this.own?.close();
     await closeClient(this.client);
+  }
+
+  /** The emitter, unless a test has put another object in its place. */
+  private get own(): RedisStreamsEmitter | undefined {
+    return (this.emitter as unknown) instanceof RedisStreamsEmitter ? this.emitter : undefined;
   }
 }

@@ -79,14 +79,17 @@ export class RedisStreamsIoAdapter extends IoAdapter {
   override async close(server: Server): Promise<void> {
     const { httpServer } = server as { httpServer?: unknown };
     const isForced = this.forceCloseConnections && httpServer !== undefined && httpServer === this.httpServer;
+    const isApplications = httpServer === this.node.httpServer;
     this.node.onServerClosed(server as Parameters<RedisStreamsNode['onServer']>[0]);
-    if (isForced && !this.hasOwnServer) {
-      // Nest is about to cut all connections of the application's port, and to wait here for their end is in vain. But
-      // sockets and adapters are to be closed, which `IoAdapter` leaves undone.
-      void server.close();
+    if (!isForced) {
+      await super.close(server);
       return;
     }
-    await super.close(server);
+    // `IoAdapter` leaves it open, with its sockets and adapters.
+    const closed = new Promise<void>((resolve) => void server.close(() => resolve()));
+    if (!isApplications) {
+      await closed;
+    } // else Nest is about to cut all connections of the application's port, and to wait here for their end is in vain
   }
 }
 

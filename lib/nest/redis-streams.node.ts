@@ -1,11 +1,4 @@
-import {
-  Inject,
-  Injectable,
-  Logger,
-  type OnApplicationBootstrap,
-  type OnApplicationShutdown,
-  type OnModuleInit,
-} from '@nestjs/common';
+import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnModuleInit } from '@nestjs/common';
 import { HttpAdapterHost, ModulesContainer } from '@nestjs/core';
 import { WebSocketGateway } from '@nestjs/websockets';
 import { ReplaySubject } from 'rxjs';
@@ -17,7 +10,7 @@ import type { ClusterNodeStatus, NodeStatus } from '../cluster/events.js';
 import { InMemoryMember } from '../cluster/in-memory-member.js';
 import { checkFlag, InvalidOptionError, resolveOptions, type RedisStreamsAdapterOptions } from '../cluster/options.js';
 import { driverFor } from '../redis/driver-for.js';
-import { closeOnFailure } from './app-lifecycle.js';
+import { closeWithApplication } from './app-lifecycle.js';
 import { closeClient } from './redis-connection.js';
 import type { RedisStreamsModuleOptions, RedisStreamsServerOptions } from './redis-streams-options.interface.js';
 import { REDIS_STREAMS_CLIENT, REDIS_STREAMS_OPTIONS } from './redis-streams.constants.js';
@@ -45,15 +38,15 @@ const nodesOf = new WeakMap<ModulesContainer, RedisStreamsNode[]>();
 
 /**
  * The application as a member of the cluster. It owns what the module opens: it is started when the application is
- * initialized, before it listens, and closed after the application's sockets, or at once when the application fails to
- * start or to shut down.
+ * initialized, before it listens, and closed after the application's sockets and after the hooks of all modules, or at once
+ * when the application fails to start or to shut down.
  *
  * Inject it to make a `RedisStreamsIoAdapter` of your own.
  *
  * @publicApi
  */
 @Injectable()
-export class RedisStreamsNode implements ClusterMember, OnModuleInit, OnApplicationBootstrap, OnApplicationShutdown {
+export class RedisStreamsNode implements ClusterMember, OnModuleInit, OnApplicationBootstrap {
   /** Emits when it is closed. @internal */
   readonly closed$ = new ReplaySubject<void>(1);
   /** Options of every Socket.IO server. @internal */
@@ -100,7 +93,7 @@ export class RedisStreamsNode implements ClusterMember, OnModuleInit, OnApplicat
       driverFor(client);
       this.rejectSameStream();
     }
-    closeOnFailure(modules, this);
+    closeWithApplication(modules, this);
   }
 
   get id(): string {
@@ -126,11 +119,6 @@ export class RedisStreamsNode implements ClusterMember, OnModuleInit, OnApplicat
           'RedisStreamsIoAdapter. Call app.useWebSocketAdapter(app.get(RedisStreamsIoAdapter)) before app.listen().',
       );
     }
-  }
-
-  /** Nest has closed the sockets, whose sessions were written meanwhile, and calls this last. */
-  async onApplicationShutdown(): Promise<void> {
-    await this.close();
   }
 
   async start(): Promise<void> {

@@ -1,6 +1,5 @@
 import { beforeAll, describe, expect, test } from '@jest/globals';
-import { RedisStreamsEmitter } from '../../lib/emitter/index.js';
-import type { StreamEvent } from '../../lib/stream/events.js';
+import { RedisStreamsEmitter, type RedisStreamsEmitterEvent } from '../../lib/emitter/index.js';
 import { closeAfterwards, numbers, until } from '../kit/index.js';
 import { startDeployment, type Deployment } from '../kit/deployment.js';
 import { openRedisClient, type RedisClientKind } from '../kit/redis-client.js';
@@ -43,7 +42,7 @@ describe.each(['single', 'cluster'] as const)('What Redis refuses because of its
       expect(await a.io.serverSideEmitWithAck('question')).toEqual([large]);
 
       const redis = await openRedisClient(client, address);
-      const events: StreamEvent[] = [];
+      const events: RedisStreamsEmitterEvent[] = [];
       const emitter = new RedisStreamsEmitter(redis.client, options, (event) => events.push(event));
       for (const i of numbers(20)) {
         if (i === 10) emitter.emit('upload', large);

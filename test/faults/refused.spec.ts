@@ -1,8 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { MessageTooLargeError } from '../../lib/adapter/index.js';
-import type { StreamEvent } from '../../lib/stream/events.js';
-import { RedisStreamsEmitter } from '../../lib/emitter/index.js';
+import { RedisStreamsEmitter, type RedisStreamsEmitterEvent } from '../../lib/emitter/index.js';
 import { allReceived, closeAfterwards, Member, numbers, RedisServer, TcpProxy, until } from '../kit/index.js';
 
 describe('a message that Redis refuses because of itself', () => {
@@ -228,7 +227,7 @@ describe('what goes by PUB/SUB and Redis refuses because of its size', () => {
     const redis = await RedisServer.start({ config: ['proto-max-bulk-len 1mb'] });
     const client = new Redis({ port: redis.port, host: '127.0.0.1' });
     closeAfterwards({ close: () => client.disconnect() });
-    const events: StreamEvent[] = [];
+    const events: RedisStreamsEmitterEvent[] = [];
     const emitter = closeAfterwards(new RedisStreamsEmitter(client, {}, (event) => events.push(event)));
     emitter.open();
     await until(

@@ -85,6 +85,17 @@ describe('TLS', () => {
     [{ url: 'rediss://h?tls=' }, 'Give a URL that begins with "rediss://" instead of its parameter "tls"'],
     [{ url: 'redis://h?sslmode=require' }, 'instead of its parameter "sslmode"'],
     [{ url: 'rediss://h', tls: false }, 'connection.tls: false is not allowed. Give true with a "rediss://" URL'],
+    [{ url: 'redis://h/0', db: 2 }, 'connection.db: 2 is not allowed. Give 0, as the URL says, or leave it out'],
+    [
+      { url: 'redis://u:secret@h', username: 'v' },
+      'connection.username: an object is not allowed. Give what the URL says',
+    ],
+    [{ url: 'redis://u:secret@h', password: 'other' }, 'connection.password: an object is not allowed. Give what'],
+    ['redis://u:p%ss@h', 'connection: "redis://…" is not allowed. Give a URL such as'],
+    [
+      { cluster: { nodes: ['redis://u:p%ss@h'] } },
+      'with user and password encoded ("%" as "%25", by encodeURIComponent)',
+    ],
     [{ host: 'h', tls: 'true' }, 'connection.tls: "true" is not allowed. Give true, false, or an object'],
     [{ host: 'h', tls: 'false' }, 'connection.tls: "false" is not allowed'],
     [{ host: 'h', tls: 1 }, 'connection.tls: 1 is not allowed'],
@@ -244,6 +255,10 @@ describe('credentials', () => {
   });
 
   test.each<[any, string]>([
+    [
+      { cluster: { nodes: ['redis://h'], redisOptions: { password: 'p' } }, credentials: () => ({ password: 'q' }) },
+      'connection.credentials: an object is not allowed. Give either "credentials" or "username" and "password"',
+    ],
     [{ host: 'h', credentials: 'secret' }, 'connection.credentials: an object is not allowed. Give a function'],
     [{ host: 'h', credentials: () => undefined, password: 'secret' }, 'Give either "credentials" or "username" and'],
   ])('%j: the error says what to do', (connection, message) => {

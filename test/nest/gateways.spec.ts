@@ -201,4 +201,23 @@ describe("an HTTP server of the application's own", () => {
     await until(() => a.disconnected, { what: 'the client to be cut off' });
     expect(one.server.listening).toBe(false);
   });
+
+  test('is closed, and its clients go elsewhere, also with forceCloseConnections', async () => {
+    const redis = await RedisServer.start();
+    const compiled = await Test.createTestingModule({
+      imports: [moduleFor(redis)],
+      providers: [ChatGateway],
+    }).compile();
+    const app = closeAfterwards(compiled.createNestApplication({ forceCloseConnections: true }));
+    const server = createServer();
+    app.useWebSocketAdapter(new RedisStreamsIoAdapter(app.get(RedisStreamsNode), server));
+    await app.listen(0, '127.0.0.1');
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    const client = await connect(port, '/', { reconnection: false });
+
+    await app.close();
+    await until(() => client.disconnected, { what: 'the client to be cut off' });
+    expect([server.listening, app.get(ChatGateway).server.sockets.sockets.size]).toEqual([false, 0]);
+  });
 });

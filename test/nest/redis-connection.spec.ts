@@ -61,6 +61,12 @@ describe('options', () => {
     expect((await open(connection)).options.tls).toEqual(tls);
   });
 
+  test('beside a URL are used, and may repeat what it says', async () => {
+    const { options } = await open({ url: 'redis://us%25er@h/2', username: 'us%er', password: 'pass', db: 2 });
+    expect(options).toMatchObject({ username: 'us%er', password: 'pass', db: 2 });
+    expect((await open({ url: 'redis://h', db: 3 })).options.db).toBe(3);
+  });
+
   test('a rediss URL means TLS', async () => {
     expect((await open({ url: 'rediss://user:pass@h:1/2' })).options).toMatchObject({
       ...{ host: 'h', port: 1, username: 'user', password: 'pass', db: 2 },

@@ -1,5 +1,5 @@
-import { describe, expect, test } from '@jest/globals';
-import { Injectable } from '@nestjs/common';
+import { describe, expect, jest, test } from '@jest/globals';
+import { Injectable, Logger } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import { WebSocketGateway, WebSocketServer } from '@nestjs/websockets';
 import { Redis } from 'ioredis';
@@ -164,6 +164,64 @@ describe('RedisStreamsEmitterModule, RedisStreamsEmitterOwner', () => {
     const compiled = await Test.createTestingModule({ imports, providers: [Failing] }).compile();
     await expect(compiled.init()).rejects.toThrow('down');
     await redis.hasNoClients();
+  });
+
+  test('with referenceNames reaches nodes that have them, by the stream and by channels', async () => {
+    const redis = await RedisServer.start();
+    const names = { streamName: 'chat', referenceNames: true };
+    const app = await startApp({
+      imports: [RedisStreamsAdapterModule.forRoot({ connection: redis.url, ...FAST, ...names })],
+      providers: [Gateway],
+    });
+    const client = await connect(portOf(app));
+    const received: string[] = [];
+    client.onAny((event: string) => received.push(event));
+    app.get(Gateway).server.on('asked', (question: string) => received.push(question));
+    const { emitter } = (await worker({ connection: redis.url, ...names })).get(Worker);
+    await until(async () => (await connections(redis)).length === 1, { what: 'the connection' });
+
+    emitter.emit('order-shipped', 7, 'post');
+    emitter.serverSideEmit('asked', 'who is there?');
+    await until(() => received.length === 2, { what: 'both' });
+    await until(() => emitter.volatile.emit('asked', 'volatile?') && received.includes('asked'), {
+      what: 'a volatile one',
+    });
+    expect(received.slice(0, 2).sort()).toEqual(['order-shipped', 'who is there?']);
+  });
+
+  test('says once when Redis is away at the start, and when it is back', async () => {
+    const port = await freePort();
+    const lines: string[] = [];
+    const spies = (['warn', 'log'] as const).map((level) =>
+      jest.spyOn(Logger.prototype, level).mockImplementation((text) => void lines.push(`${level} ${text}`)),
+    );
+    await worker({ connection: { host: '127.0.0.1', port } });
+    await until(() => lines.some((line) => line.startsWith('warn Redis is lost: ')), { what: 'the line' });
+    const redis = await RedisServer.start({ port });
+    await until(() => lines.some((line) => line.startsWith('log Redis is back after ')), { what: 'the other line' });
+    expect(lines.filter((line) => line.includes('Redis is'))).toHaveLength(2);
+    await redis.stop();
+    await until(() => lines.filter((line) => line.startsWith('warn Redis is lost: ')).length === 2, {
+      what: 'a third',
+    });
+    spies.forEach((spy) => spy.mockRestore());
+  });
+
+  test('may be replaced by a fake in a test', async () => {
+    const redis = await RedisServer.start();
+    const fake = { emit: jest.fn() };
+    const compiled = await Test.createTestingModule({
+      imports: [RedisStreamsEmitterModule.forRoot({ connection: redis.url })],
+      providers: [Worker],
+    })
+      .overrideProvider(RedisStreamsEmitter)
+      .useValue(fake)
+      .compile();
+    await compiled.init();
+    compiled.get(Worker).emitter.emit('order-shipped', 7, 'post');
+    await compiled.close();
+    expect(fake.emit).toHaveBeenCalledWith('order-shipped', 7, 'post');
+    expect(await redis.clients()).toEqual([]);
   });
 
   test.each<[any, string]>([
