@@ -10,6 +10,8 @@ import type { Request, Response, ResponsePiece } from '../wire/request-data.js';
 export class NamespaceBus {
   /** Set by {@link close}: nobody else is there any more. */
   private isClosed = false;
+  /** What {@link whenStarted} returns while the node starts. */
+  private started: Promise<void> | undefined;
 
   /**
    * @param member - the server
@@ -85,7 +87,7 @@ export class NamespaceBus {
     if (!this.isStarting) {
       return undefined;
     }
-    return new Promise((resolve) => {
+    this.started ??= new Promise((resolve) => {
       const unsubscribe = this.node.subscribe({
         onStatus: () => {
           if (!this.isStarting) {
@@ -95,14 +97,16 @@ export class NamespaceBus {
         },
       });
     });
+    return this.started;
+  }
+
+  /** Whether the node has not reached Redis yet. */
+  get isStarting(): boolean {
+    return !this.isClosed && this.node.status().state === 'starting';
   }
 
   close(): void {
     this.isClosed = true;
-  }
-
-  private get isStarting(): boolean {
-    return !this.isClosed && this.node.status().state === 'starting';
   }
 
   private async counted(send: () => Promise<void>, isDropped = (_error: unknown): boolean => true): Promise<void> {

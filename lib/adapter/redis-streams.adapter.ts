@@ -16,6 +16,7 @@ import {
   type LoggedPacket,
   type LogMessage,
 } from '../wire/entry.js';
+import { copyOf } from '../wire/msgpack.js';
 import type { Request } from '../wire/request-data.js';
 import { RequestType } from '../wire/requests.js';
 import { describeEvent } from '../stream/message-size.js';
@@ -31,6 +32,8 @@ import { SessionRecovery } from './session-recovery.js';
 import type { NamespaceLike, SocketDetails } from './socket-io.js';
 import { Targets } from './targets.js';
 
+/** How many events for the other servers wait for the node to start, at most. */
+const MAX_EARLY = 10_000;
 /** Marks adapters of this package, of whichever copy of it. */
 const OURS = Symbol.for('nestjs-redis-streams-adapter');
 
@@ -69,6 +72,8 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
   private readonly packets: Packets;
   /** How many counts of clients the broadcast that is under way in this turn gives: see {@link broadcastWithAck}. */
   private countsToCome: number | undefined;
+  /** How many events for the other servers wait for the node to start. */
+  private early = 0;
   /** What `close` returns; undefined before it was called. */
   private closed: Promise<void> | undefined;
 
@@ -194,10 +199,10 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
       this.bus.checkSize(exact.data, data);
       this.requests.broadcastWithAck(data, onAck, onClientCount);
     }
-    this.countsToCome = elsewhere ? 2 : 1;
-    queueMicrotask(() => (this.countsToCome = undefined));
     packet.data = exact.data;
     super.broadcastWithAck(packet, opts, onClientCount, onAck);
+    this.countsToCome = elsewhere ? 2 : 1; // last: a listener of outgoing packets may have asked something meanwhile
+    queueMicrotask(() => (this.countsToCome = undefined));
   }
 
   override async serverCount(): Promise<number> {
@@ -261,8 +266,23 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
     } else {
       const request = { type: RequestType.ServerSideEmit, data: { packet: carry(event) as unknown[] } } as const;
       this.bus.checkSize(event, request.data);
-      this.sendUnasked(request, event); // it is lost while Redis is away, which is counted
+      this.sendOnceStarted(request, event); // it is lost if Redis is away later, which is counted
     }
+  }
+
+  /** Sends an event that nobody answers; while the node starts it waits, as what is answered does. */
+  private sendOnceStarted(request: Request, event: readonly unknown[]): void {
+    const started = this.early < MAX_EARLY ? this.bus.whenStarted() : undefined;
+    if (!started) {
+      this.sendUnasked(request, event);
+      return;
+    }
+    this.early++;
+    const kept = copyOf(request); // as it is now
+    void started.then(() => {
+      this.early--;
+      this.sendUnasked(kept, event);
+    });
   }
 
   /** Sends an event that nobody answers. */
@@ -437,8 +457,11 @@ export class RedisStreamsAdapter extends Adapter implements NamespaceMember {
     const message = toMessage(change, target, { uid, nsp, areExact: packets.areExact });
     this.log.append(message, { ...(isDirect && { lane: 'direct' as const }), bus: () => this.bus.mark() });
     if (isAtOnce) {
-      this.perform(change, opts, this.log.offset());
-      this.node.siblingsOf(this).forEach((sibling) => sibling.deliverAtOnce(message));
+      try {
+        this.perform(change, opts, this.log.offset()); // a listener of the application may throw
+      } finally {
+        this.node.siblingsOf(this).forEach((sibling) => sibling.deliverAtOnce(message));
+      }
     }
     return true;
   }

@@ -29,7 +29,10 @@ const RECHECK_INTERVAL_MS = 250;
 /** What requests need of the server that makes and answers them. */
 export interface RequestServer {
   /** The other servers. */
-  readonly bus: Pick<NamespaceBus, 'whenStarted' | 'census' | 'send' | 'repeat' | 'respond' | 'onUnsent'>;
+  readonly bus: Pick<
+    NamespaceBus,
+    'whenStarted' | 'isStarting' | 'census' | 'send' | 'repeat' | 'respond' | 'onUnsent'
+  >;
   /** Called with what an answer had to leave out. */
   readonly onLeftOut: (what: NotCarried) => void;
   /** What is asked, done on the sockets of this server. */
@@ -316,7 +319,7 @@ export class Requests {
   }
 
   private lateness(requestId: string): Error {
-    if (this.server.bus.whenStarted()) {
+    if (this.server.bus.isStarting) {
       return new RequestError(
         'TIMEOUT',
         'timeout reached: Redis has not been reached yet, so other servers could not be asked',

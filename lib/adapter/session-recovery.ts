@@ -39,6 +39,8 @@ export class SessionRecovery {
   private readonly recovering = new Map<string, RecoveringClient>();
   /** Those of the connected clients that have more of a publisher than this node has read. */
   private readonly clientsAhead: ClientsAhead;
+  /** How many clients are being recovered whose socket does not exist yet. */
+  private restoring = 0;
   /** Resolves when all recoveries that have asked for a turn of the event loop have had it. */
   private turns: Promise<void> = Promise.resolve();
   /** Ends the listening for replaced histories. */
@@ -205,8 +207,28 @@ export class SessionRecovery {
       // What it was given here, in rooms that it may have left elsewhere, is nothing to go on from.
       socket.packet({ type: EVENT, data: [OFFSET_EVENT, NO_OFFSET] });
     }
-    socket._onclose('transport close');
+    this.keepingNamespace(() => socket._onclose('transport close'));
     socket.conn.close(!isDoubtful);
+  }
+
+  /**
+   * Socket.IO deletes a child namespace with its last socket, if it is told to (`cleanupEmptyChildNamespaces`). A client that is
+   * being recovered is about to join this one.
+   */
+  private keepingNamespace(remove: () => void): void {
+    const { sockets } = this.namespace;
+    const [last] = sockets.values();
+    if (!last || this.restoring === 0 || sockets.size > 1) {
+      remove();
+      return;
+    }
+    const place = `${last.id} (closing)`;
+    sockets.set(place, last);
+    try {
+      remove();
+    } finally {
+      sockets.delete(place);
+    }
   }
 
   /**
@@ -240,6 +262,15 @@ export class SessionRecovery {
    * @param offset - from the client: what came with the last entry that it was given; undefined if it has received none
    */
   async restore(pid: unknown, offset: unknown): Promise<SocketIoSession | undefined> {
+    this.restoring++;
+    try {
+      return await this.restoreIfPossible(pid, offset);
+    } finally {
+      this.restoring--;
+    }
+  }
+
+  private async restoreIfPossible(pid: unknown, offset: unknown): Promise<SocketIoSession | undefined> {
     let outcome = this.node.isClosing ? 'unknown' : await this.tryRestore(pid, offset);
     // Which of two connections of a client is the one that it still has, nobody can know. Whoever loses the session to
     // another tries again, by when that may be gone; otherwise the client would begin anew.

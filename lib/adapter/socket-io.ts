@@ -17,7 +17,7 @@ export interface NamespaceLike {
   readonly adapter?: unknown;
   /** Emits an event to the listeners of the namespace. */
   _onServerSideEmit(event: unknown[]): void;
-  readonly sockets: ReadonlyMap<string, SocketLike>;
+  readonly sockets: Map<string, SocketLike>;
   /** Sockets whose middlewares have not passed them yet (Socket.IO 4.7 and later). */
   readonly _preConnectSockets?: ReadonlyMap<string, SocketLike>;
 }

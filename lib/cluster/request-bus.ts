@@ -118,7 +118,8 @@ export class RequestBus {
   async publish(message: BusMessage): Promise<void> {
     const { channels, order } = this.options;
     const stamped = order.stamp(message);
-    const numbered = isVolatile(message) || !this.commands.ready ? stamped : order.number(stamped);
+    const isNumbered = !isVolatile(message) && this.commands.ready && this.isJoined(message);
+    const numbered = isNumbered ? order.number(stamped) : stamped;
     try {
       await this.send(channels.requests(message.nsp), encodeBusMessage(numbered));
     } catch (error) {
@@ -211,6 +212,11 @@ export class RequestBus {
   /** The uids of this node's servers that have a namespace. */
   ownUids(nsp: string): string[] {
     return [...(this.members.get(this.options.channels.requests(nsp)) ?? [])].map(({ uid }) => uid);
+  }
+
+  /** What comes from a server that has left is the last of it: its number would be kept for ever. */
+  private isJoined({ nsp, uid }: BusMessage): boolean {
+    return this.ownUids(nsp).includes(uid);
   }
 
   /** Whether a server is there to hear what is sent to it alone. @throws if Redis cannot be reached now */

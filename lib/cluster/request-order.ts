@@ -1,7 +1,7 @@
 import { Fifo } from '../queue/fifo.js';
 import type { StreamLog } from '../stream/stream-log.js';
 import { wasSuspended } from '../time/suspension.js';
-import type { LogEntry } from '../wire/entry.js';
+import { DIRECT_LANE, type LogEntry } from '../wire/entry.js';
 import type { BusMessage } from '../wire/requests.js';
 import { nodeOf } from '../wire/server-uid.js';
 import { compareStreamIds } from '../wire/stream-id.js';
@@ -29,8 +29,13 @@ interface Sent {
   marked: number;
 }
 
-interface WaitingMessage {
+/** How far a node had appended: a number of each of its lanes. */
+interface Appended {
   after: number;
+  direct: number;
+}
+
+interface WaitingMessage extends Appended {
   n: number | undefined;
   /** By the monotonic clock. */
   until: number;
@@ -85,11 +90,11 @@ export class RequestOrder {
   /** The message with how far its node has appended. */
   stamp(message: BusMessage): BusMessage {
     const log = this.logOf(message.nsp);
-    const { seq, id } = log.lastAppended;
-    if (log.isFlushed) {
-      return seq === 0 ? message : { ...message, after: seq, at: id }; // what was taken later was dropped
+    const { id, ...appended } = log.lastAppended;
+    if (!log.isFlushed) {
+      return stamped(message, log.lastTaken);
     }
-    return { ...message, after: log.lastTaken };
+    return appended.seq + appended.direct === 0 ? message : { ...stamped(message, appended), at: id }; // the rest was dropped
   }
 
   /** The message with its number: an entry that is appended after it waits for it. */
@@ -129,20 +134,22 @@ export class RequestOrder {
 
   /** Handles a message when this node has delivered what its sender appended before: at once, mostly. */
   receive(message: BusMessage, handle: () => void): void {
-    const { after, n } = message;
-    if (after === undefined && n === undefined) {
+    const { after = 0, direct = 0, n } = message;
+    const isStamped = after + direct > 0;
+    if (!isStamped && n === undefined) {
       handle(); // a response, or of the reference
       return;
     }
     const sender = this.senderOf(message);
     sender.isUnheard = false;
-    const mustWait = after !== undefined && (sender.waiting.length > 0 || !this.isReached(message, sender.node, after));
+    const isDue = isStamped && this.isReached(message, sender.node, { after, direct });
+    const mustWait = isStamped && (sender.waiting.length > 0 || !isDue);
     if (!mustWait || this.waitingCount >= MAX_WAITING_MESSAGES) {
       this.handle(sender, n, handle);
       return;
     }
     this.waitingCount++;
-    sender.waiting.push({ after, n, handle, until: this.now() + MAX_WAIT_MS, isProlonged: false });
+    sender.waiting.push({ after, direct, n, handle, until: this.now() + MAX_WAIT_MS, isProlonged: false });
     if (sender.waiting.length === 1) {
       void this.handleWaiting(sender);
     }
@@ -168,18 +175,23 @@ export class RequestOrder {
     return new Promise((resolve) => (sender.waitingEntry = { n: bus, release: resolve }));
   }
 
-  private isReached({ nsp, at }: BusMessage, node: string, after: number): boolean {
+  private isReached({ nsp, at }: BusMessage, node: string, { after, direct }: Appended): boolean {
     const log = this.logOf(nsp);
     const { position } = log;
     const isPast = at !== undefined && position !== undefined && compareStreamIds(position, at) >= 0;
-    return isPast || log.lastReadOf(node) >= after || !log.isReading;
+    const isRead = log.lastReadOf(node) >= after && log.lastReadOf(node + DIRECT_LANE) >= direct;
+    return isPast || isRead || !log.isReading;
   }
 
   private async handleWaiting(sender: Sender): Promise<void> {
     for (let message = sender.waiting.peek(); message; message = sender.waiting.peek()) {
       const left = message.until - this.now();
       if (left > 0) {
-        await this.logOf(sender.nsp).whenPublisherRead(sender.node, message.after, left);
+        const log = this.logOf(sender.nsp);
+        await Promise.all([
+          log.whenPublisherRead(sender.node, message.after, left),
+          log.whenPublisherRead(sender.node + DIRECT_LANE, message.direct, left),
+        ]);
       }
       if (wasSuspended(message.until, this.now()) && !message.isProlonged) {
         message.until = this.now() + MAX_WAIT_MS; // what it waits for may have arrived
@@ -223,6 +235,11 @@ export class RequestOrder {
     }
     return sender;
   }
+}
+
+/** The second number is mostly 0, and not said then. */
+function stamped(message: BusMessage, { seq, direct }: { seq: number; direct: number }): BusMessage {
+  return { ...message, ...(seq > 0 && { after: seq }), ...(direct > 0 && { direct }) };
 }
 
 function keyOf({ uid, nsp, from }: { uid: string; nsp: string; from?: string | undefined }): string {

@@ -285,9 +285,9 @@ export class StreamLog {
     return this.publisher.pending === 0;
   }
 
-  /** The number that was given last in this node's main lane; 0 if none was. */
-  get lastTaken(): number {
-    return this.lanes.main.taken;
+  /** The numbers that were given last in this node's lanes; 0 if none was. */
+  get lastTaken(): Pick<LastAppended, 'seq' | 'direct'> {
+    return { seq: this.lanes.main.taken, direct: this.lanes.direct.taken };
   }
 
   /**

@@ -53,7 +53,9 @@ export interface BusMessage {
   data?: unknown;
   /** The sequence number of the last entry that its node had appended, or had taken to append, to the namespace's stream. */
   after?: number;
-  /** The id of that entry, if Redis had acknowledged it. */
+  /** The same, of what its node delivers at once though the ordering is `log`: that is numbered by itself. */
+  direct?: number;
+  /** The id of the last entry of both, if Redis had acknowledged all. */
   at?: StreamId;
   /** The node, if the uid does not say it: that of an emitter is the same for all. */
   from?: string;
@@ -82,10 +84,11 @@ export function decodeBusMessage(payload: Uint8Array): BusMessage {
   ) {
     throw new Error('not a message with "uid", "nsp" and "type"');
   }
-  const { uid, nsp, type, data, after, at, from, n, trace } = message;
+  const { uid, nsp, type, data, after, direct, at, from, n, trace } = message;
   return {
     ...{ uid, nsp, type, data },
     ...(isNumber(after) && { after }),
+    ...(isNumber(direct) && { direct }),
     ...(isStreamId(at) && { at }),
     ...(isNodeId(from) && { from }),
     ...(isNumber(n) && { n }),

@@ -57,6 +57,16 @@ describe('NamespaceBus', () => {
     expect(bus.mark()).toBe(4);
   });
 
+  test('listens once for the start, however much waits for it', async () => {
+    state = 'starting';
+    const waiting = [bus.whenStarted(), bus.whenStarted()];
+    expect([listeners.size, bus.isStarting]).toEqual([1, true]);
+    state = 'running';
+    listeners.forEach((listener) => listener.onStatus());
+    await Promise.all(waiting.map(async (started) => started));
+    expect([listeners.size, bus.isStarting, bus.whenStarted()]).toEqual([0, false, undefined]);
+  });
+
   test('counts what cannot be sent, and rejects', async () => {
     failure = new Error('Redis is away');
     await expect(bus.send(request)).rejects.toThrow('Redis is away');

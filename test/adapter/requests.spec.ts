@@ -40,6 +40,9 @@ describe('Requests', () => {
     const server: RequestServer = {
       bus: {
         whenStarted: () => started,
+        get isStarting() {
+          return started !== undefined;
+        },
         census: async () => present,
         send: (request) => {
           sent.push(request);

@@ -9,7 +9,12 @@ const channels = new ChannelNames('ch', 'socket.io', {});
 
 /** A log to which five entries were appended, and which has read them. */
 const log = {
-  ...{ isFlushed: true, isReading: true, lastTaken: 5, lastAppended: { seq: 5, direct: 0, id: '5-0' } },
+  ...{
+    isFlushed: true,
+    isReading: true,
+    lastTaken: { seq: 5, direct: 0 },
+    lastAppended: { seq: 5, direct: 0, id: '5-0' },
+  },
   ...{ position: '5-0', lastReadOf: () => 5, whenPublisherRead: () => Promise.resolve(true) },
 };
 
@@ -98,6 +103,18 @@ describe('RequestBus', () => {
   const receive = (message: BusMessage, channel = channels.requests('/')): void =>
     bus.receive(channel, encodeBusMessage(message));
 
+  test('numbers what its members send, and keeps nothing of one that has left', async () => {
+    const member = new Member('me');
+    bus.join(member);
+    await bus.publish(request('me'));
+    expect(lastSent().n).toBe(1);
+    expect(bus.mark(member)).toBe(1);
+    bus.leave(member);
+    await bus.publish(request('me'));
+    expect(lastSent().n).toBeUndefined();
+    expect(bus.mark(member)).toBeUndefined();
+  });
+
   describe('to its members', () => {
     test('subscribes to a namespace once, and to what is for each of its servers', () => {
       const [a, b] = [new Member('me'), new Member('me.1')];
@@ -167,6 +184,7 @@ describe('RequestBus', () => {
 
   describe('to others', () => {
     test('says how far its node has appended, and counts its requests: the next entry is marked', async () => {
+      bus.join(new Member('me'));
       await bus.publish(request('me'));
       expect(lastSent()).toEqual({ ...request('me'), after: 5, at: '5-0', n: 1 });
       await bus.publish(request('me'));
@@ -180,6 +198,7 @@ describe('RequestBus', () => {
       ['a volatile broadcast', request('me', { type: RequestType.Broadcast, data: {} }), true],
       ['anything while Redis is away', request('me'), false],
     ])('does not count %s: nothing waits for it', async (_what, message, isReady) => {
+      bus.join(new Member('me'));
       ready = isReady;
       await bus.publish(message);
       expect(lastSent()).toMatchObject({ after: 5 });
@@ -188,6 +207,7 @@ describe('RequestBus', () => {
     });
 
     test('counts a broadcast that asks for acknowledgements', async () => {
+      bus.join(new Member('me'));
       await bus.publish(request('me', { type: RequestType.Broadcast, data: { requestId: 'r' } }));
       expect(lastSent().n).toBe(1);
     });

@@ -6,7 +6,7 @@ import type { BusMessage } from '../../lib/wire/requests.js';
 class Log {
   isFlushed = true;
   isReading = true;
-  lastTaken = 0;
+  lastTaken = { seq: 0, direct: 0 };
   lastAppended = { seq: 0, direct: 0, id: '0-0' };
   position: string | undefined = '0-0';
   private readonly read = new Map<string, number>();
@@ -15,10 +15,10 @@ class Log {
   lastReadOf = (node: string): number => this.read.get(node) ?? 0;
 
   /** Takes entries; `appended`: whether Redis has acknowledged them. */
-  take(seq: number, { appended = true } = {}): void {
-    this.lastTaken = seq;
+  take(seq: number, { direct = 0, appended = true } = {}): void {
+    this.lastTaken = { seq, direct };
     this.isFlushed = appended;
-    if (appended) this.lastAppended = { seq, direct: 0, id: `${seq}-0` };
+    if (appended) this.lastAppended = { seq, direct, id: `${seq + direct}-0` };
   }
 
   deliver(node: string, seq: number): void {
@@ -72,9 +72,16 @@ describe('RequestOrder', () => {
       expect(stamped()).toMatchObject({ after: 7 });
     });
 
+    test('says both, if some of it is numbered by itself', () => {
+      log.take(5, { direct: 2 });
+      expect(stamped()).toMatchObject({ after: 5, direct: 2, at: '7-0' });
+      log.take(0, { direct: 3, appended: false });
+      expect(stamped()).toEqual({ ...server, type: 7, direct: 3 });
+    });
+
     test('does not have others wait for what was dropped', () => {
       log.take(5);
-      log.lastTaken = 9; // of which the last four were dropped
+      log.lastTaken = { seq: 9, direct: 0 }; // of which the last four were dropped
       expect(stamped()).toMatchObject({ after: 5, at: '5-0' });
     });
 
@@ -102,6 +109,17 @@ describe('RequestOrder', () => {
   });
 
   describe('of the receiver', () => {
+    test('handles what says both numbers when both were delivered', async () => {
+      log.deliver('a', 5);
+      receive({ data: 'both', after: 5, direct: 2 });
+      receive({ data: 'the second', direct: 2 });
+      await turn();
+      expect(handled).toEqual([]);
+      log.deliver('a~', 2);
+      await turn();
+      expect(handled).toEqual(['both', 'the second']);
+    });
+
     test('handles at once what says nothing, and what says what was delivered', () => {
       receive({ data: 'reference' });
       log.deliver('a', 5);
@@ -134,7 +152,7 @@ describe('RequestOrder', () => {
       expect(handled).toEqual([]);
       while (handled.length < 50) await new Promise((resolve) => setTimeout(resolve, 10));
       expect(handled).toEqual(Array.from({ length: 50 }, (_, i) => i));
-      expect(performance.now() - since).toBeLessThan(2_000);
+      expect(performance.now() - since).toBeLessThan(10_000);
     });
 
     test('does not count the time in which the process was suspended: the entry may have arrived', async () => {

@@ -69,6 +69,30 @@ describe('a client whose node has not noticed that its connection is gone', () =
     expect(events).toHaveLength(4);
   });
 
+  test('recovers in a namespace that is deleted with its last socket', async () => {
+    const redis = await RedisServer.start();
+    const server = { cleanupEmptyChildNamespaces: true };
+    const [a, b] = [await startNode({ port: redis.port, server }), await startNode({ port: redis.port, server })];
+    for (const { io } of [a, b]) io.of(/^\/room-\d+$/);
+    const network = await TcpProxy.start(Number(new URL(a.url).port));
+    const visitor = await visit({ url: `http://127.0.0.1:${network.port}` }, { namespace: '/room-1' });
+    a.io.of('/room-1').emit('msg', 0);
+    await receives(visitor, 1);
+    await halfOpen(network, visitor);
+    a.io.of('/room-1').emit('msg', 1);
+
+    visitor.comeBack(a.url);
+    await visits(visitor, 2);
+    a.io.of('/room-1').emit('msg', 2);
+    await receives(visitor, 3);
+    b.io.of('/room-1').emit('msg', 3);
+    await receives(visitor, 4);
+    expect([visitor.values, visitor.refused]).toEqual([numbers(4), 0]);
+    expect(await b.io.of('/room-1').fetchSockets()).toHaveLength(1);
+    visitor.close();
+    await until(() => !a.io._nsps.has('/room-1'), { what: 'the namespace to be deleted' });
+  });
+
   test('recovers on the same node, and its old socket is closed', async () => {
     const { a, network, visitor } = await setUp();
     await halfOpen(network, visitor);

@@ -128,7 +128,7 @@ describe('StreamLog', () => {
       { node: 'a', seq: 1 },
       { node: 'a', seq: 2 },
     ]);
-    expect(a.log.lastTaken).toBe(2);
+    expect(a.log.lastTaken).toEqual({ seq: 2, direct: 0 });
     expect(a.log.offset()).toBe('0-0,a:2');
     await a.log.whenAppended();
     await until(() => a.numbers.length === 2, { what: 'both to be read back' });
