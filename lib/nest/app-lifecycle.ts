@@ -14,6 +14,8 @@ const PHASES = ['callBootstrapHook', 'callDestroyHook', 'callBeforeShutdownHook'
 const closables = new WeakMap<ModulesContainer, Set<Closable>>();
 const guarded = new WeakSet<object>();
 let isInstalled = false;
+/** Whether applications close what is theirs after all hooks. */
+let areHooksFollowed = false;
 
 /**
  * Has something closed with its application: after all hooks, for those of other modules may still emit, whichever was
@@ -29,6 +31,13 @@ export function closeWithApplication(modules: ModulesContainer, closable: Closab
   install();
 }
 
+/** To be called by the shutdown hook of such a closable: closes it if nothing does that later. */
+export async function closeUnlessClosedLater(closable: Closable): Promise<void> {
+  if (!areHooksFollowed) {
+    await closable.close();
+  }
+}
+
 function install(): void {
   if (isInstalled) {
     return;
@@ -41,7 +50,7 @@ function install(): void {
     guard(app, mine);
     return closingOnFailure(mine, run);
   });
-  wrap(context, 'callShutdownHook', async (mine, run) => {
+  areHooksFollowed = wrap(context, 'callShutdownHook', async (mine, run) => {
     const result = await closingOnFailure(mine, run);
     await Promise.all([...mine].map((closable) => closable.close()));
     return result;
@@ -50,17 +59,18 @@ function install(): void {
 
 type Wrapper = (mine: Set<Closable>, run: () => Promise<unknown>, app: App) => Promise<unknown>;
 
-/** Wraps a phase of all applications that use this package. */
-function wrap(prototype: App, phase: string, wrapper: Wrapper): void {
+/** Wraps a phase of all applications that use this package. Returns whether Nest has such a phase: it is not part of its API. */
+function wrap(prototype: App, phase: string, wrapper: Wrapper): boolean {
   const original = prototype[phase];
   if (typeof original !== 'function') {
-    return;
+    return false;
   }
   prototype[phase] = function (...args) {
     const mine = closables.get(this.container?.getModules?.() as ModulesContainer);
     const run = (): Promise<unknown> => original.apply(this, args);
     return mine ? wrapper(mine, run, this) : run();
   };
+  return true;
 }
 
 function guard(app: App, mine: Set<Closable>): void {

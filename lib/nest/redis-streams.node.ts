@@ -1,4 +1,11 @@
-import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnModuleInit } from '@nestjs/common';
+import {
+  Inject,
+  Injectable,
+  Logger,
+  type OnApplicationBootstrap,
+  type OnApplicationShutdown,
+  type OnModuleInit,
+} from '@nestjs/common';
 import { HttpAdapterHost, ModulesContainer } from '@nestjs/core';
 import { WebSocketGateway } from '@nestjs/websockets';
 import { ReplaySubject } from 'rxjs';
@@ -10,7 +17,7 @@ import type { ClusterNodeStatus, NodeStatus } from '../cluster/events.js';
 import { InMemoryMember } from '../cluster/in-memory-member.js';
 import { checkFlag, InvalidOptionError, resolveOptions, type RedisStreamsAdapterOptions } from '../cluster/options.js';
 import { driverFor } from '../redis/driver-for.js';
-import { closeWithApplication } from './app-lifecycle.js';
+import { closeUnlessClosedLater, closeWithApplication } from './app-lifecycle.js';
 import { closeClient } from './redis-connection.js';
 import type { RedisStreamsModuleOptions, RedisStreamsServerOptions } from './redis-streams-options.interface.js';
 import { REDIS_STREAMS_CLIENT, REDIS_STREAMS_OPTIONS } from './redis-streams.constants.js';
@@ -46,7 +53,7 @@ const nodesOf = new WeakMap<ModulesContainer, RedisStreamsNode[]>();
  * @publicApi
  */
 @Injectable()
-export class RedisStreamsNode implements ClusterMember, OnModuleInit, OnApplicationBootstrap {
+export class RedisStreamsNode implements ClusterMember, OnModuleInit, OnApplicationBootstrap, OnApplicationShutdown {
   /** Emits when it is closed. @internal */
   readonly closed$ = new ReplaySubject<void>(1);
   /** Options of every Socket.IO server. @internal */
@@ -119,6 +126,11 @@ export class RedisStreamsNode implements ClusterMember, OnModuleInit, OnApplicat
           'RedisStreamsIoAdapter. Call app.useWebSocketAdapter(app.get(RedisStreamsIoAdapter)) before app.listen().',
       );
     }
+  }
+
+  /** Nest calls it when it has closed the sockets, whose sessions were written meanwhile. */
+  async onApplicationShutdown(): Promise<void> {
+    await closeUnlessClosedLater(this);
   }
 
   async start(): Promise<void> {

@@ -239,6 +239,7 @@ describe('what goes by PUB/SUB and Redis refuses because of its size', () => {
     );
     emitter.volatile.emit('large', 'x'.repeat(2 * 1024 * 1024));
     await emitter.close();
-    expect(events).toMatchObject([{ type: 'message-refused', message: 'the event "large"', namespace: '/' }]);
+    const refused = events.filter(({ type }) => type === 'message-refused'); // beside it, Redis closes the connection
+    expect(refused).toMatchObject([{ message: 'the event "large"', namespace: '/' }]);
   });
 });
