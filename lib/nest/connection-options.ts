@@ -56,7 +56,7 @@ export function resolveConnection(connection: string | RedisConnectionOptions): 
     if (resolved.tls && givenTls === false) {
       reject('.tls', false, 'true with a "rediss://" URL, or a URL that begins with "redis://"');
     }
-    return { ...besideUrl(resolved.url, withTls(tls ?? resolved.tls)), ...login };
+    return { url: withLogin(resolved.url, connection), options: withTls(tls ?? resolved.tls), ...login };
   }
   if (cluster !== undefined) {
     if (db !== undefined && Number(db) !== 0) {
@@ -184,20 +184,15 @@ function checkBesideUrl(url: string, { db, username, password }: RedisConnection
   }
 }
 
-/** With a user in the URL, ioredis would take a password that stands beside it for an empty one. */
-function besideUrl(url: string, options: Record<string, unknown>): Pick<ResolvedConnection, 'url' | 'options'> {
-  const { username, password } = options;
-  if ((username ?? password) === undefined) {
-    return { url, options };
+/** The URL with the whole login: ioredis takes what is not said in it for empty, once it says a part. */
+function withLogin(url: string, { username, password }: RedisConnectionOptions): string {
+  const filled = new URL(url);
+  if (filled.username + filled.password === '') {
+    return url;
   }
-  const bare = new URL(url);
-  const ofUrl = {
-    ...(bare.username && { username: decodeURIComponent(bare.username) }),
-    ...(bare.password && { password: decodeURIComponent(bare.password) }),
-  };
-  bare.username = '';
-  bare.password = '';
-  return { url: bare.href, options: { ...options, ...ofUrl } };
+  filled.username ||= encodeURIComponent(username ?? '');
+  filled.password ||= encodeURIComponent(password ?? '');
+  return filled.href;
 }
 
 function resolveTls(tls: unknown): TlsOptions | undefined {
