@@ -38,7 +38,8 @@ export async function startNode({
     client: false,
     ...(readerPort !== undefined && { Client: readingFrom(readerPort) }),
     ...(Client && { Client: Client }),
-    ...(adapter && { adapter }),
+    // A node that is busy for a second or two must not take Redis for away, and a client for a new one.
+    adapter: { commandTimeout: 10_000, ...adapter },
     server: { connectionStateRecovery: recovery, ...server },
   });
   for (const namespace of ['/', ...namespaces].map((name) => member.io.of(name))) {

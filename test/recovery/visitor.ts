@@ -166,7 +166,8 @@ export function visits(visitor: Visitor, times: number): Promise<unknown> {
 /** Waits until a client has received so many messages. */
 export async function receives(visitor: Visitor, count: number): Promise<void> {
   await until(() => visitor.received.length >= count, { what: `${count} messages` }).catch((error: Error) => {
-    throw new Error(`${error.message}: there are ${visitor.received.length}`);
+    const visits = JSON.stringify(visitor.visits);
+    throw new Error(`${error.message}: there are ${visitor.received.length}, in the visits ${visits}`);
   });
 }
 
