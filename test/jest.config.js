@@ -19,7 +19,7 @@ export default {
   moduleFileExtensions: ['js', 'ts', 'mjs', 'cjs', 'json', 'node'],
   setupFilesAfterEnv: ['<rootDir>/test/kit/setup.ts'],
   testTimeout: 30_000,
-  maxWorkers: 2,
+  maxWorkers: 3, // of two processors: tests wait a good part of their time
   workerIdleMemoryLimit: '400MB',
   watchman: false,
 };

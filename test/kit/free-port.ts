@@ -1,11 +1,11 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /** Each process has ports of its own, so that nobody takes that of a server that will be restarted. */
 const SHARES = 32;
-/** A file for each share that is taken, with the process that has it. */
+/** Has a file for each share that is taken, named after the share and the process that has it. */
 const TAKEN = join(tmpdir(), 'kit-ports');
 const given = new Set<number>();
 let mine: [from: number, to: number] | undefined;
@@ -40,32 +40,30 @@ function shareOfProcess(): number {
   mkdirSync(TAKEN, { recursive: true });
   const first = process.pid % SHARES;
   const order = Array.from({ length: SHARES }, (_, i) => (first + i) % SHARES);
-  const mine = order.find((i) => ownerOf(i) === process.pid);
+  const mine = order.find((i) => existsSync(fileOf(i, process.pid)));
   return mine ?? order.find(take) ?? first;
 }
 
+/** Of two processes that want a share at the same time, one at least sees the other's file, and leaves it to that one. */
 function take(i: number): boolean {
-  const owner = ownerOf(i);
-  if (owner !== undefined && isAlive(owner)) return false;
-  try {
-    if (owner !== undefined) rmSync(fileOf(i), { force: true });
-    writeFileSync(fileOf(i), String(process.pid), { flag: 'wx' });
-    return true;
-  } catch {
-    return false; // another was faster
-  }
+  if (othersOf(i).length > 0) return false;
+  writeFileSync(fileOf(i, process.pid), '');
+  if (othersOf(i).length === 0) return true;
+  rmSync(fileOf(i, process.pid), { force: true });
+  return false;
 }
 
-function ownerOf(i: number): number | undefined {
-  try {
-    return Number(readFileSync(fileOf(i), 'utf8'));
-  } catch {
-    return undefined;
-  }
+/** The running processes that have a share, besides this one. The files of others are removed. */
+function othersOf(i: number): number[] {
+  const owners = readdirSync(TAKEN)
+    .map((name) => name.split('-').map(Number))
+    .flatMap(([share, pid]) => (share === i && pid !== undefined && pid !== process.pid ? [pid] : []));
+  for (const pid of owners.filter((pid) => !isAlive(pid))) rmSync(fileOf(i, pid), { force: true });
+  return owners.filter(isAlive);
 }
 
-function fileOf(i: number): string {
-  return join(TAKEN, String(i));
+function fileOf(i: number, pid: number): string {
+  return join(TAKEN, `${i}-${pid}`);
 }
 
 function isAlive(pid: number): boolean {

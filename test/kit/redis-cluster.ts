@@ -16,6 +16,8 @@ export interface RedisClusterOptions {
 }
 
 const SLOTS = 16_384;
+/** Milliseconds after which nodes are introduced again: a handshake that takes longer than the node timeout is forgotten. */
+const REPEATED_MEETING_MS = 3_000;
 
 /** A real Redis Cluster: masters that share the slots evenly, and replicas that take over when one is killed. */
 export class RedisCluster {
@@ -136,13 +138,20 @@ export class RedisCluster {
         if (i < masterCount) await node.command('CLUSTER', 'ADDSLOTSRANGE', bounds[i] ?? 0, (bounds[i + 1] ?? 0) - 1);
       }),
     );
-    for (const node of this.nodes)
-      for (const other of this.nodes)
-        if (node !== other) await node.command('CLUSTER', 'MEET', '127.0.0.1', other.port, await this.#busPort(other));
-    await until(async () => (await Promise.all(this.nodes.map((node) => this.#knows(node)))).every(Boolean), {
-      what: 'the nodes of the cluster to know each other',
-      timeout: 20_000,
-    });
+    for (const node of this.nodes) await this.#meetOthers(node);
+    let lastMeeting = performance.now();
+    await until(
+      async () => {
+        const knows = await Promise.all(this.nodes.map((node) => this.#knows(node)));
+        if (knows.every(Boolean)) return true;
+        if (performance.now() - lastMeeting > REPEATED_MEETING_MS) {
+          for (const node of this.nodes.filter((_node, i) => !knows[i])) await this.#meetOthers(node);
+          lastMeeting = performance.now();
+        }
+        return false;
+      },
+      { what: 'the nodes of the cluster to know each other', timeout: 20_000 },
+    );
 
     const replicas = this.nodes.slice(masterCount);
     await Promise.all(
@@ -160,6 +169,11 @@ export class RedisCluster {
       },
       { what: 'the cluster to be formed', timeout: 20_000, interval: 20 },
     );
+  }
+
+  async #meetOthers(node: RedisServer): Promise<void> {
+    for (const other of this.nodes)
+      if (node !== other) await node.command('CLUSTER', 'MEET', '127.0.0.1', other.port, await this.#busPort(other));
   }
 
   async #busPort(node: RedisServer): Promise<number> {

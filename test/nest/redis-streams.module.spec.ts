@@ -281,7 +281,7 @@ describe('the client', () => {
     await app.init();
     expect(app.get(RedisStreamsMonitor).status.state).toBe('running');
     await app.close();
-    expect(client.status).toBe('ready');
+    await until(() => client.status === 'ready', { what: 'the client to be connected still' });
   });
 });
 

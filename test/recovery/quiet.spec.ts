@@ -57,6 +57,7 @@ describe('a client that was quiet until its last offset was trimmed', () => {
     await receives(visitor, 1);
     await trimAll(redis, [a]);
     await visitor.stayAway();
+    await until(() => a.io.of('/').sockets.size === 0, { what: 'its node to notice' });
     a.io.to('red').emit('msg', 1);
     a.io.to('blue').emit('msg', 'not for it');
     const b = await startNode({ port: redis.port, adapter: ADAPTER });
