@@ -144,7 +144,7 @@ function unfinished({ nodes }: State): string | undefined {
 
 describe('the model of sessions: every order of every step of three nodes and one client', () => {
   // Connections of the client, lost answers, nodes that crash or are very slow, failovers, and the number of states. With two
-  // connections and a failover there are over a million, which takes half a minute; in a cluster more.
+  // connections and a failover there are about a million, which takes half a minute; in a cluster more.
   test.each([
     [1, 2, 1, 0, 3_891],
     [2, 0, 0, 0, 11_458],
