@@ -73,8 +73,8 @@ export class Continuity {
     this.lengthWhenSeen = undefined;
   }
 
-  /** The connection was made anew: it may lead to a server with another history of the same length. */
-  onReady(): void {
+  /** What is read may be another history of the same length: the connection was made anew, or numbers are missing. */
+  forgetLength(): void {
     this.lengthWhenSeen = undefined;
   }
 

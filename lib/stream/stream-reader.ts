@@ -5,10 +5,11 @@ import { toEntries, toStreamEntries } from '../redis/stream-reply.js';
 import { sizeOfData, type LogEntry } from '../wire/entry.js';
 import { parseEntries } from '../wire/parse-entry.js';
 import { ageOf, compareStreamIds, STREAM_START, type StreamId } from '../wire/stream-id.js';
-import { Continuity, type ContinuityQueries, type ReplacedReason } from './continuity.js';
+import { Continuity, type ContinuityAnswer, type ContinuityQueries, type ReplacedReason } from './continuity.js';
 import { DeliveryQueue, type DueWork } from './delivery-queue.js';
 import type { EntryAdmission } from './entry-admission.js';
 import type { StreamEvent } from './events.js';
+import { FetchedNumbers } from './fetched-numbers.js';
 import { LONGEST_RESEND_MS } from './former-numbers.js';
 import { IdlePause } from './idle-pause.js';
 import { lookBack } from './look-back.js';
@@ -55,15 +56,19 @@ export interface StreamReaderOptions {
  * Fetching runs ahead of delivering ({@link DeliveryQueue}), which yields to the event loop every few milliseconds: a
  * stream is trimmed behind the entries that are fetched, so a slow delivery must not slow the fetching.
  *
- * Whether the stream is still the one that was read is a question for {@link Continuity}, asked after each reconnection and
- * from time to time; whether entries are missing or there twice is one for {@link EntryAdmission}, to which entries go when
- * their turn has come.
+ * Whether the stream is still the one that was read is a question for {@link Continuity}, asked after each reconnection, from
+ * time to time, and when numbers are missing in what was fetched ({@link FetchedNumbers}); whether entries are missing or
+ * there twice is one for {@link EntryAdmission}, to which entries go when their turn has come.
  */
 export class StreamReader {
   /** What was fetched and is not delivered. */
   private readonly deliveries: DeliveryQueue;
   /** Whether the stream is still the one that was read. */
   private readonly continuity: Continuity;
+  /** Whether a read goes on from the one before. */
+  private readonly numbers = new FetchedNumbers();
+  /** Whether nothing was fetched since reading began anew in another history. */
+  private isAnew = false;
   /** How long to wait for replies and after failures, and why reading does not work. */
   private readonly retry: Retry;
   /** How many entries to ask for. */
@@ -156,7 +161,7 @@ export class StreamReader {
   /** To be called when the connection can be used, at first or again. */
   onReady(): void {
     this.isCheckDue = true;
-    this.continuity.onReady();
+    this.continuity.forgetLength();
     this.retry.onReady();
     this.wake?.();
   }
@@ -243,6 +248,7 @@ export class StreamReader {
   private async open(): Promise<void> {
     const { entries, completeAfter } = await lookBack((upTo, count) => this.readBackwards(upTo, count));
     this.note(entries);
+    this.numbers.skip(entries);
     this.admission.skip(entries);
     this.completeAfter = completeAfter;
     this.openedAt = performance.now();
@@ -280,8 +286,15 @@ export class StreamReader {
     this.setMode(isFull ? 'catching-up' : 'following');
     if (raw.length > 0) {
       this.pacer.onEntries(raw.length, performance.now());
-      this.progress.fetched = raw.at(-1)!.id;
       const entries = parseEntries(raw);
+      if (!this.numbers.goOnWith(entries) && !this.isAnew) {
+        this.continuity.forgetLength();
+        if ((await this.findContinuity()) === 'replaced') {
+          return; // they are read again, with those between
+        }
+      }
+      this.isAnew = false;
+      this.progress.fetched = raw.at(-1)!.id;
       this.note(entries);
       this.deliveries.push(entries);
     } else if (block && this.idleMs === 0) {
@@ -314,25 +327,25 @@ export class StreamReader {
     }
   }
 
-  /** Asks whether the stream is still the one that was read, and goes on where the answer says. */
+  /** Asks whether the stream is still the one that was read. */
   private async checkContinuity(): Promise<void> {
     const announcements = this.admission.unverified();
+    const isSame = (await this.findContinuity()) === 'continues';
+    // What other nodes have appended is not missing if it is only this connection that leads to another server than theirs.
+    if (isSame && announcements.length > 0 && (await this.options.isShared())) {
+      this.admission.markVerified(announcements);
+    }
+  }
+
+  /** Asks whether the stream is still the one that was read; if it is another, reading goes on where the answer says. */
+  private async findContinuity(): Promise<ContinuityAnswer['outcome']> {
     this.isCheckDue = false;
     this.checkedAt = performance.now();
     const answer = await this.continuity.check(this.progress.fetched!);
-    switch (answer.outcome) {
-      case 'continues':
-        // What other nodes have appended is not missing if it is only this connection that leads to another server than theirs.
-        if (announcements.length > 0 && (await this.options.isShared())) {
-          this.admission.markVerified(announcements);
-        }
-        break;
-      case 'unproven':
-        break;
-      case 'replaced':
-        await this.goOnAt(answer.position, answer.reason);
-        break;
+    if (answer.outcome === 'replaced') {
+      await this.goOnAt(answer.position, answer.reason);
     }
+    return answer.outcome;
   }
 
   private async goOnAt(position: StreamId, reason: ReplacedReason): Promise<void> {
@@ -343,6 +356,8 @@ export class StreamReader {
     this.progress.fetched = this.progress.position = position;
     this.progress.origin = undefined;
     this.continuity.restart(position);
+    this.numbers.forget();
+    this.isAnew = true;
     this.admission.restart(position);
     this.readSize.reset();
     this.setMode('catching-up');

@@ -115,7 +115,7 @@ describe('Continuity', () => {
     };
     expect(await commands()).toEqual(['XLEN', 'XRANGE']);
     expect(await commands()).toEqual(['XLEN']);
-    continuity.onReady();
+    continuity.forgetLength();
     expect(await commands()).toEqual(['XLEN', 'XRANGE']);
     await append(2);
     expect(await commands()).toEqual(['XLEN', 'XRANGE']);
