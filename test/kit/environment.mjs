@@ -18,14 +18,21 @@ if (process.env.JEST_WORKER_ID && process.send) process.once('exit', () => proce
 export default class extends TestEnvironment {
   #file;
   #before = count();
+  /** Whether a test of it has failed: what it has left open does not matter then, and must not be all that is reported. */
+  #hasFailed = false;
 
   constructor(config, context) {
     super(config, context);
     this.#file = context.testPath;
   }
 
+  handleTestEvent({ name, test }) {
+    if (name === 'test_done' && test.errors.length > 0) this.#hasFailed = true;
+  }
+
   async teardown() {
     await super.teardown();
+    if (this.#hasFailed) return;
     const deadline = Date.now() + PATIENCE;
     for (let left = this.#left(); left.length > 0; left = this.#left()) {
       if (Date.now() > deadline) throw new Error(`${this.#file} has left open: ${left.join(', ')}`);

@@ -18,6 +18,8 @@ export interface RedisClusterOptions {
 const SLOTS = 16_384;
 /** Milliseconds after which nodes are introduced again: a handshake that takes longer than the node timeout is forgotten. */
 const REPEATED_MEETING_MS = 3_000;
+/** Milliseconds after which a replica is told again to take over: Redis gives up after five seconds. */
+const REPEATED_FAILOVER_MS = 6_000;
 
 /** A real Redis Cluster: masters that share the slots evenly, and replicas that take over when one is killed. */
 export class RedisCluster {
@@ -81,8 +83,23 @@ export class RedisCluster {
     const master = await this.masterOf(key);
     const [replica] = await this.replicasOf(key);
     if (!replica) throw new Error(`The master of ${key} has no replica`);
-    await replica.command('CLUSTER', 'FAILOVER');
+    let ordered = -Infinity;
+    await until(
+      async () => {
+        if (performance.now() - ordered > REPEATED_FAILOVER_MS) {
+          ordered = performance.now();
+          await replica.command('CLUSTER', 'FAILOVER');
+        }
+        return (await this.replicasOf(key)).every((node) => node !== replica);
+      },
+      { what: `a replica to take over ${key}`, timeout: 30_000, interval: 50 },
+    );
     await this.movedFrom(master, key);
+  }
+
+  /** Milliseconds of silence after which a node counts as failed from now on. */
+  async setNodeTimeout(nodeTimeout: number): Promise<void> {
+    await Promise.all(this.alive.map((node) => node.command('CONFIG', 'SET', 'cluster-node-timeout', nodeTimeout)));
   }
 
   /** Waits until all nodes that run agree that another node than `former` serves `key`, and that the cluster is whole. */

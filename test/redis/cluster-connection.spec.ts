@@ -2,10 +2,12 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { driverFor } from '../../lib/redis/driver-for.js';
 import { toStreamEntries } from '../../lib/redis/stream-reply.js';
 import { keySlot } from '../../lib/redis/cluster/cluster-slots.js';
-import { RedisCluster, servers, TcpProxy, until, type RedisServer } from '../kit/index.js';
+import { closeAfterwards, RedisCluster, servers, TcpProxy, until, type RedisServer } from '../kit/index.js';
 import { clusterRows, outcomeOf, Probe, type Address } from './rows.js';
 
 const valkeyRows = ['ioredis 6', 'redis 5'];
+/** Milliseconds. A machine that stands still for a while must not have a master replaced, but where a test kills one. */
+const NODE_TIMEOUT = { usual: 5_000, short: 1_000 };
 
 describe.each(clusterRows)('ClusterConnection of $name', ({ name, create, hasKeyPrefix }) => {
   let cluster: RedisCluster;
@@ -14,7 +16,8 @@ describe.each(clusterRows)('ClusterConnection of $name', ({ name, create, hasKey
 
   beforeAll(async () => {
     process.on('unhandledRejection', onUnhandled);
-    cluster = await RedisCluster.start(valkeyRows.includes(name) ? { binary: servers.valkey() } : {});
+    const binary = valkeyRows.includes(name) ? { binary: servers.valkey() } : {};
+    cluster = await RedisCluster.start({ ...binary, nodeTimeout: NODE_TIMEOUT.usual });
   }, 60_000);
   afterAll(() => {
     process.off('unhandledRejection', onUnhandled);
@@ -30,62 +33,53 @@ describe.each(clusterRows)('ClusterConnection of $name', ({ name, create, hasKey
 
   const probe = (options: ConstructorParameters<typeof Probe>[1] = {}): Promise<Probe> =>
     new Probe(create(cluster.rootNodes.slice(0, 2)), options).ready();
-  const follow = async (reader: Probe, from = '0'): Promise<{ texts: string[]; stop(): Promise<void> }> => {
-    const texts: string[] = [];
-    let last = from;
-    let stopped = false;
+  /** What a test repeats until it is stopped, at the latest with the test, for one that fails stops nothing. */
+  const repeating = (step: () => Promise<void>): (() => Promise<void>) => {
+    let isStopped = false;
     const run = async (): Promise<void> => {
-      while (!stopped) {
-        if (!reader.connection.ready) {
-          await new Promise((resolve) => setTimeout(resolve, 10));
-          continue;
-        }
-        try {
-          const command = ['XREAD', 'COUNT', '100', 'BLOCK', '200', 'STREAMS', key, last];
-          for (const { id, fields } of toStreamEntries(await reader.connection.call(command))) {
-            last = id;
-            texts.push(String((fields as unknown[])[1]));
-          }
-        } catch {
-          await new Promise((resolve) => setTimeout(resolve, 20));
-        }
-      }
+      while (!isStopped) await step();
     };
     const running = run();
-    return {
-      texts,
-      stop: () => {
-        stopped = true;
-        return running;
-      },
+    const stop = (): Promise<void> => {
+      isStopped = true;
+      return running;
     };
+    closeAfterwards({ close: stop });
+    return stop;
+  };
+  const pause = (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds));
+  const follow = (reader: Probe): { texts: string[]; stop(): Promise<void> } => {
+    const texts: string[] = [];
+    let last = '0';
+    const stop = repeating(async () => {
+      if (!reader.connection.ready) return pause(10);
+      try {
+        const command = ['XREAD', 'COUNT', '100', 'BLOCK', '200', 'STREAMS', key, last];
+        for (const { id, fields } of toStreamEntries(await reader.connection.call(command))) {
+          last = id;
+          texts.push(String((fields as unknown[])[1]));
+        }
+      } catch {
+        await pause(20);
+      }
+    });
+    return { texts, stop };
   };
   /** Appends numbered entries one after the other, each as often as it is refused. */
   const appending = (commands: Probe): { stop(): Promise<number>; count: () => number } => {
-    let stopped = false;
     let count = 0;
-    const run = async (): Promise<number> => {
-      while (!stopped) {
-        try {
-          await commands.connection.transaction([
-            ['XADD', key, '*', 't', String(count)],
-            ['XLEN', key],
-          ]);
-          count++;
-        } catch {
-          await new Promise((resolve) => setTimeout(resolve, 10));
-        }
+    const stop = repeating(async () => {
+      try {
+        await commands.connection.transaction([
+          ['XADD', key, '*', 't', String(count)],
+          ['XLEN', key],
+        ]);
+        count++;
+      } catch {
+        await pause(10);
       }
-      return count;
-    };
-    const running = run();
-    return {
-      count: () => count,
-      stop: () => {
-        stopped = true;
-        return running;
-      },
-    };
+    });
+    return { count: () => count, stop: () => stop().then(() => count) };
   };
   const numbers = (count: number): string[] => Array.from({ length: count }, (_, i) => String(i));
 
@@ -299,7 +293,7 @@ describe.each(clusterRows)('ClusterConnection of $name', ({ name, create, hasKey
     const commands = await probe();
     const reader = await probe({ role: 'reader', key });
     const appender = appending(commands);
-    const followed = await follow(reader);
+    const followed = follow(reader);
     await until(() => followed.texts.length > 50, { what: 'the first entries' });
     const to = await cluster.migrateSlot(key);
     const before = appender.count();
@@ -342,7 +336,7 @@ describe.each(clusterRows)('ClusterConnection of $name', ({ name, create, hasKey
     const reader = await probe({ role: 'reader', key });
     const subscriber = await probe({ role: 'subscriber' });
     const appender = appending(commands);
-    const followed = await follow(reader);
+    const followed = follow(reader);
     await until(() => followed.texts.length > 20, { what: 'the first entries' });
     await cluster.failover(key);
     const before = appender.count();
@@ -356,9 +350,10 @@ describe.each(clusterRows)('ClusterConnection of $name', ({ name, create, hasKey
   }, 60_000);
 
   test('commands are refused while the master of the slot is dead, until its replica is promoted', async () => {
+    await cluster.setNodeTimeout(NODE_TIMEOUT.short);
     const commands = await probe();
     const reader = await probe({ role: 'reader', key });
-    const followed = await follow(reader);
+    const followed = follow(reader);
     await commands.connection.call(['XADD', key, '*', 't', 'before']);
     await until(() => followed.texts.length > 0, { what: 'the first entry' });
     const master = await cluster.masterOf(key);
@@ -384,6 +379,7 @@ describe.each(clusterRows)('ClusterConnection of $name', ({ name, create, hasKey
   }, 60_000);
 
   test('a subscriber whose node is killed goes to another', async () => {
+    await cluster.setNodeTimeout(NODE_TIMEOUT.short);
     const subscriber = await probe({ role: 'subscriber', connectionName: 'chooser' });
     const commands = await probe();
     const nodes = await Promise.all(
@@ -402,6 +398,7 @@ describe.each(clusterRows)('ClusterConnection of $name', ({ name, create, hasKey
   }, 60_000);
 
   afterEach(async () => {
+    await cluster.setNodeTimeout(NODE_TIMEOUT.usual);
     await until(
       async () =>
         (await Promise.all(cluster.nodes.map((node) => node.command('CLUSTER', 'INFO')))).every((info) =>
