@@ -347,6 +347,9 @@ describe.each(clusterRows)('ClusterConnection of $name', ({ name, create, hasKey
     expect([...new Set(followed.texts)]).toEqual(numbers(count));
     await subscriber.connection.subscribe([`c${key}`]);
     expect(await commands.connection.countSubscribers([`c${key}`])).toEqual([1]);
+    // It may have lost what the former master had been told last, and is used at once.
+    expect(commands.events.slice(0, 3)).toEqual(['ready', 'lost', 'ready']);
+    expect(commands.errors[0]?.message).toMatch(/^127\.0\.0\.1:\d+ is no master any more/);
   }, 60_000);
 
   test('commands are refused while the master of the slot is dead, until its replica is promoted', async () => {

@@ -41,7 +41,8 @@ interface NodeConnection {
  * - subscriber: one node, for the cluster passes messages on to all; all masters, if PUB/SUB is sharded.
  *
  * It is complete when all of these are ready (of replicas it is enough that they were tried). The listener is notified
- * that the connection is lost when it is not complete any more, and with each error until it is.
+ * that the connection is lost when it is not complete any more, and with each error until it is; and, for commands, when a
+ * master has been replaced, though its connection has held: what it was told last may be lost.
  *
  * A command is sent on by `MOVED` and `ASK`, which say that it was not executed, and never otherwise: the outcome of
  * one whose connection is lost is not known. This is why the cluster clients of the libraries are not used, which send
@@ -58,6 +59,8 @@ export class ClusterConnection implements RedisConnection {
   private readonly nodeChanged = new Signal();
   /** Whether all nodes that are needed are ready, which the listener knows. */
   private isComplete = false;
+  /** The masters as they were known last. */
+  private masters: readonly string[] = [];
   /** Set by `close`, for ever. */
   private isClosed = false;
   /** The node that a subscriber has chosen. */
@@ -258,7 +261,19 @@ export class ClusterConnection implements RedisConnection {
       }
     }
     this.nodeChanged.notify();
+    this.noteReplaced(current);
     this.updateReadiness();
+  }
+
+  /** Reports the loss of a master that is none any more, unless that is known from its connection. */
+  private noteReplaced(current: ClusterSlots): void {
+    const replaced = this.masters.find((address) => !current.masters.has(address));
+    this.masters = [...current.masters];
+    if (replaced !== undefined && this.isComplete && this.options.role === 'commands') {
+      this.isComplete = false;
+      this.lastError = new Error(`${replaced} is no master any more, and may not have passed on what it was told last`);
+      this.options.listener.onLost(this.lastError);
+    }
   }
 
   /**
