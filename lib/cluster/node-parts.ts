@@ -353,6 +353,7 @@ export class NodeParts {
       checkpoints: sessionCheckpoints,
       grace: 2 * heartbeatTimeout,
       retry: (run) => this.connections.retry(run),
+      isWhole: () => !this.connections.isLost(COMMANDS),
       onLeftOut: (namespace, what) => counters.leaveOut(namespace, what),
       onError: (operation, error) => events.emitOnce({ type: 'session-refused', operation, error }, error.message),
     });

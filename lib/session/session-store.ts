@@ -26,6 +26,8 @@ export interface SessionStoreOptions {
   commandTimeout: number;
   /** Runs commands, again when a connection that failed them is back. */
   retry<T>(run: () => Promise<T>): Promise<T>;
+  /** Whether all commands can be sent; not while a master of a cluster is away. */
+  isWhole(): boolean;
   peers: SessionPeers;
   /** Called with what an app has put into `socket.data` and no other node can be given. */
   onLeftOut(namespace: string, what: NotCarried): void;

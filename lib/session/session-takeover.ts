@@ -62,6 +62,8 @@ export interface SessionTakeoverOptions {
   onError(operation: 'take', error: Error): void;
   /** Whether commands can be sent. */
   isReady(): boolean;
+  /** Whether all commands can be; not while a master of a cluster is away. */
+  isWhole(): boolean;
   /** How often the connection has been made: what is asked from one to the next may not be answered. */
   connections(): number;
   /** Resolves when this node has written again what Redis may have lost, or cannot do so. */
@@ -396,7 +398,7 @@ export class SessionTakeover {
 
   /**
    * The session as the node knows it on which its client seems connected. `gone`: the client is not there. `silent`: that
-   * node does not answer. If Redis is lost meanwhile, it is asked again.
+   * node does not answer. If Redis, or part of a cluster, is lost meanwhile, it is asked again.
    *
    * @throws if Redis stays away
    */
@@ -408,8 +410,8 @@ export class SessionTakeover {
         const before = options.connections();
         await options.peers.whenBack(node);
         const said = await this.askOnce(take, { node, epoch, answer });
-        if (said === 'silent' && (options.connections() !== before || !options.isReady())) {
-          throw new RedisClientError('Redis was away while a node was asked'); // that may be why
+        if (said === 'silent' && (options.connections() !== before || !options.isWhole())) {
+          throw new RedisClientError('Redis, or part of it, was away while a node was asked'); // that may be why
         }
         return said;
       });

@@ -71,6 +71,7 @@ async function startStores(port: number, count: number, checkpoints = true) {
       new SessionStore(connection, {
         ...{ keyPrefix: 's:', nodeId: String(i), checkpoints, grace: 1_000, commandTimeout: 2_000 },
         retry: (run) => reconnectRetry.run(run),
+        isWhole: () => connection.ready,
         peers: {
           whenBack: () => Promise.resolve(),
           whenAllBack: () => Promise.resolve(),

@@ -102,6 +102,8 @@ describe('SessionTakeover', () => {
   let claims: Map<string, SessionClaim>;
   let yielded: SessionClaim[];
   let isReady: boolean;
+  /** Whether no master of a cluster is away. */
+  let isWhole: boolean;
   let connections: number;
   let isHeard: boolean;
   /** Resolves when no other node is on its way back to Redis. */
@@ -123,7 +125,7 @@ describe('SessionTakeover', () => {
     ({ log } = records);
     claims = new Map();
     yielded = [];
-    isReady = isHeard = true;
+    isReady = isWhole = isHeard = true;
     connections = 1;
     allBack = written = Promise.resolve();
     former = new FormerClaims();
@@ -132,6 +134,7 @@ describe('SessionTakeover', () => {
     takeover = new SessionTakeover(records, {
       ...{ nodeId: SELF, claims, former, keeper, retry: (run) => retry(run), whenWritten: () => written },
       isReady: () => isReady,
+      isWhole: () => isWhole,
       connections: () => connections,
       peers: {
         whenBack: () => Promise.resolve(),
@@ -416,6 +419,25 @@ describe('SessionTakeover', () => {
       isHeard = false;
       expect((await taken('c')).session.data).toEqual({ as: 'now' });
       expect(asked).toBe(2);
+    });
+
+    test('asks again if part of Redis is away: that node may not have written what it knows', async () => {
+      retry = async (run) => {
+        try {
+          return await run();
+        } catch {
+          isHeard = true;
+          onAsked = (pid) => takeover.onReleased(pid, answer(1), 'b');
+          return run();
+        }
+      };
+      isHeard = isWhole = false;
+      expect((await taken('c')).session.data).toEqual({ as: 'now' });
+    });
+
+    test('has what was read if that node does not answer as long as commands are tried again', async () => {
+      isHeard = isWhole = false;
+      expect(await taken('c')).toMatchObject({ isAnswered: false, session: { data: { as: 'written' } } });
     });
   });
 
