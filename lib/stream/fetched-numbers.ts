@@ -11,13 +11,9 @@ export class FetchedNumbers {
   /** The last number fetched of each publisher. */
   private sequences = new SequenceTracker();
 
-  /** These lie before all that will be read. */
+  /** These lie before all that will be read; what is missing among them does not matter. */
   skip(entries: readonly LogEntry[]): void {
-    for (const { origin, id } of entries) {
-      if (origin) {
-        this.sequences.skipTo(origin, id);
-      }
-    }
+    this.goOnWith(entries);
   }
 
   /** Entries were read, oldest first. Returns whether none is missing before any of them, as far as numbers say. */

@@ -2,15 +2,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from '@jest/globals';
 import type { ClusterNodeStatus } from '../../lib/adapter/index.js';
 import { decodeSession } from '../../lib/wire/session.js';
-import { type NodeProcess, RedisCluster, type RedisServer, TcpProxy, until } from '../kit/index.js';
+import { RedisCluster, type RedisServer, until } from '../kit/index.js';
 import { startRecoveryProcess } from './recovery-process.js';
-import type { RedisPlace } from './topology.js';
+import { Cluster, NodeNetwork, type RedisPlace } from './topology.js';
 import { receives, visit, visits } from './visitor.js';
 
 test('what a master of a cluster did not pass on before it became a replica is written again', async () => {
   const redis = await RedisCluster.start();
   const adapter = { heartbeatInterval: 200, heartbeatTimeout: 800 };
-  const place = { kind: 'cluster', nodes: redis.rootNodes, natMap: {} } as const;
+  const place = placeOf(redis);
   const [first, second] = [
     await startRecoveryProcess({ kind: 'ours', adapter, place }, { name: 'first' }),
     await startRecoveryProcess({ kind: 'ours', adapter, place }, { name: 'second' }),
@@ -46,15 +46,11 @@ test('what a master of a cluster did not pass on before it became a replica is w
 test('while a master is away, a node that does not answer is asked again: it may know more', async () => {
   const redis = await RedisCluster.start({ masters: 8, replicas: 0, config: ['cluster-require-full-coverage no'] });
   const adapter = { heartbeatInterval: 200, heartbeatTimeout: 5_000, commandTimeout: 10_000 };
-  const links = await Promise.all(redis.nodes.map(({ port }) => TcpProxy.start(port)));
-  const natMap = Object.fromEntries(
-    redis.nodes.map(({ port }, i) => [`127.0.0.1:${port}`, { host: '127.0.0.1', port: links[i]!.port }]),
-  );
-  const through = links.map(({ port }) => ({ host: '127.0.0.1', port }));
-  const start = (name: string, place: RedisPlace): Promise<NodeProcess> =>
-    startRecoveryProcess({ kind: 'ours', adapter, place }, { name });
-  const first = await start('first', { kind: 'cluster', nodes: through, natMap });
-  const second = await start('second', { kind: 'cluster', nodes: redis.rootNodes, natMap: {} });
+  const network = await NodeNetwork.start(new Cluster(redis));
+  const [first, second] = [
+    await startRecoveryProcess({ kind: 'ours', adapter, place: network.place }, { name: 'first' }),
+    await startRecoveryProcess({ kind: 'ours', adapter, place: placeOf(redis) }, { name: 'second' }),
+  ];
   const visitor = await visit({ url: await first.call<string>('url') });
   await first.call('emit', 'hello');
   await receives(visitor, 1);
@@ -70,19 +66,22 @@ test('while a master is away, a node that does not answer is asked again: it may
   await redis.nodes.find((node) => !used.includes(node))!.kill();
   await until(
     async () => (await second.call<ClusterNodeStatus>('status')).reasons.some((one) => /commands/.test(one)),
-    {
-      what: 'the loss of a master to be noticed',
-    },
+    { what: 'the loss of a master to be noticed' },
   );
-  links.forEach((link) => link.blackhole());
+  network.blackhole();
   await visitor.socket.emitWithAck('join', 'late');
   visitor.goTo(await second.call<string>('url'));
   visitor.cut();
   await sleep(2_000); // longer than a node has to answer
   expect(visitor.visits).toHaveLength(1);
-  links.forEach((link) => link.heal());
+  network.heal();
 
   await visits(visitor, 2);
   expect(visitor.visits[1]).toMatchObject({ recovered: true });
   expect(await visitor.socket.emitWithAck('rooms')).toContain('late');
 }, 60_000);
+
+/** Where a node finds it without anything between. */
+function placeOf({ rootNodes }: RedisCluster): RedisPlace {
+  return { kind: 'cluster', nodes: rootNodes, natMap: {} };
+}

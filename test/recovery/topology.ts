@@ -103,7 +103,7 @@ class SentinelGroup implements Topology {
   }
 }
 
-class Cluster implements Topology {
+export class Cluster implements Topology {
   readonly ports: readonly number[];
 
   constructor(private readonly cluster: RedisCluster) {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { driverFor } from '../../lib/redis/driver-for.js';
 import { toStreamEntries } from '../../lib/redis/stream-reply.js';
@@ -47,12 +48,11 @@ describe.each(clusterRows)('ClusterConnection of $name', ({ name, create, hasKey
     closeAfterwards({ close: stop });
     return stop;
   };
-  const pause = (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds));
   const follow = (reader: Probe): { texts: string[]; stop(): Promise<void> } => {
     const texts: string[] = [];
     let last = '0';
     const stop = repeating(async () => {
-      if (!reader.connection.ready) return pause(10);
+      if (!reader.connection.ready) return sleep(10);
       try {
         const command = ['XREAD', 'COUNT', '100', 'BLOCK', '200', 'STREAMS', key, last];
         for (const { id, fields } of toStreamEntries(await reader.connection.call(command))) {
@@ -60,7 +60,7 @@ describe.each(clusterRows)('ClusterConnection of $name', ({ name, create, hasKey
           texts.push(String((fields as unknown[])[1]));
         }
       } catch {
-        await pause(20);
+        await sleep(20);
       }
     });
     return { texts, stop };
@@ -76,7 +76,7 @@ describe.each(clusterRows)('ClusterConnection of $name', ({ name, create, hasKey
         ]);
         count++;
       } catch {
-        await pause(10);
+        await sleep(10);
       }
     });
     return { count: () => count, stop: () => stop().then(() => count) };
@@ -249,7 +249,7 @@ describe.each(clusterRows)('ClusterConnection of $name', ({ name, create, hasKey
         const probe = { interval: 50, timeout: 300 };
         const one = await new Probe(mapped(), { role: 'subscriber', sharded, connectionName: 'idle', probe }).ready();
         await one.connection.subscribe([key]);
-        await new Promise((resolve) => setTimeout(resolve, 800));
+        await sleep(800);
         expect(one.events).toEqual(['ready']);
         // In a cluster with sharded channels, one that leads to a shard of which nothing was to be heard anyway.
         const [proxy] = proxies.filter((candidate) => candidate.strand('idle') > 0);

@@ -270,9 +270,7 @@ export class ClusterConnection implements RedisConnection {
     const replaced = this.masters.find((address) => !current.masters.has(address));
     this.masters = [...current.masters];
     if (replaced !== undefined && this.isComplete && this.options.role === 'commands') {
-      this.isComplete = false;
-      this.lastError = new Error(`${replaced} is no master any more, and may not have passed on what it was told last`);
-      this.options.listener.onLost(this.lastError);
+      this.lose(new Error(`${replaced} is no master any more, and may not have passed on what it was told last`));
     }
   }
 
@@ -370,13 +368,17 @@ export class ClusterConnection implements RedisConnection {
     const masters = current ? this.needed(current).masters : [];
     const ready = masters.length > 0 && masters.every((address) => this.nodes.get(address)?.connection.ready);
     if (!ready) {
-      this.isComplete = false;
-      this.lastError = error;
       this.scheduleRefresh(this.backoff.next());
-      this.options.listener.onLost(error);
+      this.lose(error);
     } else {
       this.updateReadiness(); // a replica: its subscribers are gone with it
     }
+  }
+
+  private lose(error: Error): void {
+    this.isComplete = false;
+    this.lastError = error;
+    this.options.listener.onLost(error);
   }
 
   private readyNodes(): ReconnectingConnection[] {
