@@ -288,13 +288,13 @@ export class NodeParts {
   }
 
   private makeLog(stream: string, target: LogTarget): StreamLog {
-    const { id, events, options, registry, telemetry } = this.node;
+    const { id, driver, events, options, registry, telemetry } = this.node;
     const { maxLen, readCount, maxHoldMs, commandTimeout, heartbeatTimeout, onlyPlaintext, maxMessageBytes } = options;
     const open = (listener: ConnectionListener): RedisConnection =>
       this.connections.open('reader', readerOf(stream), listener, stream);
     return new StreamLog(this.commands, open, {
       ...{ stream, nodeId: id, maxLen, readCount, maxHoldMs, commandTimeout, heartbeatTimeout },
-      ...{ onlyPlaintext, maxMessageBytes, target, telemetry },
+      ...{ onlyPlaintext, maxMessageBytes, target, telemetry, isCluster: driver.isCluster },
       blockTime: options.blockTimeInMs,
       ordering: options.ordering ?? 'local-first',
       outbox: { maxEntries: options.outboxMaxEntries, maxBytes: options.outboxMaxBytes },

@@ -11,6 +11,8 @@ export class Lane {
   appended = 0;
   /** Up to this one, entries were read back, or never will be: lost, or in a history that was replaced. */
   read = 0;
+  /** The last number that was read back. */
+  seen = 0;
   /** Entries that were taken, and neither acknowledged nor dropped. */
   pending = 0;
   /** The last number that was dropped, and the last before it that was not. */
@@ -22,6 +24,12 @@ export class Lane {
   next(): Origin {
     this.pending++;
     return { node: this.node, seq: ++this.taken };
+  }
+
+  /** An entry was read back. */
+  onRead(seq: number): void {
+    this.seen = Math.max(this.seen, seq);
+    this.readUpTo(seq);
   }
 
   /** Notes that entries up to `seq` were read back or lost. */

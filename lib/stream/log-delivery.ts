@@ -52,7 +52,7 @@ export class LogDelivery implements AdmittedTarget {
   onRead(entry: LogEntry): boolean {
     this.cut.onChange();
     const lane = this.lanes.of(entry.origin?.node);
-    lane?.readUpTo(entry.origin!.seq);
+    lane?.onRead(entry.origin!.seq);
     this.memory.onRead(entry, lane);
     return lane !== undefined;
   }

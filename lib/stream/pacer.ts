@@ -32,14 +32,18 @@ export class Pacer {
     this.interval = this.interval === Infinity ? interval : this.interval + weight * (interval - this.interval);
   }
 
+  /** Whether commands are delayed. */
+  get isPacing(): boolean {
+    return this.options.maxHoldMs > 0 && this.interval < this.options.fastBelowMs;
+  }
+
   onCommand(now: number): void {
     this.lastCommandAt = now;
   }
 
   /** Whole milliseconds, for a timer, after which the next command may be sent; 0: now. */
   wait(now: number): number {
-    const { maxHoldMs, fastBelowMs } = this.options;
     // A timer is late by half a millisecond on average, so it is set for what is left without the fraction.
-    return this.interval < fastBelowMs ? Math.max(0, Math.floor(maxHoldMs - (now - this.lastCommandAt))) : 0;
+    return this.isPacing ? Math.max(0, Math.floor(this.options.maxHoldMs - (now - this.lastCommandAt))) : 0;
   }
 }

@@ -17,6 +17,7 @@ import { LogDelivery, type LogTarget } from './log-delivery.js';
 import { checkSize } from './message-size.js';
 import type { OutboxEntry, OutboxLimits } from './outbox.js';
 import { OwnLanes } from './own-lanes.js';
+import { Piggyback } from './piggyback.js';
 import { ReadProgress } from './read-progress.js';
 import { ReplayLog, type Replay, type ReplayLogOptions } from './replay-log.js';
 import { ReplayMemory } from './replay-memory.js';
@@ -34,6 +35,8 @@ export interface StreamLogOptions {
   blockTime: number;
   /** Milliseconds for which entries and reads are delayed at most while they come fast. */
   maxHoldMs: number;
+  /** Whether the server to which a connection leads may be another without the connection being made anew: Redis Cluster. */
+  isCluster: boolean;
   commandTimeout: number;
   /** Milliseconds of silence after which a node counts as down. */
   heartbeatTimeout: number;
@@ -129,6 +132,8 @@ export class StreamLog {
   private readonly common: CommonHistory;
   /** How much may be appended. */
   private readonly flow: FlowControl;
+  /** Whether they are appended on the connection of the reader. */
+  private readonly piggyback: Piggyback;
   /** Appends entries. */
   private readonly publisher: StreamPublisher;
   /** How old entries are when they are delivered. */
@@ -181,6 +186,7 @@ export class StreamLog {
       readCount: options.readCount,
       blockTime: options.blockTime,
       isShared: () => this.common.isShared(),
+      onBeforeRead: () => this.publisher.onBeforeRead(this.connection),
     });
     this.lookup = new EntryLookup(this.replayLog, this.reader, this.stored);
     const continuity = this.reader.continuityThrough({
@@ -196,7 +202,12 @@ export class StreamLog {
     this.ages = new AgeMeter(stream, telemetry);
     const forAppending = { stream, maxLen, maxHoldMs, commandTimeout, outbox, telemetry, emit: events.emit };
     const onDropped = ({ lane, seq }: OutboxEntry): void => this.onDropped(lane, seq);
-    this.publisher = new StreamPublisher(commands, { ...forAppending, onDropped }, this.flow);
+    this.piggyback = new Piggyback({
+      lane: this.lanes.main,
+      areReady: () => !options.isCluster && commands.ready && this.connection.ready,
+      nextReadIn: (now) => this.reader.nextReadIn(now),
+    });
+    this.publisher = new StreamPublisher(commands, { ...forAppending, onDropped }, this.flow, this.piggyback);
   }
 
   get name(): string {
@@ -509,6 +520,7 @@ export class StreamLog {
       this.given.mark();
     }
     this.connected.add(which);
+    this.piggyback.onConnected();
   }
 
   private emit(event: StreamEvent): void {

@@ -9,6 +9,7 @@ import type { FlowControl } from './flow-control.js';
 import { nameOf } from './message-size.js';
 import { Outbox, type OutboxEntry, type OutboxLimits } from './outbox.js';
 import { Pacer } from './pacer.js';
+import type { Piggyback } from './piggyback.js';
 import type { TelemetryRecorder } from './telemetry.js';
 
 /** Entries come fast if there are more than this many milliseconds' worth of them in one, on average. */
@@ -43,7 +44,7 @@ export type NewEntry = Pick<OutboxEntry, 'lane' | 'seq' | 'fields' | 'bytes'>;
  * Modes, and what leads out of each:
  * - idle: nothing waits. An entry leads to `gathering`, `sending`, `throttled` or `disconnected`.
  * - gathering: entries come fast, and the last batch was sent only just now: those that wait leave together, when the
- *   {@link Pacer} says so or there are many. That leads on as `idle` does.
+ *   {@link Pacer} says so or there are many, or with this node's next read ({@link Piggyback}). That leads on as `idle` does.
  * - sending: one batch is under way; meanwhile the outbox fills. Its answer leads to the next batch, or to `idle`,
  *   `gathering` or `throttled`; its failure to `backing-off`.
  * - throttled: entries wait for readers: flow control does not let more be appended. Each sign of a reader
@@ -87,11 +88,15 @@ export class StreamPublisher {
   /** Those who wait until all entries up to an order have left. */
   private readonly waiters = new Fifo<{ order: number; resolve: () => void }>();
 
-  /** @param flow - absent for a publisher that knows nothing of the readers */
+  /**
+   * @param flow - absent for a publisher that knows nothing of the readers
+   * @param piggyback - absent if nothing can leave with a read
+   */
   constructor(
     private readonly connection: RedisConnection,
     private readonly options: StreamPublisherOptions,
     private readonly flow?: FlowControl,
+    private readonly piggyback?: Pick<Piggyback, 'holdMs' | 'isPossible'>,
   ) {
     this.outbox = new Outbox(options.outbox);
     const { stream } = options;
@@ -160,6 +165,13 @@ export class StreamPublisher {
     this.flush();
   }
 
+  /** To be called when a read is about to be sent on a connection: what is being gathered leaves with it, if it may. */
+  onBeforeRead(connection: RedisConnection): void {
+    if (this.mode === 'gathering' && this.piggyback?.isPossible) {
+      this.proceed(connection);
+    }
+  }
+
   /** To be called when the connection can be used again. */
   onReady(): void {
     this.retry.onReady();
@@ -205,8 +217,12 @@ export class StreamPublisher {
     }
   }
 
-  /** Goes on with the next batch, or with the one that must be sent again. */
-  private proceed(): void {
+  /**
+   * Goes on with the next batch, or with the one that must be sent again.
+   *
+   * @param connection - on which it is sent
+   */
+  private proceed(connection = this.connection): void {
     if (!this.connection.ready) {
       this.enter(this.pending > 0 ? 'disconnected' : 'idle');
       return;
@@ -214,7 +230,8 @@ export class StreamPublisher {
     if (this.batch.length === 0) {
       this.flow?.resume();
       if (this.mode !== 'gathering' && !this.outbox.isEmpty && !this.hasGathered) {
-        const holdMs = this.pacer.wait(performance.now());
+        const now = performance.now();
+        const holdMs = this.piggyback?.holdMs(now) ?? this.pacer.wait(now);
         if (holdMs > 0) {
           this.enter('gathering', holdMs);
           return;
@@ -224,7 +241,7 @@ export class StreamPublisher {
     }
     if (this.batch.length > 0) {
       this.enter('sending');
-      void this.send();
+      void this.send(connection);
     } else {
       this.enter(this.outbox.isEmpty ? 'idle' : 'throttled');
     }
@@ -235,8 +252,8 @@ export class StreamPublisher {
     return this.outbox.length >= GATHERED_ENTRIES || this.outbox.bytes >= GATHERED_BYTES;
   }
 
-  private async send(): Promise<void> {
-    const { batch, connection } = this;
+  private async send(connection: RedisConnection): Promise<void> {
+    const { batch } = this;
     const { telemetry, stream, maxLen } = this.options;
     const commands = batch.commands(stream, maxLen);
     const sentAt = performance.now();
@@ -255,7 +272,7 @@ export class StreamPublisher {
       this.onAppended(String(Array.isArray(ids) ? ids.at(-1) : ids));
     } catch (error) {
       telemetry?.onSent(stream, (performance.now() - sentAt) / 1_000, error as Error);
-      this.onFailed(error as Error);
+      this.onFailed(error as Error, connection);
     }
   }
 
@@ -278,7 +295,7 @@ export class StreamPublisher {
     }
   }
 
-  private onFailed(error: Error): void {
+  private onFailed(error: Error, connection: RedisConnection): void {
     const search = this.batch.onFailed(error);
     if (search && this.mode !== 'closed') {
       if (search.refused) {
@@ -291,7 +308,7 @@ export class StreamPublisher {
       }
     } else {
       this.flow?.interrupt();
-      this.retry.onFailure(error, this.connection.ready);
+      this.retry.onFailure(error, connection.ready);
       this.enter('backing-off');
     }
   }

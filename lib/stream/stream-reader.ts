@@ -37,6 +37,8 @@ export interface StreamReaderOptions {
   isShared(): Promise<boolean>;
   /** See {@link EntryAdmissionOptions}. */
   onBroken(position: StreamId, lostUpTo: StreamId): void;
+  /** Called right before a read is sent: what is sent on the same connection now leaves with it, and comes before it. */
+  onBeforeRead(): void;
   /** Called after entries were fetched or delivered, and when the mode changes. */
   onProgress(): void;
 }
@@ -75,6 +77,8 @@ export class StreamReader {
   private readonly readSize: ReadSize;
   /** Delays reads while entries come fast. */
   private readonly pacer: Pacer;
+  /** When the read that is being delayed will be sent, by the clock of `performance`; undefined if none is. */
+  private delayedUntil: number | undefined;
   /** Delays reads while the server answers them at once though there is nothing. */
   private readonly idlePause: IdlePause;
   /** Milliseconds before the next read, by {@link idlePause}. */
@@ -142,6 +146,17 @@ export class StreamReader {
   /** Why reading does not work, if it does not. */
   get error(): Error | undefined {
     return this.retry.error;
+  }
+
+  /**
+   * In how many milliseconds the next read will be sent, while reads are delayed because entries come fast; undefined if they
+   * are not, or it is not known.
+   */
+  nextReadIn(now: number): number | undefined {
+    if (!this.pacer.isPacing || this.progress.mode !== 'following' || this.idleMs > 0 || this.deliveries.isFull) {
+      return undefined;
+    }
+    return this.delayedUntil === undefined ? this.pacer.wait(now) : Math.max(0, this.delayedUntil - now);
   }
 
   start(): void {
@@ -221,8 +236,11 @@ export class StreamReader {
         const holdMs =
           this.progress.mode === 'following' ? Math.max(this.pacer.wait(performance.now()), this.idleMs) : 0;
         if (holdMs > 0) {
+          this.delayedUntil = performance.now() + holdMs;
           await this.pause(holdMs);
+          this.delayedUntil = undefined;
         }
+        this.options.onBeforeRead();
         await this.fetch();
       } catch (error) {
         if (signal.aborted) {

@@ -57,7 +57,7 @@ class Opened {
         maxHoldMs: 2,
         commandTimeout: 1_000,
       },
-      ...{ heartbeatTimeout: 10_000, onlyPlaintext: false, ordering: 'local-first' },
+      ...{ isCluster: false, heartbeatTimeout: 10_000, onlyPlaintext: false, ordering: 'local-first' },
       outbox: { maxEntries: 100_000, maxBytes: 100_000_000 },
       replay: { maxEntries: 20_000, maxBytes: 100_000_000 },
       readers: { count: () => 1, present: () => [nodeId], ask: () => undefined },

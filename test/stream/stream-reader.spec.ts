@@ -68,6 +68,7 @@ describe('StreamReader', () => {
       ...{ stream: STREAM, readCount: 100, blockTime: 50, maxHoldMs: 2, commandTimeout: 1_000 },
       ...listener,
       isShared: () => Promise.resolve(isShared),
+      onBeforeRead: () => undefined,
     });
     closeAfterwards({ close: async () => void (await Promise.all([reader.stop(), connection.close()])) });
     reader.start();
