@@ -7,9 +7,9 @@ export interface PiggybackOptions {
   /** The lane of most own entries. */
   readonly lane: Pick<Lane, 'taken' | 'seen'>;
   /** Whether both connections can be used. */
-  areReady(): boolean;
+  readonly areReady: () => boolean;
   /** In how many milliseconds the next read will be sent; undefined if that is not known, or is not soon. */
-  nextReadIn(now: number): number | undefined;
+  readonly nextReadIn: (now: number) => number | undefined;
 }
 
 /**

@@ -165,11 +165,16 @@ export class StreamPublisher {
     this.flush();
   }
 
-  /** To be called when a read is about to be sent on a connection: what is being gathered leaves with it, if it may. */
-  onBeforeRead(connection: RedisConnection): void {
-    if (this.mode === 'gathering' && this.piggyback?.isPossible) {
-      this.proceed(connection);
+  /**
+   * To be called when a read is about to be sent on a connection: what is being gathered leaves with it, if it may. Returns
+   * whether it does.
+   */
+  onBeforeRead(connection: RedisConnection): boolean {
+    if (this.mode !== 'gathering' || !this.piggyback?.isPossible) {
+      return false;
     }
+    this.proceed(connection);
+    return this.currentMode === 'sending';
   }
 
   /** To be called when the connection can be used again. */

@@ -37,8 +37,11 @@ export interface StreamReaderOptions {
   isShared(): Promise<boolean>;
   /** See {@link EntryAdmissionOptions}. */
   onBroken(position: StreamId, lostUpTo: StreamId): void;
-  /** Called right before a read is sent: what is sent on the same connection now leaves with it, and comes before it. */
-  onBeforeRead(): void;
+  /**
+   * Called right before a read is sent: what is sent on the same connection now leaves with it, and comes before it. Returns
+   * whether entries are appended so: the read is answered at once then.
+   */
+  onBeforeRead(): boolean;
   /** Called after entries were fetched or delivered, and when the mode changes. */
   onProgress(): void;
 }
@@ -79,6 +82,8 @@ export class StreamReader {
   private readonly pacer: Pacer;
   /** When the read that is being delayed will be sent, by the clock of `performance`; undefined if none is. */
   private delayedUntil: number | undefined;
+  /** Whether the read that is under way brings entries that were appended with it. */
+  private isAnsweredSoon = false;
   /** Delays reads while the server answers them at once though there is nothing. */
   private readonly idlePause: IdlePause;
   /** Milliseconds before the next read, by {@link idlePause}. */
@@ -156,7 +161,10 @@ export class StreamReader {
     if (!this.pacer.isPacing || this.progress.mode !== 'following' || this.idleMs > 0 || this.deliveries.isFull) {
       return undefined;
     }
-    return this.delayedUntil === undefined ? this.pacer.wait(now) : Math.max(0, this.delayedUntil - now);
+    if (this.delayedUntil !== undefined) {
+      return Math.max(0, this.delayedUntil - now);
+    }
+    return this.isAnsweredSoon ? this.pacer.wait(now) : undefined; // else it may wait for the very entries that would wait for it
   }
 
   start(): void {
@@ -240,7 +248,7 @@ export class StreamReader {
           await this.pause(holdMs);
           this.delayedUntil = undefined;
         }
-        this.options.onBeforeRead();
+        this.isAnsweredSoon = this.options.onBeforeRead();
         await this.fetch();
       } catch (error) {
         if (signal.aborted) {

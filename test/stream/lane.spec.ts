@@ -26,6 +26,13 @@ describe('Lane', () => {
     expect([1, 2, 3].map((seq) => lane(3, 3, 2).isDoneUpTo(seq))).toEqual([true, true, false]);
   });
 
+  test('knows what was read back from what was given up', () => {
+    const one = lane(3, 3, 0);
+    one.onRead(1);
+    one.readUpTo(3);
+    expect([one.read, one.seen]).toEqual([3, 1]);
+  });
+
   test('does not wait for what was dropped, but for what comes before it', () => {
     const one = lane(3, 1, 0);
     one.onDropped(2, 1);

@@ -55,5 +55,14 @@ describe('Pacer', () => {
   test('holds nothing back if it is switched off', () => {
     const pacer = new Pacer({ maxHoldMs: 0, fastBelowMs: 1 });
     expect(Math.max(...run(pacer, { everyMs: 0.01, forMs: 100 }))).toBe(0);
+    expect(pacer.isPacing).toBe(false);
+  });
+
+  test('knows whether entries come fast, whether or not a command would wait now', () => {
+    const pacer = new Pacer({ maxHoldMs: 2, fastBelowMs: 1 });
+    run(pacer, { everyMs: 0.1, forMs: 100 });
+    expect([pacer.wait(200), pacer.isPacing]).toEqual([0, true]);
+    run(pacer, { everyMs: 10, forMs: 1_000, start: 200 });
+    expect(pacer.isPacing).toBe(false);
   });
 });

@@ -139,3 +139,96 @@ describe('StreamPublisher', () => {
     expect(events).toMatchObject([{ type: 'outbox-dropped', dropped: 30 }]);
   });
 });
+
+/** How entries leave with a read. Real servers: test/faults/piggyback.spec.ts. */
+describe('StreamPublisher with a reader that is about to read', () => {
+  /** What was sent on each connection: the numbers of its entries, with an "again" if they were sent before. */
+  let sent: { own: string[][]; reading: string[][] };
+  let isReadingLost: boolean;
+  let lane: Lane;
+  let holdMs: number | undefined;
+  let isPossible: boolean;
+  let reading: RedisConnection;
+  let publisher: StreamPublisher;
+
+  beforeEach(() => {
+    sent = { own: [], reading: [] };
+    isReadingLost = false;
+    lane = new Lane('me');
+    holdMs = 10_000;
+    isPossible = true;
+    const own = connectionTo(sent.own, () => false);
+    reading = connectionTo(sent.reading, () => isReadingLost);
+    publisher = new StreamPublisher(
+      own,
+      {
+        ...{ stream: 's', maxLen: MAX_LEN, maxHoldMs: 2, commandTimeout: 1_000 },
+        outbox: { maxEntries: 100_000, maxBytes: 100_000_000 },
+        emit: () => undefined,
+      },
+      undefined,
+      {
+        holdMs: () => holdMs,
+        get isPossible() {
+          return isPossible;
+        },
+      },
+    );
+  });
+
+  function connectionTo(commands: string[][], isLost: () => boolean): RedisConnection {
+    const run = (batch: readonly Command[]): Promise<string[]> => {
+      const numberOf = (command: Command): string => String(command[command.indexOf('seq') + 1]);
+      commands.push(batch.map((command) => numberOf(command) + (command.includes('resent') ? ' again' : '')));
+      return isLost() ? Promise.reject(new Error('the connection is lost')) : Promise.resolve(batch.map(() => '1-0'));
+    };
+    const connection: Partial<RedisConnection> = {
+      get ready() {
+        return !isLost();
+      },
+      call: async (command: Command) => (await run([command]))[0],
+      transaction: run,
+    };
+    return connection as RedisConnection;
+  }
+
+  function append(count: number): void {
+    for (let i = 0; i < count; i++) {
+      publisher.append({ lane, seq: lane.next().seq, fields: ['data', '{}'], bytes: 70 });
+    }
+  }
+
+  test('sends what waits for a read on the connection of that, before it', async () => {
+    append(2);
+    expect([publisher.mode, sent]).toEqual(['gathering', { own: [], reading: [] }]);
+    expect(publisher.onBeforeRead(reading)).toBe(true);
+    expect(sent).toEqual({ own: [], reading: [['1', '2']] });
+    await publisher.whenAppended();
+    expect(publisher.onBeforeRead(reading)).toBe(false); // nothing waits
+    expect(publisher.appended).toBe(2);
+  });
+
+  test('sends it on its own when the read does not come', async () => {
+    holdMs = 1;
+    append(1);
+    await publisher.whenAppended();
+    expect(sent).toEqual({ own: [['1']], reading: [] });
+  });
+
+  test('sends nothing with a read that it may not leave with any more', async () => {
+    append(1);
+    isPossible = false;
+    expect(publisher.onBeforeRead(reading)).toBe(false);
+    expect(sent.reading).toEqual([]);
+    await publisher.close(1_000);
+    expect(sent.own).toEqual([['1']]);
+  });
+
+  test('sends again on its own, marked as such, what was lost with the connection of the reader', async () => {
+    append(2);
+    isReadingLost = true;
+    publisher.onBeforeRead(reading);
+    await publisher.whenAppended();
+    expect(sent).toEqual({ own: [['1 again', '2 again']], reading: [['1', '2']] });
+  });
+});

@@ -25,9 +25,12 @@ describe('StreamReader', () => {
   let broken: [position: StreamId, lostUpTo: StreamId][];
   /** Whether commands are executed on the log that is read. */
   let isShared: boolean;
+  /** Whether something is appended with each read. */
+  let isAppendedWith: boolean;
 
   beforeEach(async () => {
     isShared = true;
+    isAppendedWith = false;
     redis = await RedisServer.start();
     delivered = [];
     events = [];
@@ -68,7 +71,7 @@ describe('StreamReader', () => {
       ...{ stream: STREAM, readCount: 100, blockTime: 50, maxHoldMs: 2, commandTimeout: 1_000 },
       ...listener,
       isShared: () => Promise.resolve(isShared),
-      onBeforeRead: () => undefined,
+      onBeforeRead: () => isAppendedWith,
     });
     closeAfterwards({ close: async () => void (await Promise.all([reader.stop(), connection.close()])) });
     reader.start();
@@ -84,6 +87,31 @@ describe('StreamReader', () => {
     expect(delivered).toEqual(['2-0', '3-0', '4-0']);
     expect(progress).toMatchObject({ position: '4-0', mode: 'following' });
     expect(reader.backlog).toBe(0);
+  });
+
+  test('says when its next read is due while entries come fast, but not of one that is under way already', async () => {
+    await start();
+    const dueIn = (): number | undefined => reader.nextReadIn(performance.now());
+    expect(dueIn()).toBeUndefined();
+    const pipeline = new Redis({ port: redis.port });
+    closeAfterwards({ close: async () => void (await pipeline.quit()) });
+    const whileFast = new Set<number | undefined>();
+    const appendFast = async (): Promise<void> => {
+      const until = performance.now() + 300;
+      while (performance.now() < until) {
+        await Promise.all(Array.from({ length: 5 }, () => pipeline.xadd(STREAM, '*', 'a', 'b')));
+        whileFast.add(dueIn());
+      }
+    };
+    await appendFast();
+    const known = [...whileFast].filter((value) => value !== undefined);
+    expect(known.length).toBeGreaterThan(1);
+    expect(Math.max(...known)).toBeLessThanOrEqual(2);
+    await until(() => reader.backlog === 0 && dueIn() === undefined, { what: 'a read that waits for entries' });
+
+    isAppendedWith = true; // so each read is answered at once, and another follows
+    await appendFast();
+    expect(dueIn()).toBeDefined();
   });
 
   test('reports how many entries of a publisher are missing, and that what was read is incomplete', async () => {
