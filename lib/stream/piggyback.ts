@@ -1,15 +1,14 @@
 import type { Lane } from './lane.js';
 
-/** Milliseconds for which entries wait for a read that is late, at most; then they leave by themselves. */
-const LATE_READ_MS = 2;
-
 export interface PiggybackOptions {
   /** The lane of most own entries. */
   readonly lane: Pick<Lane, 'taken' | 'seen'>;
+  /** Milliseconds for which entries are delayed at most. */
+  readonly maxHoldMs: number;
   /** Whether both connections can be used. */
   readonly areReady: () => boolean;
-  /** In how many milliseconds the next read will be sent; undefined if that is not known, or is not soon. */
-  readonly nextReadIn: (now: number) => number | undefined;
+  /** Whether the reader will soon send a read. */
+  readonly isReadComing: () => boolean;
 }
 
 /**
@@ -38,8 +37,7 @@ export class Piggyback {
   }
 
   /** For how many milliseconds entries wait for the next read, at most; undefined: they do not wait for it. */
-  holdMs(now: number): number | undefined {
-    const ms = this.isPossible ? this.options.nextReadIn(now) : undefined;
-    return ms === undefined ? undefined : Math.ceil(ms) + LATE_READ_MS;
+  get holdMs(): number | undefined {
+    return this.isPossible && this.options.isReadComing() ? this.options.maxHoldMs : undefined;
   }
 }

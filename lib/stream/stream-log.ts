@@ -203,9 +203,9 @@ export class StreamLog {
     const forAppending = { stream, maxLen, maxHoldMs, commandTimeout, outbox, telemetry, emit: events.emit };
     const onDropped = ({ lane, seq }: OutboxEntry): void => this.onDropped(lane, seq);
     this.piggyback = new Piggyback({
-      lane: this.lanes.main,
+      ...{ lane: this.lanes.main, maxHoldMs },
       areReady: () => !options.isCluster && commands.ready && this.connection.ready,
-      nextReadIn: (now) => this.reader.nextReadIn(now),
+      isReadComing: () => this.reader.isReadComing,
     });
     this.publisher = new StreamPublisher(commands, { ...forAppending, onDropped }, this.flow, this.piggyback);
   }

@@ -235,8 +235,7 @@ export class StreamPublisher {
     if (this.batch.length === 0) {
       this.flow?.resume();
       if (this.mode !== 'gathering' && !this.outbox.isEmpty && !this.hasGathered) {
-        const now = performance.now();
-        const holdMs = this.piggyback?.holdMs(now) ?? this.pacer.wait(now);
+        const holdMs = this.piggyback?.holdMs ?? this.pacer.wait(performance.now());
         if (holdMs > 0) {
           this.enter('gathering', holdMs);
           return;

@@ -80,8 +80,8 @@ export class StreamReader {
   private readonly readSize: ReadSize;
   /** Delays reads while entries come fast. */
   private readonly pacer: Pacer;
-  /** When the read that is being delayed will be sent, by the clock of `performance`; undefined if none is. */
-  private delayedUntil: number | undefined;
+  /** Whether the next read is being delayed. */
+  private isDelaying = false;
   /** Whether the read that is under way brings entries that were appended with it. */
   private isAnsweredSoon = false;
   /** Delays reads while the server answers them at once though there is nothing. */
@@ -154,17 +154,12 @@ export class StreamReader {
   }
 
   /**
-   * In how many milliseconds the next read will be sent, while reads are delayed because entries come fast; undefined if they
-   * are not, or it is not known.
+   * Whether entries come fast, so that reads are delayed, and one will be sent soon. Not so while one is under way that waits for
+   * entries: for the very ones, perhaps, that would wait for it.
    */
-  nextReadIn(now: number): number | undefined {
-    if (!this.pacer.isPacing || this.progress.mode !== 'following' || this.idleMs > 0 || this.deliveries.isFull) {
-      return undefined;
-    }
-    if (this.delayedUntil !== undefined) {
-      return Math.max(0, this.delayedUntil - now);
-    }
-    return this.isAnsweredSoon ? this.pacer.wait(now) : undefined; // else it may wait for the very entries that would wait for it
+  get isReadComing(): boolean {
+    const isSoon = (this.isDelaying && this.idleMs === 0) || this.isAnsweredSoon;
+    return isSoon && this.pacer.isPacing && this.progress.mode === 'following' && !this.deliveries.isFull;
   }
 
   start(): void {
@@ -244,9 +239,9 @@ export class StreamReader {
         const holdMs =
           this.progress.mode === 'following' ? Math.max(this.pacer.wait(performance.now()), this.idleMs) : 0;
         if (holdMs > 0) {
-          this.delayedUntil = performance.now() + holdMs;
+          this.isDelaying = true;
           await this.pause(holdMs);
-          this.delayedUntil = undefined;
+          this.isDelaying = false;
         }
         this.isAnsweredSoon = this.options.onBeforeRead();
         await this.fetch();

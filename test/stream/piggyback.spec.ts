@@ -5,18 +5,18 @@ import { Piggyback } from '../../lib/stream/piggyback.js';
 describe('Piggyback', () => {
   let lane: Lane;
   let isReady: boolean;
-  let nextReadIn: number | undefined;
+  let isReadComing: boolean;
   let piggyback: Piggyback;
 
   beforeEach(() => {
     lane = new Lane('me');
     isReady = true;
-    nextReadIn = 1;
-    piggyback = new Piggyback({ lane, areReady: () => isReady, nextReadIn: () => nextReadIn });
+    isReadComing = true;
+    piggyback = new Piggyback({ lane, maxHoldMs: 2, areReady: () => isReady, isReadComing: () => isReadComing });
     piggyback.onConnected();
   });
 
-  test('lets entries leave with a read once one that was taken since both connections were made was read back', () => {
+  test('lets entries leave with a read once one of since both connections were made was read back', () => {
     lane.next();
     expect(piggyback.isPossible).toBe(false);
     lane.onRead(1);
@@ -37,16 +37,15 @@ describe('Piggyback', () => {
     expect(piggyback.isPossible).toBe(false);
   });
 
-  test('has entries wait for a read that is known to come, and a little longer', () => {
-    expect(piggyback.holdMs(0)).toBeUndefined();
+  test('has entries wait for a read that will come, if they may leave with it', () => {
+    expect(piggyback.holdMs).toBeUndefined();
     lane.next();
     lane.onRead(1);
-    nextReadIn = 0.3;
-    expect(piggyback.holdMs(0)).toBe(3);
-    nextReadIn = undefined;
-    expect(piggyback.holdMs(0)).toBeUndefined();
-    nextReadIn = 1;
+    expect(piggyback.holdMs).toBe(2);
+    isReadComing = false;
+    expect(piggyback.holdMs).toBeUndefined();
+    isReadComing = true;
     isReady = false;
-    expect(piggyback.holdMs(0)).toBeUndefined();
+    expect(piggyback.holdMs).toBeUndefined();
   });
 });

@@ -168,7 +168,9 @@ describe('StreamPublisher with a reader that is about to read', () => {
       },
       undefined,
       {
-        holdMs: () => holdMs,
+        get holdMs() {
+          return holdMs;
+        },
         get isPossible() {
           return isPossible;
         },
