@@ -46,8 +46,9 @@ export interface RedisStreamsAdapterOptions {
    */
   blockTimeInMs?: number;
   /**
-   * Milliseconds for which a node delays broadcasts and reads at most, so that several share one command; 0: never. It
-   * does so only while they come faster than about a thousand a second, and 500 of its own.
+   * Milliseconds for which a node delays broadcasts and reads at most, so that several share one command, and leave together;
+   * 0: never. It does so only while those of all nodes come faster than about a thousand a second, or broadcasts of its own
+   * faster than 500.
    * @default 2
    */
   maxHoldMs?: number;
