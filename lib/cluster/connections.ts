@@ -6,7 +6,7 @@ import type {
   RedisDriver,
 } from '../redis/driver.js';
 import { ReconnectRetry } from '../redis/reconnect-retry.js';
-import { isWrongServer } from '../redis/reply-code.js';
+import { isWrongServer, replyCode } from '../redis/reply-code.js';
 import type { EventPublisher } from './event-publisher.js';
 import { outsideContext } from '../redis/outside-context.js';
 
@@ -24,8 +24,11 @@ export interface ConnectionsOptions {
   events: Pick<EventPublisher, 'emit' | 'warnOnce' | 'notifyStatus'>;
 }
 
-/** The connection that appends, publishes and writes sessions. */
+/** The connection that publishes, writes sessions, and appends what does not leave with a read. */
 export const COMMANDS = 'commands';
+
+/** The code with which a replica refuses what is appended. */
+const READONLY = 'READONLY';
 
 /** A node's connections to Redis: whoever asks whether Redis can be used asks here. */
 export class Connections {
@@ -59,13 +62,13 @@ export class Connections {
    */
   open(role: ConnectionRole, name: string, listener: ConnectionListener, key?: string): RedisConnection {
     const { nodeId, sharded, skipServerCheck, probe } = this.options;
-    const connection = this.driver.open({
+    const connection: RedisConnection = this.driver.open({
       ...{ role, sharded, skipServerCheck, connectionName: `redis-streams:${nodeId}:${role}` },
       ...(key !== undefined && { key }),
       ...(role === 'subscriber' && { probe }),
       listener: {
         onReady: () => outsideContext(() => this.onReady(name, listener)),
-        onLost: (error) => outsideContext(() => this.onLost(name, error, listener)),
+        onLost: (error) => outsideContext(() => this.onLost(name, error, listener, connection)),
         onWarning: (text) => this.options.events.warnOnce(text),
         onMessage: (channel, payload) => outsideContext(() => listener.onMessage?.(channel, payload)),
       },
@@ -127,7 +130,7 @@ export class Connections {
     this.waiting.delete(name);
   }
 
-  private onLost(name: string, error: Error, listener: ConnectionListener): void {
+  private onLost(name: string, error: Error, listener: ConnectionListener, connection: RedisConnection): void {
     this.lost.set(name, error);
     if (this.isReporting && this.lostSince === undefined) {
       this.lostSince = performance.now();
@@ -135,9 +138,9 @@ export class Connections {
     }
     this.options.events.notifyStatus();
     listener.onLost(error);
-    if (name === COMMANDS && isWrongServer(error)) {
-      // Connections that only read are not refused: what comes on them is another server's, from whatever moment on.
-      this.opened.filter((connection) => connection !== this.commands).forEach((connection) => connection.reset());
+    if (replyCode(error) === READONLY || (name === COMMANDS && isWrongServer(error))) {
+      // What is only read is not refused: what comes on the others is another server's, from whatever moment on.
+      this.opened.filter((other) => other !== connection).forEach((other) => other.reset());
     }
   }
 }

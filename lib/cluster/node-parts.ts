@@ -50,7 +50,7 @@ export interface NodePartsOptions {
 export class NodeParts {
   /** All connections. */
   readonly connections: Connections;
-  /** The one that appends, publishes and writes sessions. */
+  /** The one that publishes, writes sessions, and appends what does not leave with a read. */
   readonly commands: RedisConnection;
   /** The one that hears the channels. */
   readonly subscriber: RedisConnection;

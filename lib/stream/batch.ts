@@ -89,6 +89,7 @@ export class Batch {
     const { entries } = this;
     this.entries = NONE;
     this.byteCount = 0;
+    this.sendCount = 0;
     return entries;
   }
 
@@ -139,6 +140,11 @@ export class Batch {
     }
     this.shorten(count);
     return count;
+  }
+
+  /** What was sent may not be in the stream, and it is not known why; it is sent again. */
+  onUnanswered(): void {
+    this.isResent = true;
   }
 
   /**

@@ -32,6 +32,11 @@ export class Pacer {
     this.interval = this.interval === Infinity ? interval : this.interval + weight * (interval - this.interval);
   }
 
+  /** Whether less than so many milliseconds lie between two entries, on average. */
+  isFasterThan(milliseconds: number): boolean {
+    return this.interval < milliseconds;
+  }
+
   /** Whether commands are delayed. */
   get isPacing(): boolean {
     return this.options.maxHoldMs > 0 && this.interval < this.options.fastBelowMs;

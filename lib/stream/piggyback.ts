@@ -20,7 +20,7 @@ export interface PiggybackOptions {
  * connection of commands, and was read, shows that they do.
  */
 export class Piggyback {
-  /** The number of the last entry that was taken before one of the connections was made. */
+  /** The number of the last entry that was taken before the later of the two connections was made. */
   private takenBefore = 0;
 
   constructor(private readonly options: PiggybackOptions) {}

@@ -150,7 +150,7 @@ export class StreamLog {
   private readonly replacementListeners = new Set<ReplacementListener>();
 
   /**
-   * @param commands - the connection on which entries are appended
+   * @param commands - the connection on which entries are appended that do not leave with a read
    * @param open - opens the connection on which they are read
    */
   constructor(
@@ -225,7 +225,7 @@ export class StreamLog {
     return this.progress.isOpen ? Promise.resolve() : new Promise((resolve) => this.opened.push(resolve));
   }
 
-  /** To be called when the connection on which entries are appended can be used, at first or again. */
+  /** To be called when the connection of commands can be used, at first or again. */
   onCommandsReady(): void {
     this.onConnected('commands');
     this.common.reset();

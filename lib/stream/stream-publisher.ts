@@ -14,6 +14,8 @@ import type { TelemetryRecorder } from './telemetry.js';
 
 /** Entries come fast if there are more than this many milliseconds' worth of them in one, on average. */
 const FAST_BELOW_MS = 2;
+/** A node of whose entries one comes in more milliseconds than this, on average, does not have them wait for a read. */
+const PIGGYBACK_BELOW_MS = 10;
 /** As many entries, or bytes, are sent without gathering more. */
 const GATHERED_ENTRIES = 64;
 const GATHERED_BYTES = 64 * 1024;
@@ -43,14 +45,16 @@ export type NewEntry = Pick<OutboxEntry, 'lane' | 'seq' | 'fields' | 'bytes'>;
  *
  * Modes, and what leads out of each:
  * - idle: nothing waits. An entry leads to `gathering`, `sending`, `throttled` or `disconnected`.
- * - gathering: entries come fast, and the last batch was sent only just now: those that wait leave together, when the
- *   {@link Pacer} says so or there are many, or with this node's next read ({@link Piggyback}). That leads on as `idle` does.
+ * - gathering: entries come fast, and the last batch was sent only just now, or this node's next read is coming. Those that wait
+ *   leave together: when the {@link Pacer} says so, or there are many, or with that read ({@link Piggyback}). That leads on as
+ *   `idle` does.
  * - sending: one batch is under way; meanwhile the outbox fills. Its answer leads to the next batch, or to `idle`,
  *   `gathering` or `throttled`; its failure to `backing-off`.
  * - throttled: entries wait for readers: flow control does not let more be appended. Each sign of a reader
  *   ({@link onReaders}) leads to another look.
  * - disconnected: entries wait for the connection. Its return ({@link onReady}) leads on.
- * - backing-off: a batch failed. It is kept, with its numbers, and sent again after a pause (or a part of it, if it was
+ * - backing-off: a batch failed on the publisher's own connection (one that failed on that of the reader is sent on its own at
+ *   once). It is kept, with its numbers, and sent again after a pause (or a part of it, if it was
  *   refused for its size: what is too large is found so, and dropped), or when the connection is
  *   back; should its first try have been executed though the answer was lost, readers know the second by its numbers, and
  *   those that do not know this node's numbers are warned by the field `resent`.
@@ -75,6 +79,8 @@ export class StreamPublisher {
   private readonly retry: Retry;
   /** Delays batches while entries come fast. */
   private readonly pacer: Pacer;
+  /** Set by `close`: nothing is gathered any more. */
+  private isClosing = false;
   /** Ends `gathering` and `backing-off`. */
   private modeTimer: NodeJS.Timeout | undefined;
   /** Entries dropped since the last one that was appended. */
@@ -197,8 +203,9 @@ export class StreamPublisher {
     if (this.mode === 'closed') {
       return;
     }
+    this.isClosing = true;
     if (this.pending > 0) {
-      this.flush(true);
+      this.flush();
       await within(timeout, this.whenAppended());
     }
     this.enter('closed');
@@ -209,14 +216,10 @@ export class StreamPublisher {
     this.notifyWaiters();
   }
 
-  /**
-   * Sends what may be sent, unless something must come before, or more is being gathered.
-   *
-   * @param isLast - whether nothing more will come
-   */
-  private flush(isLast = false): void {
+  /** Sends what may be sent, unless something must come before, or more is being gathered. */
+  private flush(): void {
     const { mode } = this;
-    const hasGathered = mode === 'gathering' && (isLast || this.hasGathered);
+    const hasGathered = mode === 'gathering' && this.hasGathered;
     if (hasGathered || mode === 'idle' || mode === 'throttled' || mode === 'disconnected') {
       this.proceed();
     }
@@ -235,7 +238,7 @@ export class StreamPublisher {
     if (this.batch.length === 0) {
       this.flow?.resume();
       if (this.mode !== 'gathering' && !this.outbox.isEmpty && !this.hasGathered) {
-        const holdMs = this.piggyback?.holdMs ?? this.pacer.wait(performance.now());
+        const { holdMs } = this;
         if (holdMs > 0) {
           this.enter('gathering', holdMs);
           return;
@@ -251,9 +254,15 @@ export class StreamPublisher {
     }
   }
 
-  /** Whether so much waits that it is not worth waiting for more. */
+  /** For how many milliseconds it is worth waiting for more, or for the next read. */
+  private get holdMs(): number {
+    const forRead = this.pacer.isFasterThan(PIGGYBACK_BELOW_MS) ? this.piggyback?.holdMs : undefined;
+    return forRead ?? this.pacer.wait(performance.now());
+  }
+
+  /** Whether so much waits that it is not worth waiting for more, or no more will come. */
   private get hasGathered(): boolean {
-    return this.outbox.length >= GATHERED_ENTRIES || this.outbox.bytes >= GATHERED_BYTES;
+    return this.isClosing || this.outbox.length >= GATHERED_ENTRIES || this.outbox.bytes >= GATHERED_BYTES;
   }
 
   private async send(connection: RedisConnection): Promise<void> {
@@ -276,7 +285,12 @@ export class StreamPublisher {
       this.onAppended(String(Array.isArray(ids) ? ids.at(-1) : ids));
     } catch (error) {
       telemetry?.onSent(stream, (performance.now() - sentAt) / 1_000, error as Error);
-      this.onFailed(error as Error, connection);
+      if (connection === this.connection) {
+        this.onFailed(error as Error);
+      } else if (this.mode !== 'closed') {
+        this.batch.onUnanswered();
+        this.proceed(); // on its own: if more is wrong than that connection, it shows there
+      }
     }
   }
 
@@ -284,7 +298,9 @@ export class StreamPublisher {
     const count = this.batch.onAppended();
     this.lastId = id;
     this.appendedTotal += count;
-    this.flow?.resume();
+    if (this.connection.ready) {
+      this.flow?.resume(); // else it was interrupted while they were under way on the connection of the reader
+    }
     this.flow?.onAppended(id, count);
     this.retry.onSuccess();
     const { options } = this;
@@ -299,7 +315,7 @@ export class StreamPublisher {
     }
   }
 
-  private onFailed(error: Error, connection: RedisConnection): void {
+  private onFailed(error: Error): void {
     const search = this.batch.onFailed(error);
     if (search && this.mode !== 'closed') {
       if (search.refused) {
@@ -312,7 +328,7 @@ export class StreamPublisher {
       }
     } else {
       this.flow?.interrupt();
-      this.retry.onFailure(error, connection.ready);
+      this.retry.onFailure(error, this.connection.ready);
       this.enter('backing-off');
     }
   }

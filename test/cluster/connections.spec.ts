@@ -173,13 +173,18 @@ describe('Connections', () => {
     });
   });
 
-  test('are made anew, all of them, if that for commands has come to another server', () => {
+  test('are made anew, all of them, if one shows that it leads to another server', () => {
     const [commands, subscriber, reader] = openAll();
-    subscriber.lose("READONLY You can't write against a read only replica.");
+    const resets = (): number[] => [commands, subscriber, reader].map((connection) => connection.resets);
     commands.lose('Redis closed the connection');
-    expect(opened.map(({ resets }) => resets)).toEqual([0, 0, 0]);
+    reader.lose('UNBLOCKED force unblock from blocking operation');
+    expect(resets()).toEqual([0, 0, 0]);
     commands.lose("READONLY You can't write against a read only replica.");
-    expect([commands, subscriber, reader].map(({ resets }) => resets)).toEqual([0, 1, 1]);
+    expect(resets()).toEqual([0, 1, 1]);
+    reader.lose("READONLY You can't write against a read only replica."); // what was appended with a read
+    expect(resets()).toEqual([1, 2, 1]);
+    commands.lose('LOADING Redis is loading the dataset in memory');
+    expect(resets()).toEqual([1, 3, 2]);
   });
 
   test('are all closed', async () => {

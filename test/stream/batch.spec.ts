@@ -157,6 +157,21 @@ describe('Batch', () => {
     expect([batch.length, batch.needsProof]).toEqual([1, false]);
   });
 
+  test('is marked as sent before, and otherwise as it was, when it is not known what became of it', () => {
+    [1, 2].forEach(() => push(1));
+    batch.fill(outbox, undefined);
+    batch.onUnanswered();
+    expect(batch.commands('s', 10).every((command) => command.includes('resent'))).toBe(true);
+    expect([batch.length, batch.needsProof]).toEqual([2, false]);
+  });
+
+  test('takes an answer to what it has been cleared of for none', () => {
+    [1, 2].forEach(() => push(1));
+    batch.fill(outbox, undefined);
+    batch.clear();
+    expect(batch.onAppended()).toBe(0);
+  });
+
   test('sends one by one to a server that allows no transactions', () => {
     for (let n = 0; n < 3; n++) push(1);
     batch.fill(outbox, undefined);

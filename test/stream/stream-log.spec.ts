@@ -1,7 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { driverFor } from '../../lib/redis/driver-for.js';
-import type { ConnectionListener, ConnectionRole, RedisConnection } from '../../lib/redis/driver.js';
+import type { Command, ConnectionListener, ConnectionRole, RedisConnection } from '../../lib/redis/driver.js';
 import type { StreamEvent } from '../../lib/stream/events.js';
 import { StreamLog, type AppendOptions, type StreamLogOptions } from '../../lib/stream/stream-log.js';
 import type { Recipient } from '../../lib/stream/recipient.js';
@@ -28,7 +29,7 @@ class Opened {
   readonly log: StreamLog;
   onDeliver: (entry: LogEntry) => void = () => undefined;
   whenRequestHandled: (entry: LogEntry) => Promise<void> | undefined = () => undefined;
-  private readonly connections: RedisConnection[] = [];
+  readonly connections: RedisConnection[] = [];
 
   private constructor(
     port: number,
@@ -119,6 +120,27 @@ describe('StreamLog', () => {
   beforeEach(async () => {
     redis = await RedisServer.start();
     proxy = await TcpProxy.start(redis.port);
+  });
+
+  test.each([
+    ['a cluster', true],
+    ['one server', false],
+  ])('appends with reads while entries come fast: %s', async (_, isCluster) => {
+    const a = await Opened.start(proxy.port, 'a', { isCluster });
+    const withReads: Command[] = [];
+    const reader = a.connections[1]!;
+    const transaction = reader.transaction.bind(reader);
+    reader.transaction = (commands, ...rest) => {
+      withReads.push(...commands);
+      return transaction(commands, ...rest);
+    };
+    for (let n = 1; n <= 600; n++) {
+      a.append(message(n));
+      if (n % 4 === 0) await sleep(1);
+    }
+    await until(() => a.numbers.length === 600, { what: 'all to be read back' });
+    expect(a.numbers).toEqual(count(1, 600));
+    expect(withReads.length > 0).toBe(!isCluster);
   });
 
   test('numbers entries when they are taken, and has them in its cut before Redis has', async () => {

@@ -1,6 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import type { Command, RedisConnection } from '../../lib/redis/driver.js';
 import type { StreamEvent } from '../../lib/stream/events.js';
+import { multiRefused } from '../../lib/redis/multi-refused.js';
 import { FlowControl } from '../../lib/stream/flow-control.js';
 import { Lane } from '../../lib/stream/lane.js';
 import { StreamPublisher } from '../../lib/stream/stream-publisher.js';
@@ -144,7 +146,9 @@ describe('StreamPublisher', () => {
 describe('StreamPublisher with a reader that is about to read', () => {
   /** What was sent on each connection: the numbers of its entries, with an "again" if they were sent before. */
   let sent: { own: string[][]; reading: string[][] };
-  let isReadingLost: boolean;
+  /** What becomes of what is sent on the connection of the reader: it fails with an error, or is answered when a promise resolves. */
+  let fails: () => Error | Promise<void> | undefined;
+  let onEvent: (event: StreamEvent) => void;
   let lane: Lane;
   let holdMs: number | undefined;
   let isPossible: boolean;
@@ -153,23 +157,24 @@ describe('StreamPublisher with a reader that is about to read', () => {
 
   beforeEach(() => {
     sent = { own: [], reading: [] };
-    isReadingLost = false;
+    fails = () => undefined;
+    onEvent = () => undefined;
     lane = new Lane('me');
     holdMs = 10_000;
     isPossible = true;
-    const own = connectionTo(sent.own, () => false);
-    reading = connectionTo(sent.reading, () => isReadingLost);
+    const own = connectionTo(sent.own, () => undefined);
+    reading = connectionTo(sent.reading, () => fails());
     publisher = new StreamPublisher(
       own,
       {
         ...{ stream: 's', maxLen: MAX_LEN, maxHoldMs: 2, commandTimeout: 1_000 },
         outbox: { maxEntries: 100_000, maxBytes: 100_000_000 },
-        emit: () => undefined,
+        emit: (event) => onEvent(event),
       },
       undefined,
       {
         get holdMs() {
-          return holdMs;
+          return isPossible ? holdMs : undefined;
         },
         get isPossible() {
           return isPossible;
@@ -178,16 +183,17 @@ describe('StreamPublisher with a reader that is about to read', () => {
     );
   });
 
-  function connectionTo(commands: string[][], isLost: () => boolean): RedisConnection {
-    const run = (batch: readonly Command[]): Promise<string[]> => {
+  function connectionTo(commands: string[][], outcome: typeof fails): RedisConnection {
+    const run = async (batch: readonly Command[]): Promise<string[]> => {
       const numberOf = (command: Command): string => String(command[command.indexOf('seq') + 1]);
       commands.push(batch.map((command) => numberOf(command) + (command.includes('resent') ? ' again' : '')));
-      return isLost() ? Promise.reject(new Error('the connection is lost')) : Promise.resolve(batch.map(() => '1-0'));
+      const failure = outcome();
+      if (failure instanceof Error) throw failure;
+      await failure;
+      return batch.map(() => '1-0');
     };
     const connection: Partial<RedisConnection> = {
-      get ready() {
-        return !isLost();
-      },
+      ready: true,
       call: async (command: Command) => (await run([command]))[0],
       transaction: run,
     };
@@ -200,17 +206,29 @@ describe('StreamPublisher with a reader that is about to read', () => {
     }
   }
 
+  /** Has it know that entries come fast. */
+  async function warmUp(): Promise<void> {
+    isPossible = false;
+    append(200);
+    await publisher.whenAppended();
+    isPossible = true;
+    lane = new Lane('me');
+    sent.own.length = 0;
+  }
+
   test('sends what waits for a read on the connection of that, before it', async () => {
+    await warmUp();
     append(2);
     expect([publisher.mode, sent]).toEqual(['gathering', { own: [], reading: [] }]);
     expect(publisher.onBeforeRead(reading)).toBe(true);
     expect(sent).toEqual({ own: [], reading: [['1', '2']] });
     await publisher.whenAppended();
     expect(publisher.onBeforeRead(reading)).toBe(false); // nothing waits
-    expect(publisher.appended).toBe(2);
+    expect(publisher.appended).toBe(202);
   });
 
   test('sends it on its own when the read does not come', async () => {
+    await warmUp();
     holdMs = 1;
     append(1);
     await publisher.whenAppended();
@@ -218,6 +236,7 @@ describe('StreamPublisher with a reader that is about to read', () => {
   });
 
   test('sends nothing with a read that it may not leave with any more', async () => {
+    await warmUp();
     append(1);
     isPossible = false;
     expect(publisher.onBeforeRead(reading)).toBe(false);
@@ -226,11 +245,42 @@ describe('StreamPublisher with a reader that is about to read', () => {
     expect(sent.own).toEqual([['1']]);
   });
 
-  test('sends again on its own, marked as such, what was lost with the connection of the reader', async () => {
+  test('sends again on its own, marked as such and at once, what failed on the connection of the reader', async () => {
+    await warmUp();
+    const events: string[] = [];
+    onEvent = ({ type }) => events.push(type);
     append(2);
-    isReadingLost = true;
+    fails = () => multiRefused(new Error('NOPERM'));
     publisher.onBeforeRead(reading);
-    await publisher.whenAppended();
+    fails = () => undefined;
+    await new Promise(setImmediate); // no timer
     expect(sent).toEqual({ own: [['1 again', '2 again']], reading: [['1', '2']] });
+    expect([lane.appended, publisher.mode, publisher.error, events]).toEqual([2, 'idle', undefined, []]);
+  });
+
+  test('has entries that come slowly wait for no read', async () => {
+    for (let n = 1; n <= 3; n++) {
+      await sleep(15);
+      append(1);
+      expect(publisher.mode).not.toBe('gathering');
+      await publisher.whenAppended();
+    }
+    expect(sent).toEqual({ own: [['1'], ['2'], ['3']], reading: [] });
+  });
+
+  test('waits for no read any more when it is closed', async () => {
+    await warmUp();
+    append(2);
+    let answer!: () => void;
+    const answered = new Promise<void>((resolve) => (answer = resolve));
+    fails = () => answered;
+    publisher.onBeforeRead(reading);
+    append(1);
+    const closed = publisher.close(5_000);
+    fails = () => undefined;
+    answer();
+    await closed;
+    expect(sent).toEqual({ own: [['3']], reading: [['1', '2']] });
+    expect(publisher.dropped).toBe(0);
   });
 });

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { driverFor } from '../../lib/redis/driver-for.js';
@@ -106,8 +107,9 @@ describe('StreamReader', () => {
     expect(whileFast).toContain(true);
     await until(() => reader.backlog === 0 && !reader.isReadComing, { what: 'a read that waits for entries' });
 
-    isAppendedWith = true; // so each read is answered at once, and another follows
+    isAppendedWith = true; // as far as the reader knows, so it expects an answer
     await appendFast();
+    await sleep(20);
     expect(reader.isReadComing).toBe(true);
   });
 
