@@ -19,11 +19,9 @@ export class FetchedNumbers {
   /** Entries were read, oldest first. Returns whether none is missing before any of them, as far as numbers say. */
   goOnWith(entries: readonly LogEntry[]): boolean {
     let goesOn = true;
-    for (const { origin, prev, id } of entries) {
-      if (origin) {
-        const isFirst = origin.seq > 1 && !this.sequences.knows(origin.node);
-        const { lost } = this.sequences.admit(origin, prev, id);
-        goesOn &&= lost === 0 && !isFirst;
+    for (const { origin, prev } of entries) {
+      if (origin && !this.sequences.goOnWith(origin, prev)) {
+        goesOn = false;
       }
     }
     return goesOn;

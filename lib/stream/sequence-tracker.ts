@@ -61,6 +61,24 @@ export class SequenceTracker {
   }
 
   /**
+   * Admits an entry. Returns whether nothing is known to be lost before it; of a publisher that is not known, whether it is its
+   * first one.
+   */
+  goOnWith(origin: Origin, prev = origin.seq - 1): boolean {
+    const { node, seq } = origin;
+    const recent = this.recent.get(node);
+    if (!recent) {
+      const isFirst = seq > 1 && !this.older.has(node);
+      return this.admit(origin, prev).lost === 0 && !isFirst;
+    }
+    const last = recent.seq;
+    if (seq > last) {
+      recent.seq = seq;
+    }
+    return prev <= last || seq <= last + 1;
+  }
+
+  /**
    * Notes that a publisher's entries up to `seq` lie before all that will be admitted.
    *
    * @param id - of the last of them, if it is known

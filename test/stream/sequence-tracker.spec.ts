@@ -60,4 +60,24 @@ describe('SequenceTracker', () => {
     expect(tracker.admit({ node: 'a', seq: 20 }, 25)).toEqual({ duplicate: false, lost: 4, dropped: 0 });
     expect(tracker.admit({ node: 'b', seq: 20 }, 3)).toEqual({ duplicate: false, lost: 0, dropped: 0 });
   });
+
+  test('says whether entries go on from what is known, as their admission does', () => {
+    const step = fc.record({
+      node: fc.constantFrom('a', 'b', 'c'),
+      by: fc.constantFrom(-3, 0, 1, 1, 1, 2, 4),
+      prev: fc.constantFrom(undefined, -4, -2, 0, 1),
+    });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 100 }), (steps) => {
+        const [one, other] = [new SequenceTracker(), new SequenceTracker()];
+        for (const { node, by, prev } of steps) {
+          const seq = Math.max(1, other.lastOf(node) + by);
+          const before = prev === undefined ? undefined : seq + prev;
+          const isFirst = seq > 1 && !other.knows(node);
+          const goesOn = other.admit({ node, seq }, before).lost === 0 && !isFirst;
+          expect([one.goOnWith({ node, seq }, before), one.lastOf(node)]).toEqual([goesOn, other.lastOf(node)]);
+        }
+      }),
+    );
+  });
 });
