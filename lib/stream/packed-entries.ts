@@ -28,8 +28,8 @@ const NUMBERS = 6;
  *
  * Thousands of them come each second and stay for some seconds. As objects they would be what the garbage collector has most
  * to do with: it copies what stays, and nothing else runs meanwhile. So an entry is made an object of only if somebody asks
- * for it, and then it is kept as one for the next who asks. The pieces of memory are used again: what is taken from outside of the heap counts for the time of
- * the next full collection, which would come every two seconds.
+ * for it, and then it is kept as one for the next who asks. The pieces of memory are used again: what is taken from outside of
+ * the heap counts for the time of the next full collection, which would come every two seconds.
  *
  * Each has a place: a number, larger by one than that of the entry before.
  */
