@@ -55,8 +55,9 @@ export type NewEntry = Pick<OutboxEntry, 'lane' | 'seq' | 'fields' | 'bytes'>;
  * - disconnected: entries wait for the connection. Its return ({@link onReady}) leads on.
  * - backing-off: a batch failed on the publisher's own connection (one that failed on that of the reader is sent on its own at
  *   once). It is kept, with its numbers, and sent again after a pause (or a part of it, if it was refused for its size: what is
- *   too large is found so, and dropped), or when the connection is back; should its first try have been executed though the answer was lost, readers know the second by its numbers, and
- *   those that do not know this node's numbers are warned by the field `resent`.
+ *   too large is found so, and dropped), or when the connection is back. Should its first try have been executed though the
+ *   answer was lost, readers know the second by its numbers, and those that do not know this node's numbers are warned by the
+ *   field `resent`.
  * - closed: nothing is taken or sent any more.
  *
  * True in all: the batch, then the outbox, contain what is pending, in order; there is a batch in `sending` and
