@@ -20,16 +20,16 @@ const SIZE = 1;
 const COUNT = 2;
 const SEQ = 3;
 const WEIGHT = 4;
-const ID_LENGTH = 5;
-const NUMBERS = 6;
+const NUMBERS = 5;
 
 /**
- * Entries in the order of their ids, as the bytes that they consist of: their ids, and behind each its fields.
+ * Entries in the order of their ids, as the bytes that they consist of.
  *
  * Thousands of them come each second and stay for some seconds. As objects they would be what the garbage collector has most
  * to do with: it copies what stays, and nothing else runs meanwhile. So an entry is made an object of only if somebody asks
- * for it, and then it is kept as one for the next who asks. The pieces of memory are used again: what is taken from outside of
- * the heap counts for the time of the next full collection, which would come every two seconds.
+ * for it, and then it is kept as one for the next who asks. Only its id is kept as the string that it came as: it is asked for
+ * when the entry leaves. The pieces of memory are used again: what is taken from outside of the heap counts for the time of
+ * the next full collection, which would come every two seconds.
  *
  * Each has a place: a number, larger by one than that of the entry before.
  */
@@ -42,7 +42,9 @@ export class PackedEntries {
   private weight = 0;
   /** How many slots there are: a power of two. The entry at a place is in the slot of that number, modulo this. */
   private capacity = FIRST_CAPACITY;
-  /** By slot: what an entry lies in. */
+  /** By slot: the id of an entry. */
+  private ids: (StreamId | undefined)[] = slots(FIRST_CAPACITY);
+  /** By slot: what its fields lie in. */
   private slabs: (Buffer | undefined)[] = slots(FIRST_CAPACITY);
   /** By slot, NUMBERS for each. */
   private numbers = new Float64Array(FIRST_CAPACITY * NUMBERS);
@@ -87,13 +89,11 @@ export class PackedEntries {
     const fields = fieldsInBytes(entry) ?? inBytes(toFields(entry));
     const place = this.end++;
     const slot = this.slotOf(place);
-    const slab = this.reserve(id.length + fields.size);
-    for (let i = 0; i < id.length; i++) {
-      slab[this.written++] = id.charCodeAt(i);
-    }
+    const slab = this.reserve(fields.size);
     const offset = this.written;
     fields.copyTo(slab, offset);
     this.written += fields.size;
+    this.ids[slot] = id;
     this.slabs[slot] = slab;
     this.nodes[slot] = origin?.node;
     const at = slot * NUMBERS;
@@ -103,7 +103,6 @@ export class PackedEntries {
     this.numbers[at + COUNT] = fields.count;
     this.numbers[at + SEQ] = origin?.seq ?? 0;
     this.numbers[at + WEIGHT] = weight;
-    this.numbers[at + ID_LENGTH] = id.length;
     this.weight += weight;
     return place;
   }
@@ -115,7 +114,7 @@ export class PackedEntries {
     const removed = { id: this.idAt(place), origin: this.originAt(slot) };
     const slab = this.slabs[slot]!;
     this.weight -= this.numberAt(slot, WEIGHT);
-    this.slabs[slot] = this.nodes[slot] = undefined;
+    this.ids[slot] = this.slabs[slot] = this.nodes[slot] = undefined;
     if (this.made.size > 0) {
       this.made.delete(place);
     }
@@ -167,9 +166,7 @@ export class PackedEntries {
   }
 
   private idAt(place: number): StreamId {
-    const slot = this.slotOf(place);
-    const end = this.numberAt(slot, OFFSET);
-    return this.slabs[slot]!.toString('latin1', end - this.numberAt(slot, ID_LENGTH), end);
+    return this.ids[this.slotOf(place)]!;
   }
 
   private originAt(slot: number): Origin | undefined {
@@ -200,13 +197,14 @@ export class PackedEntries {
 
   /** Doubles the number of slots. */
   private grow(): void {
-    const { capacity, slabs, numbers, nodes } = this;
+    const { capacity, ids, slabs, numbers, nodes } = this;
     this.capacity *= 2;
-    [this.slabs, this.nodes] = [slots(this.capacity), slots(this.capacity)];
+    [this.ids, this.slabs, this.nodes] = [slots(this.capacity), slots(this.capacity), slots(this.capacity)];
     this.numbers = new Float64Array(this.capacity * NUMBERS);
     for (let place = this.begin; place < this.end; place++) {
       const from = place & (capacity - 1);
       const to = this.slotOf(place);
+      this.ids[to] = ids[from];
       this.slabs[to] = slabs[from];
       this.nodes[to] = nodes[from];
       this.numbers.set(numbers.subarray(from * NUMBERS, (from + 1) * NUMBERS), to * NUMBERS);
