@@ -39,7 +39,7 @@ export class Pacer {
 
   /** Whether commands are delayed. */
   get isPacing(): boolean {
-    return this.options.maxHoldMs > 0 && this.interval < this.options.fastBelowMs;
+    return this.options.maxHoldMs > 0 && this.isFasterThan(this.options.fastBelowMs);
   }
 
   onCommand(now: number): void {

@@ -132,8 +132,8 @@ export class StreamLog {
   private readonly common: CommonHistory;
   /** How much may be appended. */
   private readonly flow: FlowControl;
-  /** Whether they are appended on the connection of the reader. */
-  private readonly piggyback: Piggyback;
+  /** Whether they are appended on the connection of the reader; undefined in a cluster, where they never are. */
+  private readonly piggyback: Piggyback | undefined;
   /** Appends entries. */
   private readonly publisher: StreamPublisher;
   /** How old entries are when they are delivered. */
@@ -202,11 +202,13 @@ export class StreamLog {
     this.ages = new AgeMeter(stream, telemetry);
     const forAppending = { stream, maxLen, maxHoldMs, commandTimeout, outbox, telemetry, emit: events.emit };
     const onDropped = ({ lane, seq }: OutboxEntry): void => this.onDropped(lane, seq);
-    this.piggyback = new Piggyback({
-      ...{ lane: this.lanes.main, maxHoldMs },
-      areReady: () => !options.isCluster && commands.ready && this.connection.ready,
-      isReadComing: () => this.reader.isReadComing,
-    });
+    if (!options.isCluster) {
+      this.piggyback = new Piggyback({
+        ...{ lane: this.lanes.main, maxHoldMs },
+        areReady: () => commands.ready && this.connection.ready,
+        isReadComing: () => this.reader.isReadComing,
+      });
+    }
     this.publisher = new StreamPublisher(commands, { ...forAppending, onDropped }, this.flow, this.piggyback);
   }
 
@@ -520,7 +522,7 @@ export class StreamLog {
       this.given.mark();
     }
     this.connected.add(which);
-    this.piggyback.onConnected();
+    this.piggyback?.onConnected();
   }
 
   private emit(event: StreamEvent): void {

@@ -80,10 +80,8 @@ export class StreamReader {
   private readonly readSize: ReadSize;
   /** Delays reads while entries come fast. */
   private readonly pacer: Pacer;
-  /** Whether the next read is being delayed. */
-  private isDelaying = false;
-  /** Whether the read that is under way brings entries that were appended with it. */
-  private isAnsweredSoon = false;
+  /** Whether another read will be sent soon: the next one is being delayed, or entries were appended with the present one. */
+  private isReadDue = false;
   /** Delays reads while the server answers them at once though there is nothing. */
   private readonly idlePause: IdlePause;
   /** Milliseconds before the next read, by {@link idlePause}. */
@@ -158,8 +156,7 @@ export class StreamReader {
    * entries: for the very ones, perhaps, that would wait for it.
    */
   get isReadComing(): boolean {
-    const isSoon = (this.isDelaying && this.idleMs === 0) || this.isAnsweredSoon;
-    return isSoon && this.pacer.isPacing && this.progress.mode === 'following' && !this.deliveries.isFull;
+    return this.isReadDue && this.pacer.isPacing && this.progress.mode === 'following' && !this.deliveries.isFull;
   }
 
   start(): void {
@@ -239,11 +236,10 @@ export class StreamReader {
         const holdMs =
           this.progress.mode === 'following' ? Math.max(this.pacer.wait(performance.now()), this.idleMs) : 0;
         if (holdMs > 0) {
-          this.isDelaying = true;
+          this.isReadDue = this.idleMs === 0;
           await this.pause(holdMs);
-          this.isDelaying = false;
         }
-        this.isAnsweredSoon = this.options.onBeforeRead();
+        this.isReadDue = this.options.onBeforeRead();
         await this.fetch();
       } catch (error) {
         if (signal.aborted) {
